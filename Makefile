@@ -1,0 +1,69 @@
+# Two commands on a fresh machine: `make run` and `make test`.
+
+PYTHON ?= python3
+PORT ?= $(or $(shell sed -n 's/^PORT=//p' .env 2>/dev/null),8000)
+BIN := .venv/bin
+export PORT
+
+.DEFAULT_GOAL := help
+.PHONY: help run install dev test test-all check format schema lock bench
+
+help: ## list what can be made
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+run: install .env ## serve on http://127.0.0.1:$(PORT), with demo data
+	@$(BIN)/python manage.py migrate --verbosity 0
+	@$(BIN)/python manage.py load_demo
+	@echo
+	@echo "  Docs      http://127.0.0.1:$(PORT)/api/docs/"
+	@echo "  A token   PORT=$(PORT) $(BIN)/python manage.py issue_token alice@example.org"
+	@echo "  Staff     PORT=$(PORT) $(BIN)/python manage.py issue_token curator@example.org --role staff"
+	@echo
+	@exec $(BIN)/gunicorn
+
+install: $(BIN)/.installed ## what runs: enough for manage.py and gunicorn
+
+dev: $(BIN)/.installed-dev ## what tests and checks need on top
+
+test: dev ## the quick suite, under a minute
+	@$(BIN)/pytest -m "not slow"
+
+test-all: dev ## everything: also the slow ones
+	@$(BIN)/pytest
+
+check: dev ## format, lint, types, the direction of imports
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: dev ## let ruff write
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+schema: install ## write schema.yml anew
+	@ENV_FILE=/dev/null DEBUG=true $(BIN)/python manage.py spectacular --file schema.yml --validate --fail-on-warn
+
+lock: dev ## compile requirements*.in anew
+	@$(BIN)/pip-compile $(LOCK) -o requirements.txt requirements.in
+	@$(BIN)/pip-compile $(LOCK) --allow-unsafe -o requirements-dev.txt requirements-dev.in
+
+LOCK := -q --upgrade --strip-extras --generate-hashes --no-header \
+        --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+
+bench: dev ## measure memory, signing and authentication
+	@$(BIN)/python bench/memory.py
+	@$(BIN)/python bench/signing.py
+
+$(BIN)/.installed: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(BIN)/.installed-dev: $(BIN)/.installed requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-dev.txt
+	@touch $@
+
+.env:
+	@cp .env.example .env

@@ -1,0 +1,51 @@
+"""How gunicorn serves Vivarium. It is read from the current folder: `gunicorn` alone is enough."""
+
+import json
+import socket
+
+import structlog
+from gunicorn import util
+
+from backend.settings import LOGGING, PORT
+
+wsgi_app = "backend.wsgi"
+bind = f"127.0.0.1:{PORT}"
+worker_class = "gthread"
+threads = 16  # a file that comes or goes slowly holds one of them
+timeout = 60
+limit_request_line = 8190
+limit_request_field_size = 16384  # so that an overlong token gets our 401
+control_socket_disable = True
+
+logconfig_dict = LOGGING
+access_log_format = "%(m)s %(U)s %(s)s %(b)s %(M)sms"  # never %(r)s or %(q)s: queries hold tokens
+
+
+def post_request(worker, request, environ, response):  # type: ignore[no-untyped-def]
+    """The request id must not stand in the lines of the next request."""
+    structlog.contextvars.clear_contextvars()
+
+
+def write_problem(sock: socket.socket, status: int, reason: str, message: str) -> None:
+    """What gunicorn refuses before Django sees it is problem+json too, instead of a page."""
+    code = {413: "too_large", 414: "too_large", 431: "too_large", 500: "internal"}.get(status, "malformed")
+    body = json.dumps(
+        {
+            "type": "about:blank",
+            "title": reason,
+            "status": status,
+            "detail": "The server could not read the request.",
+            "code": code,
+            "errors": [],
+        }
+    )
+    util.write_nonblock(
+        sock,
+        (
+            f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: application/problem+json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n{body}"
+        ).encode("latin-1"),
+    )
+
+
+util.write_error = write_problem
