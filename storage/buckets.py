@@ -1,0 +1,48 @@
+"""Which buckets there are, and their limits: read off STORAGES and the model fields, not kept apart."""
+
+from dataclasses import dataclass
+
+from django.core.files.storage import storages
+
+from storage.base import ARRIVALS, SignedStorage
+from storage.fields import UploadField, upload_fields
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """`file_size_limit` in bytes; None and an empty tuple mean that the bucket sets no limit."""
+
+    store: SignedStorage
+    file_size_limit: int | None
+    allowed_mime_types: tuple[str, ...]
+
+    def takes(self, content_type: str) -> bool:
+        """Exact and case-sensitive, as the real server compares; a limit may end in `/*`."""
+        family = content_type.split("/")[0] + "/*"
+        return not self.allowed_mime_types or bool({content_type, family} & {*self.allowed_mime_types})
+
+
+def declared() -> dict[str, Bucket]:
+    """The buckets of STORAGES by name, each as wide as the fields that keep their files in it.
+
+    Everything arrives in `uploads` first, so its limits are the widest of all.
+    """
+    fields = list(upload_fields())
+    stores = [storages[alias] for alias in storages.backends]
+    return {
+        store.bucket: _bucket(store, fields if store.bucket == ARRIVALS else _of(store, fields))
+        for store in stores
+        if isinstance(store, SignedStorage)
+    }
+
+
+def _of(store: SignedStorage, fields: list[UploadField]) -> list[UploadField]:
+    return [field for field in fields if field.storage.bucket == store.bucket]
+
+
+def _bucket(store: SignedStorage, fields: list[UploadField]) -> Bucket:
+    return Bucket(
+        store,
+        file_size_limit=max((field.max_bytes for field in fields), default=None),
+        allowed_mime_types=tuple(sorted({kind for field in fields for kind in field.accepts})),
+    )

@@ -1,0 +1,68 @@
+"""What can be wrong with the configuration of files, told at start-up with the cure."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import puremagic
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, register
+from django.core.exceptions import FieldDoesNotExist
+from django.core.files.storage import storages
+
+from storage.base import ARRIVALS, SignedStorage
+from storage.fields import UploadField, upload_fields
+
+RECOGNISED = {row.mime_type for row in puremagic.magic_header_array}
+
+
+@register()
+def check_fields(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    return [problem for field in upload_fields() for problem in _field(field)]
+
+
+def _field(field: UploadField) -> list[CheckMessage]:
+    problems: list[CheckMessage] = []
+    unknown = sorted(set(field.accepts) - RECOGNISED)
+    if unknown:
+        problems.append(
+            Error(
+                f"{field} accepts {', '.join(unknown)}, which first bytes do not tell.",
+                hint="Accept types with a signature, such as application/pdf or image/png.",
+                obj=field,
+                id="storage.E001",
+            )
+        )
+    if field.max_bytes <= 0 or not field.accepts or not callable(field.folder):
+        problems.append(
+            Error(
+                f"{field} lacks a rule.",
+                hint="Set accepts, max_bytes and folder.",
+                obj=field,
+                id="storage.E002",
+            )
+        )
+    try:
+        field.model._meta.get_field(field.facts_field)
+    except FieldDoesNotExist:
+        problems.append(
+            Error(
+                f"{field} has no facts field.",
+                hint="Add a JSONField(null=True) to the model and name it in facts_field.",
+                obj=field,
+                id="storage.E003",
+            )
+        )
+    return problems
+
+
+@register()
+def check_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    problems: list[CheckMessage] = []
+    if not isinstance(storages.backends.get(ARRIVALS) and storages[ARRIVALS], SignedStorage):
+        problems.append(
+            Error("STORAGES has no store for what arrives.", hint=f'Add "{ARRIVALS}".', id="storage.E004")
+        )
+    for name in ("UPLOAD_URL_TTL", "DOWNLOAD_URL_TTL", "STORAGE_FILE_SIZE_LIMIT"):
+        if getattr(settings, name) <= 0:
+            problems.append(Error(f"{name} must be positive.", hint=f"Unset {name}.", id="storage.E005"))
+    return problems

@@ -1,0 +1,58 @@
+"""Every object key is made or checked here."""
+
+import mimetypes
+import re
+import secrets
+import unicodedata
+
+from django.core.exceptions import SuspiciousFileOperation
+
+#: What Supabase Storage accepts in a key (recorded: `guía.pdf`, `#`, `%`, `~`, `[`, `\\` are refused).
+LEGAL = re.compile(r"[A-Za-z0-9_/!.*'()&$@=;:+,?\- ]+", re.ASCII)
+#: Keys of our own making: signing one object mis-signs `+ & = ; : @ $ , ?`, so they have none.
+PLAIN = re.compile(r"[A-Za-z0-9/_.-]+", re.ASCII)
+MAX_KEY = 1024  # characters: what the column of a file field holds
+MAX_SEGMENT = 255  # bytes: what a file system takes, and Supabase answers 500 beyond
+
+SUFFIXES = {"image/jpeg": ".jpg", "image/tiff": ".tif", "text/plain": ".txt", "audio/mpeg": ".mp3"}
+
+
+class InvalidKey(SuspiciousFileOperation):
+    """A key that no object can have: hostile, or made of characters that the protocol refuses."""
+
+
+def check(key: str) -> str:
+    """The key itself, if an object may have it; else InvalidKey.
+
+    Empty segments, `.` and `..` are refused, as are absolute keys: a key is also a path on a disk.
+    """
+    segments = key.split("/")
+    if (
+        not LEGAL.fullmatch(key)
+        or len(key) > MAX_KEY
+        or any(segment in ("", ".", "..") or len(segment) > MAX_SEGMENT for segment in segments)
+    ):
+        raise InvalidKey("Invalid key")
+    return key
+
+
+def fresh(folder: str, content_type: str) -> str:
+    """A key under `folder` that nobody can guess, ending as files of this type do."""
+    return check(f"{folder}/{secrets.token_urlsafe(18)}{suffix(content_type)}")
+
+
+def suffix(content_type: str) -> str:
+    """`.pdf` for `application/pdf`: from the accepted type, never from the client's name."""
+    return SUFFIXES.get(content_type) or mimetypes.guess_extension(content_type) or ""
+
+
+def content_type(key: str) -> str:
+    """What the ending of a key says, for files whose type nobody told."""
+    return mimetypes.guess_type(key)[0] or "application/octet-stream"
+
+
+def plain(name: str) -> str:
+    """The name in the characters that every URL and store takes: `guía.pdf` becomes `guia.pdf`."""
+    stem, dot, ending = unicodedata.normalize("NFKD", name).rpartition(".")
+    stem, ending = (re.sub(r"[^A-Za-z0-9_ -]", "", part) for part in (stem or ending, ending if stem else ""))
+    return f"{stem.strip() or secrets.token_hex(4)}{dot if stem and ending else ''}{ending}"

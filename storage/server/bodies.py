@@ -1,0 +1,121 @@
+"""The body of an upload, raw or in a form, as a stream of pieces: nothing is held in memory.
+
+Django hands a view nothing of a chunked body, and spools forms to disk before a view can say no;
+so this reads `wsgi.input` itself. Limits hold while the bytes stream, whatever the headers say.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+
+from django.http import HttpRequest
+from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
+
+from storage.base import PIECE
+from storage.server.refusals import Refusal
+
+STALLED = 60  # seconds without a byte, after which the connection is given up
+FRAMING = 64 * 1024  # bytes that a form may add around its file
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """An object on its way in. Reading `pieces` raises Refusal when it is too large or cut off."""
+
+    content_type: str
+    cache_control: str
+    pieces: Iterator[bytes]
+
+
+def incoming(request: HttpRequest, limit: int) -> Incoming:
+    """What the request carries, at most `limit` bytes of it. Raises Refusal."""
+    kind, options = parse_options_header(request.META.get("CONTENT_TYPE", ""))
+    length = _declared_length(request)
+    if kind == "multipart/form-data":
+        return _form(_bounded(_wire(request, length), limit + FRAMING), options.get("boundary", ""), limit)
+    if length is not None and length > limit:
+        raise Refusal("EntityTooLarge")
+    return Incoming(
+        content_type=request.META.get("CONTENT_TYPE") or "application/octet-stream",
+        cache_control=request.headers.get("Cache-Control") or "no-cache",
+        pieces=_bounded(_wire(request, length), limit),
+    )
+
+
+def _declared_length(request: HttpRequest) -> int | None:
+    """None for a chunked body, which ends where it ends."""
+    if request.headers.get("Transfer-Encoding") and request.META.get("wsgi.input_terminated"):
+        return None
+    try:
+        return int(request.META.get("CONTENT_LENGTH") or 0)
+    except ValueError:
+        raise Refusal("InvalidRequest", "Content-Length is not a number") from None
+
+
+def _wire(request: HttpRequest, length: int | None) -> Iterator[bytes]:
+    stream = request.META["wsgi.input"]
+    if connection := request.META.get("gunicorn.socket"):
+        connection.settimeout(STALLED)
+    while length is None or length > 0:
+        try:
+            piece = stream.read(PIECE if length is None else min(PIECE, length))
+        except Exception as error:  # WSGI names no error: each server raises its own
+            raise Refusal("InvalidRequest", "The body was cut off") from error
+        if not piece and length:
+            raise Refusal("InvalidRequest", "The body was cut off")
+        if not piece:
+            return
+        if length is not None:
+            length -= len(piece)
+        yield piece
+
+
+def _bounded(pieces: Iterator[bytes], limit: int) -> Iterator[bytes]:
+    for piece in pieces:
+        limit -= len(piece)
+        if limit < 0:
+            raise Refusal("EntityTooLarge")
+        yield piece
+
+
+def _form(pieces: Iterator[bytes], boundary: str, limit: int) -> Incoming:
+    """The first file of a form; `storage-js` gives its part an empty name, others call it `file`."""
+    events = _events(pieces, boundary)
+    fields: dict[str, bytes] = {}
+    for event in events:
+        if not isinstance(event, MultipartSegment):
+            continue
+        if event.filename is None and event.name not in ("", "file"):
+            fields[event.name or ""] = b"".join(_segment(events))
+            continue
+        seconds = fields.get("cacheControl", b"").decode(errors="replace")
+        return Incoming(
+            content_type=event.header("Content-Type") or "application/octet-stream",
+            cache_control=f"max-age={seconds}" if seconds.isdecimal() else "no-cache",
+            pieces=_bounded(chain(_segment(events), _rest(events)), limit),
+        )
+    raise Refusal("InvalidRequest", "The form has no file")
+
+
+def _events(pieces: Iterator[bytes], boundary: str) -> Iterator[MultipartSegment | bytes | None]:
+    try:
+        with PushMultipartParser(boundary, max_segment_count=32) as parser:
+            for piece in pieces:
+                yield from parser.parse(piece)
+    except MultipartError as error:
+        raise Refusal("InvalidRequest", f"The form cannot be read: {error}") from error
+
+
+def _segment(events: Iterator[MultipartSegment | bytes | None]) -> Iterator[bytes]:
+    for event in events:
+        if event is None:
+            return
+        assert isinstance(event, bytes | bytearray)
+        yield bytes(event)
+
+
+def _rest(events: Iterator[MultipartSegment | bytes | None]) -> Iterator[bytes]:
+    """Nothing, once the form has ended as a form should: one cut off has no last boundary."""
+    for _ in events:
+        pass
+    yield from ()
