@@ -1,0 +1,41 @@
+"""The filters of the list of documents."""
+
+from typing import Any
+from uuid import UUID
+
+import django_filters
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.forms import CharField
+
+from api.documents.models import Document
+
+
+class OwnerField(CharField):
+    def clean(self, value: Any) -> Any:
+        text = super().clean(value)
+        if not text or text == "me":
+            return text
+        try:
+            return UUID(text)
+        except ValueError:
+            raise ValidationError("Send a UUID, or `me`.", code="invalid") from None
+
+
+class OwnerFilter(django_filters.CharFilter):
+    """`me`, or a member's UUID."""
+
+    field_class = OwnerField
+
+    def filter(self, queryset: QuerySet, value: Any) -> QuerySet:
+        if value == "me":
+            value = self.parent.request.user.id
+        return super().filter(queryset, value)
+
+
+class DocumentFilters(django_filters.FilterSet):
+    owner = OwnerFilter(field_name="owner_id", label="`me`, or a member's UUID")
+
+    class Meta:
+        model = Document
+        fields = ["owner", "visibility", "category"]

@@ -1,0 +1,67 @@
+"""Documents of the members: private ones, and those that every member may read."""
+
+from typing import TYPE_CHECKING, Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.urls import reverse
+
+from api.profiles.models import Profile
+from api.resources import Resource
+from storage.fields import UploadField
+
+if TYPE_CHECKING:
+    from api.authentication import Principal
+
+
+class Documents(models.QuerySet["Document"]):
+    def visible_to(self, principal: "Principal") -> Self:
+        """Staff see all, members their own and what is shared with every member."""
+        if principal.is_staff:
+            return self
+        return self.filter(Q(owner=principal.id) | Q(visibility=Document.Visibility.AUTHENTICATED))
+
+
+def folder(document: "Document") -> str:
+    """`<owner>/`, and below `shared/` when every member may read it; policies read this off the key."""
+    shared = "shared/" if document.visibility == Document.Visibility.AUTHENTICATED else ""
+    return f"{shared}{document.owner_id}"
+
+
+class Document(Resource):
+    class Visibility(models.TextChoices):
+        PRIVATE = "private"
+        AUTHENTICATED = "authenticated"
+
+    title = models.CharField(max_length=200)
+    description = models.TextField(max_length=5000, blank=True)
+    category = models.CharField(max_length=50, blank=True, db_index=True)
+    visibility = models.CharField(max_length=20, choices=Visibility, default=Visibility.PRIVATE)
+    owner = models.ForeignKey(Profile, on_delete=models.PROTECT, related_name="documents")
+    file = UploadField(
+        storage="documents",
+        accepts=settings.DOCUMENT_TYPES,
+        max_bytes=settings.DOCUMENT_MAX_BYTES,
+        folder=folder,
+        placed_by=["visibility"],
+        facts_field="file_facts",
+        blank=True,
+        editable=False,
+    )
+    file_facts = models.JSONField(null=True, editable=False)
+
+    objects = Documents.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["owner", "-id"], name="document_of_owner"),
+            models.Index(fields=["visibility", "-id"], name="document_visibility"),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+    def get_absolute_url(self) -> str:
+        return reverse("document-detail", args=[self.pk])

@@ -1,0 +1,111 @@
+"""The shapes of documents and of their download URLs."""
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
+from rest_framework import serializers
+
+from api.documents.models import Document
+from api.uploads.placement import relocate
+from api.uploads.serializers import FileFacts
+
+DOCUMENT = {
+    "id": "01971f6d-1d0a-7c11-9f0e-5b8c2f6f3a10",
+    "title": "Feeding plan",
+    "description": "Penguins, winter.",
+    "category": "care",
+    "visibility": "private",
+    "owner": "6c1f9a52-6f0a-5d7e-9b7e-2f6a3c0d9b11",
+    "file": {
+        "name": "guía.pdf",
+        "size": 5120,
+        "content_type": "application/pdf",
+        "sha256": "9f86…0a08",
+        "uploaded_at": "2026-11-21T02:45:07Z",
+    },
+    "created_at": "2026-11-21T02:44:00Z",
+    "updated_at": "2026-11-21T02:45:07Z",
+}
+SIGNED = {
+    "url": "https://ref.supabase.co/storage/v1/object/sign/documents/6c1f9a52-…/Zk0….pdf?token=…",
+    "expires_at": "2026-11-21T02:50:00Z",
+}
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample("A new document", {"title": "Feeding plan", "category": "care"}, request_only=True),
+        OpenApiExample("A document", DOCUMENT, response_only=True),
+    ]
+)
+class DocumentSerializer(serializers.ModelSerializer[Document]):
+    owner = serializers.UUIDField(source="owner_id", read_only=True)
+    file = serializers.SerializerMethodField(help_text="null until a ticket is completed")
+
+    class Meta:
+        model = Document
+        fields = [
+            "id",
+            "title",
+            "description",
+            "category",
+            "visibility",
+            "owner",
+            "file",
+            "created_at",
+            "updated_at",
+        ]
+
+    @extend_schema_field(FileFacts(allow_null=True))
+    def get_file(self, document: Document) -> dict[str, Any] | None:
+        return document.file_facts
+
+    def update(self, document: Document, changes: dict[str, Any]) -> Document:
+        """Write what was sent and nothing else: a file may be recorded at the same moment."""
+        if changes.get("visibility", document.visibility) != document.visibility:
+            relocate(document, "file", **changes)
+            return document
+        for name, value in changes.items():
+            setattr(document, name, value)
+        document.save(update_fields=[*changes, "updated_at"])
+        return document
+
+
+@extend_schema_serializer(examples=[OpenApiExample("A signed URL", SIGNED, response_only=True)])
+class DownloadURL(serializers.Serializer[Any]):
+    url = serializers.CharField()
+    expires_at = serializers.DateTimeField()
+
+
+@extend_schema_serializer(
+    examples=[OpenApiExample("Three documents", {"ids": [DOCUMENT["id"]]}, request_only=True)]
+)
+class DownloadURLsRequest(serializers.Serializer[Any]):
+    ids = serializers.ListField(child=serializers.UUIDField(), max_length=100)
+
+
+class DownloadURLsItem(serializers.Serializer[Any]):
+    """`url` and `expires_at`, or `code` (`not_found`, `file_missing`) where there is no file to read."""
+
+    id = serializers.UUIDField()
+    url = serializers.CharField(required=False)
+    expires_at = serializers.DateTimeField(required=False)
+    code = serializers.CharField(required=False)
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "One of two",
+            {
+                "results": [
+                    {"id": DOCUMENT["id"], **SIGNED},
+                    {"id": "01971f6d-1d0a-7c11-9f0e-5b8c2f6f3a11", "code": "not_found"},
+                ]
+            },
+            response_only=True,
+        )
+    ]
+)
+class DownloadURLs(serializers.Serializer[Any]):
+    results = DownloadURLsItem(many=True)

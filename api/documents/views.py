@@ -1,0 +1,125 @@
+"""Documents: the resource, its ticket, and the URLs under which its file is read."""
+
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import QuerySet
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from rest_framework.decorators import action
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
+from rest_framework.viewsets import ModelViewSet
+
+from api.authentication import principal_of
+from api.documents.filters import DocumentFilters
+from api.documents.models import Document
+from api.documents.serializers import (
+    DocumentSerializer,
+    DownloadURL,
+    DownloadURLs,
+    DownloadURLsRequest,
+)
+from api.permissions import OwnerOrStaffChanges
+from api.profiles.models import Profile
+from api.throttles import Tickets
+from api.uploads.lifecycle import Refused
+from api.uploads.placement import remove
+from api.uploads.serializers import TicketSerializer, UploadRequest
+from api.uploads.views import issue_ticket
+from storage.base import SignedURL, store_of
+
+NO_STORE = {"Cache-Control": "no-store"}
+
+
+@extend_schema_view(
+    list=extend_schema(summary="List the documents that you may see"),
+    create=extend_schema(summary="Create a document, without its file"),
+    retrieve=extend_schema(summary="Read a document"),
+    update=extend_schema(summary="Replace a document's fields"),
+    partial_update=extend_schema(
+        summary="Change a document", description="A change of `visibility` ends every URL handed out before."
+    ),
+    destroy=extend_schema(summary="Delete a document with its file and its tickets"),
+)
+@extend_schema(tags=["documents"])
+class DocumentViewSet(ModelViewSet[Document]):
+    serializer_class = DocumentSerializer
+    permission_classes = (OwnerOrStaffChanges,)
+    filterset_class = DocumentFilters
+    search_fields = ("title", "description")
+    ordering_fields = ("title", "category", "created_at", "updated_at")
+    queryset = Document.objects.none()
+
+    def get_queryset(self) -> QuerySet[Document]:
+        return Document.objects.visible_to(principal_of(self.request))
+
+    def perform_create(self, serializer: BaseSerializer[Document]) -> None:
+        owner, _ = Profile.objects.get_or_create(pk=principal_of(self.request).id)
+        serializer.save(owner=owner)
+
+    def perform_destroy(self, document: Document) -> None:
+        remove(document)
+
+    @extend_schema(
+        summary="Ask for a ticket to send the file", request=UploadRequest, responses={201: TicketSerializer}
+    )
+    @action(detail=True, methods=["post"], url_path="upload-url", throttle_classes=[Tickets])
+    def upload_url(self, request: Request, pk: str) -> Response:
+        return issue_ticket(self, "file")
+
+    @extend_schema(
+        summary="Get a URL to read the file",
+        parameters=[
+            OpenApiParameter(
+                "download",
+                str,
+                description="Absent: the browser shows the file. Empty: it saves it under its original name. "
+                "Else: under this name.",
+                allow_blank=True,
+            )
+        ],
+        responses=DownloadURL,
+        filters=False,
+    )
+    @action(detail=True, methods=["get"], url_path="download-url")
+    def download_url(self, request: Request, pk: str) -> Response:
+        document = self.get_object()
+        if not document.file.name:
+            raise Refused("file_missing")
+        name = request.query_params.get("download")
+        signed = store_of("documents").sign_download(
+            document.file.name,
+            seconds=settings.DOWNLOAD_URL_TTL,
+            filename=(document.file_facts or {}).get("name", "") if name == "" else name,
+        )
+        return Response(DownloadURL(signed).data, headers=NO_STORE)
+
+    @extend_schema(
+        summary="Get URLs to read up to 100 files",
+        request=DownloadURLsRequest,
+        responses=DownloadURLs,
+        filters=False,
+    )
+    @action(detail=False, methods=["post"], url_path="download-urls", permission_classes=[IsAuthenticated])
+    def download_urls(self, request: Request) -> Response:
+        asked = DownloadURLsRequest(data=request.data)
+        asked.is_valid(raise_exception=True)
+        ids = asked.validated_data["ids"]
+        keys = {document.pk: document.file.name or "" for document in self.get_queryset().filter(pk__in=ids)}
+        signed = store_of("documents").sign_downloads(
+            [key for key in keys.values() if key], seconds=settings.DOWNLOAD_URL_TTL
+        )
+        results = [_readable(wanted, keys.get(wanted), signed) for wanted in ids]
+        return Response({"results": results}, headers=NO_STORE)
+
+
+def _readable(wanted: UUID, key: str | None, signed: dict[str, SignedURL]) -> dict[str, Any]:
+    """One result: where to read the file, or why not. `key` is None for what the caller may not see."""
+    if key is None:
+        return {"id": wanted, "code": "not_found"}
+    if key not in signed:
+        return {"id": wanted, "code": "file_missing"}
+    return {"id": wanted, **DownloadURL(signed[key]).data}

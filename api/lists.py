@@ -1,0 +1,36 @@
+"""How lists are paged and ordered."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from rest_framework.exceptions import ValidationError
+from rest_framework.filters import OrderingFilter
+from rest_framework.pagination import PageNumberPagination
+from rest_framework.request import Request
+
+
+class Pages(PageNumberPagination):
+    page_size = 25
+    page_size_query_param = "page_size"
+    max_page_size = 100
+
+
+class StrictOrdering(OrderingFilter):
+    """An unknown field is refused instead of ignored, and ties are broken by id, so pages never overlap."""
+
+    def remove_invalid_fields(self, queryset: Any, fields: Any, view: Any, request: Any) -> list[str]:
+        known = super().remove_invalid_fields(queryset, fields, view, request)
+        unknown = [field for field in fields if field not in known]
+        if unknown:
+            allowed = ", ".join(
+                name for name, _ in self.get_valid_fields(queryset, view, {"request": request})
+            )
+            message = f"Unknown field {unknown[0][:50]!r}: choose from {allowed}."
+            raise ValidationError({self.ordering_param: ValidationError(message, "unknown").detail})
+        return known
+
+    def filter_queryset(self, request: Request, queryset: QuerySet, view: Any) -> QuerySet:
+        ordering = self.get_ordering(request, queryset, view)
+        if not ordering:
+            return queryset
+        return queryset.order_by(*ordering, "-id")

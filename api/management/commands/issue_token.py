@@ -1,0 +1,39 @@
+"""Prints an access token such as Supabase Auth would issue. For development: refused without DEBUG."""
+
+from argparse import ArgumentParser
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError
+from django.core.validators import validate_email
+
+from api.authentication import development_token
+
+
+class Command(BaseCommand):
+    help = __doc__
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("email", help="the same address always gives the same member")
+        parser.add_argument("--role", default="", help="app_metadata.role: `staff` may do everything")
+        parser.add_argument("--sub", type=UUID, help="the member's UUID, instead of the address's own")
+        parser.add_argument("--ttl", type=int, default=3600, help="seconds until it expires (3600)")
+        parser.add_argument("--service-role", action="store_true", help="a service key, for Storage only")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not settings.DEBUG:
+            raise CommandError("Tokens are issued with DEBUG=true only: in production Supabase Auth does it.")
+        try:
+            validate_email(options["email"])
+        except ValidationError:
+            raise CommandError(f"{options['email']!r} is no email address.") from None
+        token = development_token(
+            options["email"],
+            sub=options["sub"],
+            role=options["role"],
+            seconds=options["ttl"],
+            service=options["service_role"],
+        )
+        self.stdout.write(token)

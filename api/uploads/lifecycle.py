@@ -1,0 +1,283 @@
+"""The ticket's life: issue → the client sends → complete, or give up.
+
+Correctness rests on the database: a state changes by compare-and-swap, and every write after a
+claim asks for the claim. No storage call is made inside a transaction.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import structlog
+from django.conf import settings
+from django.contrib.contenttypes.models import ContentType
+from django.db import models, transaction
+from django.utils import timezone
+from uuid_utils.compat import uuid7
+
+from api.uploads import verification
+from api.uploads.models import Upload
+from storage import keys
+from storage.base import (
+    ARRIVALS,
+    FOREVER,
+    ObjectExists,
+    ObjectMissing,
+    SignedStorage,
+    SignedUpload,
+    StorageError,
+    store_of,
+)
+from storage.fields import UploadField
+
+State = Upload.State
+
+LEASE = timedelta(seconds=120)  # what a verifier may take before another may take over
+PATIENCE = 10.0  # seconds that a second caller waits for the answer of the first
+LOOKS = (0.05, 0.5)  # seconds between two looks at the row, at first and at the most
+RESOURCE_GONE = {"code": "resource_gone", "detail": ""}
+SETTLED = {State.COMPLETED, State.REJECTED, State.EXPIRED, State.CANCELLED}
+
+logger = structlog.get_logger("api.uploads")
+
+
+class Refused(Exception):
+    """A rule says no: `code` names it, `detail` helps, `retry_after` is in seconds."""
+
+    def __init__(self, code: str, detail: str = "", retry_after: int | None = None) -> None:
+        super().__init__(code)
+        self.code = code
+        self.detail = detail
+        self.retry_after = retry_after
+
+
+class LostClaim(Exception):
+    """The lease ran out and another took over: what that one finds is the answer."""
+
+
+class Outdated(Exception):
+    """The resource changed since the place of its file was chosen: choose again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A new upload, with what the client needs to send it. Only this once: no token is kept."""
+
+    upload: Upload
+    signed: SignedUpload
+
+
+# --- Issue ------------------------------------------------------------------------------------------
+
+
+def issue(
+    resource: models.Model,
+    field_name: str,
+    owner: UUID,
+    *,
+    filename: str,
+    content_type: str,
+    size: int,
+    sha256: str | None = None,
+) -> Ticket:
+    """A ticket for one file of this resource. The announcement has been checked against the field."""
+    field = resource._meta.get_field(field_name)
+    assert isinstance(field, UploadField)
+    upload_id = uuid7()
+    signed = store_of(ARRIVALS).sign_upload(
+        keys.fresh(str(upload_id), content_type),
+        content_type,
+        seconds=settings.UPLOAD_URL_TTL,
+        max_age=FOREVER if field.storage.public else 3600,
+    )
+    upload = Upload.objects.create(
+        id=upload_id,
+        owner=owner,
+        content_type=ContentType.objects.get_for_model(resource),
+        object_id=resource.pk,
+        field_name=field_name,
+        declared={"filename": filename, "content_type": content_type, "size": size, "sha256": sha256},
+        path=signed.key,
+        expires_at=signed.expires_at,
+    )
+    return Ticket(upload, signed)
+
+
+# --- Complete ---------------------------------------------------------------------------------------
+
+
+def complete(upload: Upload, *, patience: float = PATIENCE) -> Upload:
+    """The completed upload: the same answer however often, and from however many sides, it is asked for.
+
+    Raises Refused with the reason, and StorageUnavailable, after which the ticket is as it was.
+    """
+    upload = _settle(upload, _judge, patience)
+    if upload.state != State.COMPLETED:
+        raise _refusal(upload)
+    return upload
+
+
+def give_up(upload: Upload, *, patience: float = PATIENCE) -> None:
+    """Cancel the ticket and delete what was sent. Raises Refused once it is completed."""
+    upload = _settle(upload, _cancel, patience)
+    if upload.state == State.COMPLETED:
+        raise Refused("ticket_completed")
+
+
+def _settle(upload: Upload, act: Callable[[Upload], None], patience: float) -> Upload:
+    """The row as it is settled: by `act`, under a claim, or by whoever holds the claim already."""
+    deadline, pause = time.monotonic() + patience, LOOKS[0]
+    while True:
+        upload = Upload.objects.get(pk=upload.pk)
+        if upload.state in SETTLED:
+            return upload
+        if claimed := _claim(upload):
+            try:
+                act(claimed)
+                return claimed
+            except LostClaim:
+                continue
+            except BaseException:
+                _release(claimed)
+                raise
+        if time.monotonic() >= deadline:
+            raise Refused("verification_in_progress", retry_after=1)
+        time.sleep(pause)
+        pause = min(pause * 2, LOOKS[1])
+
+
+def _claim(upload: Upload) -> Upload | None:
+    """The row as only this caller may now write it, for as long as LEASE; None if another has it."""
+    now, claim_id = timezone.now(), uuid4()
+    won = (
+        Upload.objects.claimable(now)
+        .filter(pk=upload.pk)
+        .update(state=State.VERIFYING, claim_id=claim_id, lease_expires_at=now + LEASE, updated_at=now)
+    )
+    # Read again: an earlier claimant may have left its mark between our first look and our claim.
+    return Upload.objects.filter(pk=upload.pk, claim_id=claim_id).first() if won else None
+
+
+def _write(upload: Upload, **values: Any) -> None:
+    """Change the claimed row, in the database and in hand; a new state ends the claim. Raises LostClaim."""
+    if "state" in values:
+        values |= {"claim_id": None, "lease_expires_at": None}
+    if not Upload.objects.claimed_as(upload).update(**values, updated_at=timezone.now()):
+        raise LostClaim
+    for name, value in values.items():
+        setattr(upload, name, value)
+
+
+def _release(upload: Upload) -> None:
+    """Hand the ticket back as it was, keys included: the object may have been moved already."""
+    try:
+        _write(upload, state=State.PENDING)
+    except LostClaim:
+        pass
+
+
+def _judge(upload: Upload) -> None:
+    """Move the object to where nobody holds a token for it, look at it there, and record it."""
+    while True:
+        resource = upload.model()._base_manager.filter(pk=upload.object_id).first()
+        if resource is None:
+            delete_objects(upload)
+            return _write(upload, state=State.CANCELLED, problem=RESOURCE_GONE)
+        try:
+            _bring(upload, resource)
+            found = verification.examine(
+                upload.field().storage, upload.final_key, upload.declared, upload.field()
+            )
+            return _record(upload, resource, found)
+        except Outdated:
+            continue
+        except ObjectMissing:
+            late = upload.expires_at <= timezone.now()
+            return _write(upload, state=State.EXPIRED if late else State.PENDING)
+        except verification.Untrue as untrue:
+            upload.field().storage.delete(upload.final_key)
+            problem = {"code": untrue.code, "detail": untrue.detail}
+            return _write(upload, state=State.REJECTED, found=untrue.found.as_json(), problem=problem)
+
+
+def _cancel(upload: Upload) -> None:
+    delete_objects(upload)
+    _write(upload, state=State.CANCELLED)
+
+
+def _bring(upload: Upload, resource: models.Model) -> None:
+    """The object stands at `final_key`, in the folder where files of this resource belong now."""
+    field, kind = upload.field(), upload.declared["content_type"]
+    if not upload.final_key:
+        _write(upload, final_key=field.fresh_key(resource, kind))
+    _arrive(upload)
+    if not field.belongs(upload.final_key, resource):
+        # Both keys are written down first, so that whoever comes after a crash finds the object.
+        _write(upload, moved_from=upload.final_key, final_key=field.fresh_key(resource, kind))
+        _arrive(upload)
+
+
+def _arrive(upload: Upload) -> None:
+    """Move the object to `final_key`, or find that a claimant before us did. Raises ObjectMissing."""
+    store = upload.field().storage
+    source, key = (store, upload.moved_from) if upload.moved_from else (store_of(ARRIVALS), upload.path)
+    try:
+        source.move(key, store, upload.final_key)
+    except ObjectExists:
+        pass  # moved before; what lies at the source was sent later, with a token that was still good
+    except ObjectMissing:
+        store.describe(upload.final_key)
+
+
+def _record(upload: Upload, resource: models.Model, found: verification.Found) -> None:
+    """Ticket and resource in one transaction; then the file that was there before goes."""
+    field, now = upload.field(), timezone.now()
+    facts = {"name": upload.declared["filename"], **found.as_json(), "uploaded_at": now.isoformat()}
+    with transaction.atomic(durable=True):
+        _write(upload, state=State.COMPLETED, found=found.as_json())
+        unchanged = type(resource)._base_manager.filter(pk=resource.pk, **field.placement(resource))
+        if not unchanged.update(**field.set_values(upload.final_key, facts), updated_at=now):
+            raise Outdated
+    discard(field.storage, field.key_of(resource))
+    logger.info("upload_completed", upload=str(upload.pk), **found.as_json())
+
+
+def _refusal(upload: Upload) -> Refused:
+    """Why a ticket that is not completed is not."""
+    match upload.state:
+        case State.PENDING:
+            return Refused("object_missing")
+        case State.EXPIRED:
+            return Refused("ticket_expired")
+    problem = upload.problem or {"code": "ticket_cancelled", "detail": ""}
+    return Refused(problem["code"], problem["detail"])
+
+
+# --- Objects ----------------------------------------------------------------------------------------
+
+
+def objects_of(upload: Upload) -> list[tuple[SignedStorage, str]]:
+    """Wherever the object that was sent with this ticket may have got to."""
+    store = upload.field().storage
+    return [
+        (store_of(ARRIVALS), upload.path),
+        *((store, key) for key in (upload.moved_from, upload.final_key) if key),
+    ]
+
+
+def delete_objects(upload: Upload) -> None:
+    for store, key in objects_of(upload):
+        store.delete(key)
+
+
+def discard(store: SignedStorage, key: str) -> None:
+    """Delete an object that nothing refers to any more; the change that freed it stands in any case."""
+    if not key:
+        return
+    try:
+        store.delete(key)
+    except StorageError:
+        logger.exception("object_left_behind", bucket=store.bucket, key=key)

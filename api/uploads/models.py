@@ -1,0 +1,97 @@
+"""The ticket: a promise about one object, and what became of it."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Self
+
+from django.contrib.contenttypes.fields import GenericForeignKey
+from django.contrib.contenttypes.models import ContentType
+from django.db import models
+from django.utils import timezone
+
+from api.resources import Resource
+from storage.fields import UploadField
+
+if TYPE_CHECKING:
+    from api.authentication import Principal
+
+
+class Uploads(models.QuerySet["Upload"]):
+    def visible_to(self, principal: "Principal") -> Self:
+        return self if principal.is_staff else self.filter(owner=principal.id)
+
+    def of(self, resource: models.Model) -> Self:
+        """The tickets of this resource, whichever field they are for."""
+        kind = ContentType.objects.get_for_model(resource)
+        return self.filter(content_type=kind, object_id=resource.pk)
+
+    def claimable(self, now: datetime) -> Self:
+        """Nobody is verifying these; or somebody was, and their lease has run out."""
+        abandoned = models.Q(state=Upload.State.VERIFYING, lease_expires_at__lt=now)
+        return self.filter(models.Q(state=Upload.State.PENDING) | abandoned)
+
+    def claimed_as(self, upload: "Upload") -> Self:
+        """This ticket, if the claim under which it was read still holds."""
+        return self.filter(pk=upload.pk, state=Upload.State.VERIFYING, claim_id=upload.claim_id)
+
+
+class Upload(Resource):
+    class State(models.TextChoices):
+        PENDING = "pending"
+        VERIFYING = "verifying"
+        COMPLETED = "completed"
+        REJECTED = "rejected"
+        EXPIRED = "expired"
+        CANCELLED = "cancelled"
+
+    owner = models.UUIDField(help_text="Who asked for the ticket: the `sub` of their token.")
+    state = models.CharField(max_length=20, choices=State, default=State.PENDING)
+    expires_at = models.DateTimeField()
+
+    content_type = models.ForeignKey(ContentType, on_delete=models.CASCADE)
+    object_id = models.UUIDField()
+    resource = GenericForeignKey("content_type", "object_id")
+    field_name = models.CharField(max_length=100)
+
+    declared = models.JSONField(help_text="{filename, content_type, size, sha256 or null}")
+    found = models.JSONField(
+        null=True, help_text="{content_type, size, sha256 or null}, of the object itself"
+    )
+    problem = models.JSONField(null=True, help_text="{code, detail}")
+
+    path = models.CharField(max_length=1024, unique=True, help_text="Where the client sends it.")
+    moved_from = models.CharField(max_length=1024, blank=True, help_text="An earlier place after `path`.")
+    final_key = models.CharField(max_length=1024, blank=True, help_text="Where it is verified, and served.")
+    claim_id = models.UUIDField(null=True, help_text="Who verifies it; every write of theirs asks for it.")
+    lease_expires_at = models.DateTimeField(null=True, help_text="From then on others may take it over.")
+
+    objects = Uploads.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["owner", "-id"], name="upload_of_owner"),
+            models.Index(fields=["content_type", "object_id"], name="upload_of_resource"),
+            models.Index(fields=["state", "expires_at"], name="upload_to_sweep"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.declared['filename']} ({self.state})"
+
+    @property
+    def shown_state(self) -> str:
+        """Expired once its time is over; yet the row stays pending, so that a late file is not lost."""
+        if self.state == self.State.PENDING and self.expires_at <= timezone.now():
+            return self.State.EXPIRED
+        return self.state
+
+    def model(self) -> type[models.Model]:
+        """The model of the resource."""
+        model = ContentType.objects.get_for_id(self.content_type_id).model_class()
+        assert model is not None
+        return model
+
+    def field(self) -> UploadField:
+        """The model field that the file is for, which has its rules and its store."""
+        field = self.model()._meta.get_field(self.field_name)
+        assert isinstance(field, UploadField)
+        return field

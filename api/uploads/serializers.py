@@ -1,0 +1,201 @@
+"""The shapes of an announcement, a ticket and an upload."""
+
+import re
+from typing import Any
+
+from django.conf import settings
+from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
+from rest_framework import serializers
+from rest_framework.reverse import reverse
+
+from api.uploads.lifecycle import Ticket
+from api.uploads.models import Upload
+from storage.fields import UploadField
+
+#: Control characters, and those that turn the direction of the text (`fdp.exe` shown as `exe.pdf`).
+UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+
+DECLARED = {"filename": "guía.pdf", "content_type": "application/pdf", "size": 5120, "sha256": "9f86…0a08"}
+FOUND = {"content_type": "application/pdf", "size": 5120, "sha256": "9f86…0a08"}
+UPLOAD = {
+    "id": "01971f6e-8c5b-7a40-b0a5-3d6b1c1f7e55",
+    "state": "completed",
+    "expires_at": "2026-11-21T03:15:00Z",
+    "created_at": "2026-11-21T02:45:00Z",
+    "updated_at": "2026-11-21T02:45:07Z",
+    "declared": DECLARED,
+    "found": FOUND,
+    "problem": None,
+    "resource": "https://api.example.org/api/v1/documents/01971f6d-1d0a-7c11-9f0e-5b8c2f6f3a10/",
+}
+TICKET = {
+    "id": UPLOAD["id"],
+    "state": "pending",
+    "expires_at": "2026-11-21T03:15:00Z",
+    "bucket": "uploads",
+    "path": "01971f6e-8c5b-7a40-b0a5-3d6b1c1f7e55/k3vX0yq8.pdf",
+    "method": "PUT",
+    "url": "https://ref.supabase.co/storage/v1/object/upload/sign/uploads/01971f6e-…/k3vX0yq8.pdf?token=…",
+    "headers": {"content-type": "application/pdf", "x-upsert": "false", "cache-control": "max-age=3600"},
+    "token": "…",
+    "resumable": None,
+    "limits": {"max_bytes": 52428800, "content_types": ["application/pdf", "image/jpeg", "image/png"]},
+    "complete_url": "https://api.example.org/api/v1/uploads/01971f6e-8c5b-7a40-b0a5-3d6b1c1f7e55/complete/",
+}
+
+
+class FileFacts(serializers.Serializer[Any]):
+    """What verification found of a recorded file."""
+
+    name = serializers.CharField(help_text="The name it had at the client's.")
+    size = serializers.IntegerField(help_text="Bytes.")
+    content_type = serializers.CharField()
+    sha256 = serializers.CharField(allow_null=True, help_text="Hex; null above CHECKSUM_MAX_BYTES.")
+    uploaded_at = serializers.DateTimeField()
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "A PDF",
+            {"filename": "guía.pdf", "content_type": "application/pdf", "size": 5120},
+            request_only=True,
+        )
+    ]
+)
+class UploadRequest(serializers.Serializer[Any]):
+    """The announcement of a file, checked against the rules of the field that it is for."""
+
+    filename = serializers.CharField(max_length=255, help_text="A name, not a path.")
+    content_type = serializers.CharField(max_length=255)
+    size = serializers.IntegerField(min_value=1, help_text="Bytes, exactly.")
+    sha256 = serializers.RegexField(
+        r"\A[0-9a-fA-F]{64}\Z",
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="Hex, if you know it.",
+    )
+
+    @property
+    def rules(self) -> UploadField:
+        field: UploadField = self.context["field"]
+        return field
+
+    def validate_filename(self, name: str) -> str:
+        if UNPRINTABLE.search(name) or "/" in name or "\\" in name or name in (".", ".."):
+            raise serializers.ValidationError("Send a plain file name, without a path or control characters.")
+        return name
+
+    def validate_content_type(self, content_type: str) -> str:
+        content_type = content_type.lower()
+        if content_type not in self.rules.accepts:
+            raise serializers.ValidationError(
+                f"This type is not accepted here: send {' or '.join(self.rules.accepts)}.",
+                code="content_type_not_allowed",
+            )
+        return content_type
+
+    def validate_size(self, size: int) -> int:
+        limit = max_bytes(self.rules)
+        if size > limit:
+            raise serializers.ValidationError(f"At most {limit} bytes are accepted here.", code="too_large")
+        return size
+
+    def validate_sha256(self, sha256: str | None) -> str | None:
+        return sha256 and sha256.lower()
+
+
+def max_bytes(field: UploadField) -> int:
+    """What the field allows, as far as the local store as a whole does."""
+    return min(field.max_bytes, settings.STORAGE_FILE_SIZE_LIMIT)
+
+
+class Limits(serializers.Serializer[Any]):
+    max_bytes = serializers.IntegerField()
+    content_types = serializers.ListField(child=serializers.CharField())
+
+
+@extend_schema_serializer(examples=[OpenApiExample("A ticket", TICKET, response_only=True)])
+class TicketSerializer(serializers.Serializer[Ticket]):
+    """Everything a client needs to send one file, with `fetch`, `supabase-js` or Uppy."""
+
+    id = serializers.UUIDField(source="upload.pk")
+    state = serializers.CharField(source="upload.state")
+    expires_at = serializers.DateTimeField(source="signed.expires_at")
+    bucket = serializers.CharField(source="signed.bucket")
+    path = serializers.CharField(source="signed.key")
+    method = serializers.SerializerMethodField()
+    url = serializers.CharField(source="signed.url")
+    headers = serializers.DictField(source="signed.headers", child=serializers.CharField())
+    token = serializers.CharField(source="signed.token")
+    resumable = serializers.SerializerMethodField()
+    limits = serializers.SerializerMethodField()
+    complete_url = serializers.SerializerMethodField()
+
+    def get_method(self, ticket: Ticket) -> str:
+        return "PUT"
+
+    @extend_schema_field({"type": "object", "nullable": True})
+    def get_resumable(self, ticket: Ticket) -> None:
+        """How to send it in parts; null while the store cannot."""
+        return None
+
+    @extend_schema_field(Limits)
+    def get_limits(self, ticket: Ticket) -> dict[str, Any]:
+        field = ticket.upload.field()
+        return {"max_bytes": max_bytes(field), "content_types": list(field.accepts)}
+
+    @extend_schema_field({"type": "string", "format": "uri"})
+    def get_complete_url(self, ticket: Ticket) -> str:
+        return reverse("upload-complete", args=[ticket.upload.pk], request=self.context["request"])
+
+
+class DeclaredFile(serializers.Serializer[Any]):
+    filename = serializers.CharField()
+    content_type = serializers.CharField()
+    size = serializers.IntegerField()
+    sha256 = serializers.CharField(allow_null=True)
+
+
+class FoundFile(serializers.Serializer[Any]):
+    content_type = serializers.CharField()
+    size = serializers.IntegerField()
+    sha256 = serializers.CharField(allow_null=True)
+
+
+class ProblemOfUpload(serializers.Serializer[Any]):
+    code = serializers.CharField()
+    detail = serializers.CharField(allow_blank=True)
+
+
+@extend_schema_serializer(examples=[OpenApiExample("A completed upload", UPLOAD, response_only=True)])
+class UploadSerializer(serializers.ModelSerializer[Upload]):
+    """A ticket as it stands. Tolerate states that you do not know: more may come."""
+
+    state = serializers.CharField(source="shown_state")
+    declared = DeclaredFile()
+    found = FoundFile(allow_null=True)
+    problem = ProblemOfUpload(allow_null=True)
+    resource = serializers.SerializerMethodField(help_text="What the file is for; null once that is deleted.")
+
+    class Meta:
+        model = Upload
+        fields = [
+            "id",
+            "state",
+            "expires_at",
+            "created_at",
+            "updated_at",
+            "declared",
+            "found",
+            "problem",
+            "resource",
+        ]
+        read_only_fields = fields
+
+    def get_resource(self, upload: Upload) -> str | None:
+        if upload.resource is None:
+            return None
+        url: str = self.context["request"].build_absolute_uri(upload.resource.get_absolute_url())
+        return url

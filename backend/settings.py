@@ -1,0 +1,271 @@
+"""Every setting, read once. The environment beats `.env`; an empty value means unset.
+
+With DEBUG everything has a default that works. Without it a missing or a well-known key stops the
+start, from here: servers do not run Django's system checks.
+"""
+
+import os
+from pathlib import Path
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+from backend.logs import logging_config
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+MIB = 1024 * 1024
+
+
+class Environment(environ.Env):
+    """The process environment over the file `.env`, without what is empty."""
+
+    ENVIRON = {name: value for name, value in os.environ.items() if value.strip()}
+
+    def get_value(  # type: ignore[no-untyped-def]
+        self, var, cast=None, default=environ.Env.NOTSET, parse_default=False
+    ):
+        """Read one setting; what cannot be read names the setting and never its value."""
+        try:
+            value = super().get_value(var, cast, default, parse_default)
+        except ValueError:
+            raise ImproperlyConfigured(f"{var} is not of the form it should have.") from None
+        return [item.strip() for item in value] if isinstance(value, list) else value
+
+
+env = Environment()
+env.read_env(os.environ.get("ENV_FILE") or BASE_DIR / ".env")
+env.escape_proxy = True  # a secret may begin with `$`, which would name another variable
+Environment.ENVIRON = {
+    name: value.replace("$", r"\$") for name, value in env.ENVIRON.items() if value.strip()
+}
+
+
+def first_of(*names: str) -> str:
+    """The value of the first of these names that is set: one setting under its several names."""
+    return next((env.str(name) for name in names if name in env), "")
+
+
+# --- Keys that are printed in documentation, and so protect nothing ------------------------------
+
+DEMO_JWT_SECRET = "super-secret-jwt-token-with-at-least-32-characters-long"  # of `supabase start`
+DEMO_SECRET_KEY = "insecure-development-key-that-production-refuses-to-start-with"
+WELL_KNOWN = {
+    DEMO_SECRET_KEY,
+    DEMO_JWT_SECRET,
+    "your-super-secret-jwt-token-with-at-least-32-characters-long",  # of Supabase's compose stack
+    "sb_secret_N7UND0UgjKTVK-Uodkm0Hg_xSvEMPvz",  # of `supabase start`
+    "sb_publishable_ACJWlzQHlZjBrEguHvfOxg_3BJgxAaH",  # of `supabase start`
+}
+
+# --- The process ---------------------------------------------------------------------------------
+
+DEBUG = env.bool("DEBUG", False)
+SECRET_KEY = env.str("SECRET_KEY", DEMO_SECRET_KEY if DEBUG else "")
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
+PORT = env.int("PORT", 8000)
+
+ROOT_URLCONF = "backend.urls"
+WSGI_APPLICATION = "backend.wsgi.application"
+APPEND_SLASH = False  # a redirect would lose the body of a POST
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "corsheaders",
+    "django_filters",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "storage",
+    "api",
+]
+MIDDLEWARE = [
+    "backend.middleware.RequestContext",
+    "backend.middleware.Problems",
+    "django.middleware.security.SecurityMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "backend.middleware.ApiManners",
+    "django.middleware.common.CommonMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "backend" / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+LANGUAGE_CODE = env.str("LANGUAGE_CODE", "en")
+TIME_ZONE = env.str("TIME_ZONE", "UTC")
+USE_TZ = True
+
+# --- Database and cache --------------------------------------------------------------------------
+
+DATABASES = {"default": env.db_url("DATABASE_URL", f"sqlite:///{BASE_DIR / 'db.sqlite3'}")}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    DATABASES["default"].setdefault("OPTIONS", {}).update(
+        # Writers queue for the lock instead of failing when a reader turns writer.
+        transaction_mode="IMMEDIATE",
+        timeout=20,
+        init_command="PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    )
+elif DATABASES["default"]["ENGINE"].endswith("postgresql"):
+    DATABASES["default"].update(CONN_MAX_AGE=60, CONN_HEALTH_CHECKS=True, DISABLE_SERVER_SIDE_CURSORS=True)
+    # A transaction pooler gives each transaction another connection: nothing may be left on one.
+    DATABASES["default"].setdefault("OPTIONS", {})["prepare_threshold"] = None
+    if schema := env.str("DATABASE_SCHEMA", ""):
+        DATABASES["default"]["OPTIONS"]["options"] = f"-c search_path={schema}"
+
+CACHES = {"default": env.cache_url("CACHE_URL", "locmemcache://")}
+
+# --- Supabase ------------------------------------------------------------------------------------
+
+STORAGE = env.str("STORAGE", "local")
+if STORAGE != "local":
+    raise ImproperlyConfigured(f"STORAGE={STORAGE!r} is not a store of this version: set STORAGE=local.")
+
+SUPABASE_URL = env.str("SUPABASE_URL", f"http://127.0.0.1:{PORT}").rstrip("/")
+SUPABASE_SECRET_KEY = first_of(
+    "SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_KEY", "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_KEY"
+)
+SUPABASE_PUBLISHABLE_KEY = first_of("SUPABASE_PUBLISHABLE_KEY", "SUPABASE_API_KEY", "SUPABASE_ANON_KEY")
+SUPABASE_JWT_SECRET = env.str("SUPABASE_JWT_SECRET", DEMO_JWT_SECRET if DEBUG else "")
+SUPABASE_JWT_ISSUER = env.str("SUPABASE_JWT_ISSUER", f"{SUPABASE_URL}/auth/v1")
+SUPABASE_JWT_AUDIENCE = env.str("SUPABASE_JWT_AUDIENCE", "authenticated")
+SUPABASE_JWKS_URL = env.str("SUPABASE_JWKS_URL", "")
+SUPABASE_STAFF_ROLES = env.list("SUPABASE_STAFF_ROLES", default=["staff", "admin"])
+SUPABASE_ALLOW_ANONYMOUS = env.bool("SUPABASE_ALLOW_ANONYMOUS", False)
+SUPABASE_ALLOW_OAUTH_CLIENTS = env.bool("SUPABASE_ALLOW_OAUTH_CLIENTS", False)
+SUPABASE_STORAGE_BUCKET = first_of("SUPABASE_STORAGE_BUCKET", "SUPABASE_BUCKET") or "media"
+
+if not DEBUG:
+    keys = {
+        "SECRET_KEY": SECRET_KEY,
+        "SUPABASE_JWT_SECRET": SUPABASE_JWT_SECRET,  # the local store signs its URLs with it
+        "SUPABASE_SECRET_KEY": SUPABASE_SECRET_KEY,
+        "SUPABASE_PUBLISHABLE_KEY": SUPABASE_PUBLISHABLE_KEY,
+    }
+    missing = [name for name in ("SECRET_KEY", "SUPABASE_JWT_SECRET") if not keys[name]]
+    if missing:
+        raise ImproperlyConfigured(f"Set {' and '.join(missing)}: without DEBUG there is no default.")
+    public = [name for name, value in keys.items() if value in WELL_KNOWN]
+    if public:
+        raise ImproperlyConfigured(
+            f"{' and '.join(public)} holds a key that is printed in documentation: make your own."
+        )
+    if len(SUPABASE_JWT_SECRET) < 32:
+        raise ImproperlyConfigured("SUPABASE_JWT_SECRET is shorter than 32 characters (RFC 7518, 3.2).")
+
+# --- Files ---------------------------------------------------------------------------------------
+
+MEDIA_ROOT = env.str("MEDIA_ROOT", str(BASE_DIR / "media"))
+
+
+def store(bucket: str, *, public: bool = False) -> dict[str, object]:
+    """One entry of STORAGES: a bucket of the chosen store."""
+    return {"BACKEND": "storage.local.LocalStorage", "OPTIONS": {"bucket": bucket, "public": public}}
+
+
+STORAGES = {
+    "default": store(SUPABASE_STORAGE_BUCKET),
+    "uploads": store("uploads"),
+    "documents": store("documents"),
+    "user-profiles": store("user-profiles"),
+    "species": store("species", public=True),
+    "exhibitions": store("exhibitions", public=True),
+    "educational-services": store("educational-services", public=True),
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+UPLOAD_URL_TTL = env.int("UPLOAD_URL_TTL", 1800)
+DOWNLOAD_URL_TTL = env.int("DOWNLOAD_URL_TTL", 300)
+STORAGE_FILE_SIZE_LIMIT = env.int("STORAGE_FILE_SIZE_LIMIT", 50 * MIB)
+DOCUMENT_MAX_BYTES = env.int("DOCUMENT_MAX_BYTES", 50 * MIB)
+DOCUMENT_TYPES = env.list("DOCUMENT_TYPES", default=["application/pdf", "image/jpeg", "image/png"])
+IMAGE_MAX_PIXELS = env.int("IMAGE_MAX_PIXELS", 50_000_000)
+CHECKSUM_MAX_BYTES = env.int("CHECKSUM_MAX_BYTES", 100 * MIB)
+
+STATIC_URL = "/static/"
+WHITENOISE_USE_FINDERS = True  # no `collectstatic`: what the installed packages ship is served as it is
+
+# --- The API -------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["api.authentication.SupabaseAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["api.parsers.BoundedJSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "api.parsers.AlwaysJSON",
+    "DEFAULT_PAGINATION_CLASS": "api.lists.Pages",
+    "DEFAULT_FILTER_BACKENDS": [
+        "django_filters.rest_framework.DjangoFilterBackend",
+        "rest_framework.filters.SearchFilter",
+        "api.lists.StrictOrdering",
+    ],
+    "DEFAULT_THROTTLE_RATES": {
+        "tickets": env.str("THROTTLE_TICKETS", "300/min"),
+        "complete": env.str("THROTTLE_COMPLETE", "600/min"),
+    },
+    "DEFAULT_SCHEMA_CLASS": "api.schema.ProblemSchema",
+    "EXCEPTION_HANDLER": "api.errors.answer",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Vivarium",
+    "VERSION": "1",
+    "DESCRIPTION": (
+        "The backend of a zoo, aquarium or botanical garden. File bytes never pass through it: ask "
+        "for a ticket, send the file straight to storage, then call `complete_url`."
+    ),
+    "TAGS": [
+        {"name": "documents", "description": "Private and shared documents of the members."},
+        {"name": "uploads", "description": "Tickets: one promised object each, and its callback."},
+        {"name": "health", "description": "For load balancers and orchestrators."},
+    ],
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"persistAuthorization": True, "displayRequestDuration": True},
+    "REDOC_DIST": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+
+CORS_URLS_REGEX = r"^/api/"  # /storage/v1/ says its own: every origin, as the real gateway does
+CORS_ALLOWED_ORIGINS = env.list(
+    "CORS_ALLOWED_ORIGINS",
+    default=[f"http://{host}:{port}" for host in ("localhost", "127.0.0.1") for port in (3000, 5173)]
+    if DEBUG
+    else [],
+)
+CORS_EXPOSE_HEADERS = ["Location", "ETag", "Retry-After", "X-Request-ID"]
+
+# --- Security and logs ---------------------------------------------------------------------------
+
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not DEBUG
+SECURE_HSTS_SECONDS = 0 if DEBUG else 365 * 24 * 3600
+SECURE_HSTS_INCLUDE_SUBDOMAINS = not DEBUG
+SILENCED_SYSTEM_CHECKS = [
+    "security.W008",  # an API must not redirect to https: the token has then already travelled in the clear
+    "security.W021",  # whether a domain joins the browsers' preload list is its owner's decision
+]
+
+LOGGING = logging_config(pretty=DEBUG, secrets=[SECRET_KEY, SUPABASE_JWT_SECRET, SUPABASE_SECRET_KEY])
