@@ -35,8 +35,9 @@ from storage.fields import UploadField
 
 State = Upload.State
 
-LEASE = timedelta(seconds=120)  # what a verifier may take before another may take over
 PATIENCE = 10.0  # seconds that a second caller waits for the answer of the first
+LEASE = timedelta(seconds=8)  # below PATIENCE: whoever asks after a crash gets the answer in the same call
+RENEWAL = 2.0  # seconds after which a verifier that still reads renews its lease
 LOOKS = (0.05, 0.5)  # seconds between two looks at the row, at first and at the most
 RESOURCE_GONE = {"code": "resource_gone", "detail": ""}
 SETTLED = {State.COMPLETED, State.REJECTED, State.EXPIRED, State.CANCELLED}
@@ -163,9 +164,10 @@ def _claim(upload: Upload) -> Upload | None:
 
 def _write(upload: Upload, **values: Any) -> None:
     """Change the claimed row, in the database and in hand; a new state ends the claim. Raises LostClaim."""
+    values["updated_at"] = timezone.now()
     if "state" in values:
         values |= {"claim_id": None, "lease_expires_at": None}
-    if not Upload.objects.claimed_as(upload).update(**values, updated_at=timezone.now()):
+    if not Upload.objects.claimed_as(upload).update(**values):
         raise LostClaim
     for name, value in values.items():
         setattr(upload, name, value)
@@ -179,6 +181,19 @@ def _release(upload: Upload) -> None:
         pass
 
 
+def _renewal(upload: Upload) -> Callable[[], None]:
+    """To be called while reading goes on; it raises LostClaim when another has taken over."""
+    renewed = time.monotonic()
+
+    def renew() -> None:
+        nonlocal renewed
+        if time.monotonic() - renewed > RENEWAL:
+            _write(upload, lease_expires_at=timezone.now() + LEASE)
+            renewed = time.monotonic()
+
+    return renew
+
+
 def _judge(upload: Upload) -> None:
     """Move the object to where nobody holds a token for it, look at it there, and record it."""
     while True:
@@ -189,11 +204,11 @@ def _judge(upload: Upload) -> None:
         try:
             _bring(upload, resource)
             found = verification.examine(
-                upload.field().storage, upload.final_key, upload.declared, upload.field()
+                upload.field().storage, upload.final_key, upload.declared, upload.field(), _renewal(upload)
             )
             return _record(upload, resource, found)
         except Outdated:
-            continue
+            upload.refresh_from_db()  # the row was rolled back, and with it the end of our claim
         except ObjectMissing:
             late = upload.expires_at <= timezone.now()
             return _write(upload, state=State.EXPIRED if late else State.PENDING)

@@ -1,7 +1,7 @@
 """Whether an object is what the ticket promised. The client's word is compared, and never believed."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
 
@@ -9,7 +9,7 @@ import puremagic
 from django.conf import settings
 from PIL import Image
 
-from storage.base import PIECE, SignedStorage, StorageError
+from storage.base import SignedStorage, StorageError, pieces_of
 from storage.fields import UploadField
 
 HEAD = 512  # bytes: every signature that we accept stands at the very beginning
@@ -40,10 +40,17 @@ class Untrue(Exception):
         self.found = found
 
 
-def examine(store: SignedStorage, key: str, declared: dict[str, Any], field: UploadField) -> Found:
+def examine(
+    store: SignedStorage,
+    key: str,
+    declared: dict[str, Any],
+    field: UploadField,
+    still_reading: Callable[[], None],
+) -> Found:
     """Look at the object itself: cheap checks first, its bytes once. Raises Untrue, StorageError.
 
-    Only the first bytes decide the type: a PDF may have anything behind its end.
+    Only the first bytes decide the type: a PDF may have anything behind its end. `still_reading` is
+    called between the pieces of a long file.
     """
     info = store.describe(key)
     stored_type = info.content_type.split(";")[0].strip().lower()
@@ -61,7 +68,7 @@ def examine(store: SignedStorage, key: str, declared: dict[str, Any], field: Upl
             raise Untrue("content_type_mismatch", f"Its first bytes are not those of {stored_type}.", found)
         if stored_type in PICTURES:
             _open_picture(file, stored_type, found)
-        found = Found(stored_type, info.size, _sha256(file, info.size))
+        found = Found(stored_type, info.size, _sha256(file, info.size, still_reading))
     if declared["sha256"] and found.sha256 and declared["sha256"] != found.sha256:
         raise Untrue("checksum_mismatch", "The SHA-256 is not the declared one.", found)
     return found
@@ -94,16 +101,12 @@ def _open_picture(file: BinaryIO, content_type: str, found: Found) -> None:
         raise Untrue("image_too_large", detail, found)
 
 
-def _sha256(file: BinaryIO, size: int) -> str | None:
+def _sha256(file: BinaryIO, size: int, still_reading: Callable[[], None]) -> str | None:
     if size > settings.CHECKSUM_MAX_BYTES:
         return None
     file.seek(0)
     digest = hashlib.sha256()
-    for piece in _pieces(file):
+    for piece in pieces_of(file):
         digest.update(piece)
+        still_reading()
     return digest.hexdigest()
-
-
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
-    while piece := file.read(PIECE):
-        yield piece

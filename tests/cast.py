@@ -1,0 +1,119 @@
+"""The cast: alice owns, bob is a stranger, curator is staff, nobody has no token."""
+
+from hashlib import sha256
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from django.http.response import HttpResponseBase
+from django.test import Client
+
+from api.authentication import development_token, member_id
+from api.demo import pdf
+
+PDF = pdf("Feeding plan", "Sprat, twice a day.")
+
+
+class Caller:
+    """A client of the API with somebody's token, or none."""
+
+    def __init__(self, email: str = "", role: str = "", **headers: str) -> None:
+        self.email = email
+        token = {"authorization": f"Bearer {development_token(email, role=role)}"} if email else {}
+        self.client = Client(headers={**token, **headers}, raise_request_exception=False)
+
+    @property
+    def id(self) -> UUID:
+        return member_id(self.email)
+
+    def get(self, path: str, **query: Any) -> Any:
+        return self.client.get(_absolute(path), query)
+
+    def post(self, path: str, body: Any = None, **options: Any) -> Any:
+        return self.client.post(_absolute(path), body, content_type="application/json", **options)
+
+    def put(self, path: str, body: Any = None) -> Any:
+        return self.client.put(_absolute(path), body, content_type="application/json")
+
+    def patch(self, path: str, body: Any = None) -> Any:
+        return self.client.patch(_absolute(path), body, content_type="application/json")
+
+    def delete(self, path: str) -> Any:
+        return self.client.delete(_absolute(path))
+
+    # --- The main job, step by step ---------------------------------------------------------------
+
+    def document(self, **fields: Any) -> dict[str, Any]:
+        """A new document, without a file."""
+        answer = self.post("documents/", {"title": "Feeding plan", **fields})
+        assert answer.status_code == 201, answer.content
+        return answer.json()
+
+    def ticket(self, document: dict[str, Any], content: bytes = PDF, **announced: Any) -> dict[str, Any]:
+        """A ticket for a file of this document."""
+        answer = self.post(f"documents/{document['id']}/upload-url/", announcement(content, **announced))
+        assert answer.status_code == 201, answer.content
+        return answer.json()
+
+    def complete(self, ticket: dict[str, Any]) -> Any:
+        return self.post(ticket["complete_url"])
+
+    def document_with_file(self, content: bytes = PDF, **fields: Any) -> dict[str, Any]:
+        """A document whose file was sent and verified."""
+        document = self.document(**fields)
+        ticket = self.ticket(document, content)
+        assert send(ticket, content).status_code == 200
+        answer = self.complete(ticket)
+        assert answer.status_code == 200, answer.content
+        return self.get(f"documents/{document['id']}/").json()
+
+    def download_url(self, document: dict[str, Any], **query: str) -> str:
+        answer = self.get(f"documents/{document['id']}/download-url/", **query)
+        assert answer.status_code == 200, answer.content
+        return answer.json()["url"]
+
+
+def announcement(content: bytes = PDF, **changes: Any) -> dict[str, Any]:
+    """What a client says of a file before it sends it."""
+    plain = {"filename": "guía.pdf", "content_type": "application/pdf", "size": len(content)}
+    return {**plain, "sha256": sha256(content).hexdigest(), **changes}
+
+
+def send(ticket: dict[str, Any], content: bytes = PDF, **changes: str) -> HttpResponseBase:
+    """PUT the file where the ticket says, as a stranger with nothing but the ticket would."""
+    headers = {**ticket["headers"], **changes}
+    content_type = headers.pop("content-type")
+    return Client().put(_relative(ticket["url"]), content, content_type=content_type, headers=headers)
+
+
+def fetch(url: str, **headers: str) -> Any:
+    """GET a signed URL with nothing but the URL, and read it to the end."""
+    response: Any = Client().get(_relative(url), headers=headers)
+    response.body = response.getvalue()
+    response.close()
+    return response
+
+
+def body(response: Any) -> bytes:
+    return response.body
+
+
+def code(response: Any) -> str:
+    """The code of a refusal, which must be a whole problem."""
+    assert response.headers["Content-Type"] == "application/problem+json", response.content
+    problem = response.json()
+    assert problem.keys() == {"type", "title", "status", "detail", "code", "errors"}
+    assert problem["status"] == response.status_code
+    return problem["code"]
+
+
+def _absolute(path: str) -> str:
+    """Paths are written below /api/v1/; whole URLs are taken as the API gave them."""
+    if path.startswith("http"):
+        return _relative(path)
+    return path if path.startswith("/") else f"/api/v1/{path}"
+
+
+def _relative(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.path}?{parts.query}" if parts.query else parts.path
