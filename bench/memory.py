@@ -26,6 +26,7 @@ def main() -> None:
         port = probe.getsockname()[1]
         probe.close()
         os.environ.update(
+            DJANGO_SETTINGS_MODULE="backend.settings",
             ENV_FILE="/dev/null",
             DEBUG="true",
             PORT=str(port),
