@@ -90,7 +90,6 @@ def fetch(url: str, **headers: str) -> Any:
     """GET a signed URL with nothing but the URL, and read it to the end."""
     response: Any = Client().get(_relative(url), headers=headers)
     response.body = response.getvalue()
-    response.close()
     return response
 
 

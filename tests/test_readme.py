@@ -1,6 +1,7 @@
 """What the README promises: its commands are run as they stand there."""
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -15,6 +16,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.skipif(not (shutil.which("bash") and shutil.which("curl")), reason="bash and curl are needed")
 def test_the_main_job_with_curl(server: Server, tmp_path: Path):
     [script] = [block for block in blocks("bash") if "curl" in block]
 
