@@ -6,7 +6,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_sc
 from rest_framework import serializers
 
 from api.documents.models import Document
-from api.uploads.placement import relocate
+from api.uploads.placement import change
 from api.uploads.serializers import FileFacts
 
 DOCUMENT = {
@@ -62,12 +62,7 @@ class DocumentSerializer(serializers.ModelSerializer[Document]):
 
     def update(self, document: Document, changes: dict[str, Any]) -> Document:
         """Write what was sent and nothing else: a file may be recorded at the same moment."""
-        if changes.get("visibility", document.visibility) != document.visibility:
-            relocate(document, "file", **changes)
-            return document
-        for name, value in changes.items():
-            setattr(document, name, value)
-        document.save(update_fields=[*changes, "updated_at"])
+        change(document, "file", changes)
         return document
 
 

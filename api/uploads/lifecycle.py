@@ -135,31 +135,50 @@ def _settle(upload: Upload, act: Callable[[Upload], None], patience: float) -> U
         upload = Upload.objects.get(pk=upload.pk)
         if upload.state in SETTLED:
             return upload
-        if claimed := _claim(upload):
-            try:
-                act(claimed)
+        try:
+            if claimed := _claim(upload):
+                _act(claimed, act)
                 return claimed
-            except LostClaim:
-                continue
-            except BaseException:
-                _release(claimed)
-                raise
+        except LostClaim:
+            continue
         if time.monotonic() >= deadline:
             raise Refused("verification_in_progress", retry_after=1)
         time.sleep(pause)
         pause = min(pause * 2, LOOKS[1])
 
 
+def _act(upload: Upload, act: Callable[[Upload], None]) -> None:
+    """Do what was claimed for; whatever goes wrong, the claim does not stay behind."""
+    try:
+        act(upload)
+    except LostClaim:
+        raise
+    except BaseException:
+        _release(upload)
+        raise
+
+
 def _claim(upload: Upload) -> Upload | None:
     """The row as only this caller may now write it, for as long as LEASE; None if another has it."""
     now, claim_id = timezone.now(), uuid4()
-    won = (
-        Upload.objects.claimable(now)
-        .filter(pk=upload.pk)
-        .update(state=State.VERIFYING, claim_id=claim_id, lease_expires_at=now + LEASE, updated_at=now)
-    )
+    this = Upload.objects.filter(pk=upload.pk)
+    claim = {
+        "state": State.VERIFYING,
+        "claim_id": claim_id,
+        "lease_expires_at": now + LEASE,
+        "updated_at": now,
+    }
+    taken_over = False
+    if not this.pending().update(**claim):
+        taken_over = bool(this.abandoned(now).update(**claim))
+        if not taken_over:
+            return None
     # Read again: an earlier claimant may have left its mark between our first look and our claim.
-    return Upload.objects.filter(pk=upload.pk, claim_id=claim_id).first() if won else None
+    claimed = this.filter(claim_id=claim_id).first()
+    if claimed and taken_over:
+        # Whoever had it may only be slow, and still delete or fill the key that it knows: take another.
+        _write(claimed, earlier_keys=claimed.chosen_keys(), final_key="")
+    return claimed
 
 
 def _write(upload: Upload, **values: Any) -> None:
@@ -224,27 +243,28 @@ def _cancel(upload: Upload) -> None:
 
 
 def _bring(upload: Upload, resource: models.Model) -> None:
-    """The object stands at `final_key`, in the folder where files of this resource belong now."""
-    field, kind = upload.field(), upload.declared["content_type"]
-    if not upload.final_key:
-        _write(upload, final_key=field.fresh_key(resource, kind))
-    _arrive(upload)
-    if not field.belongs(upload.final_key, resource):
-        # Both keys are written down first, so that whoever comes after a crash finds the object.
-        _write(upload, moved_from=upload.final_key, final_key=field.fresh_key(resource, kind))
-        _arrive(upload)
+    """The object stands at `final_key`, in the folder where files of this resource belong now.
 
-
-def _arrive(upload: Upload) -> None:
-    """Move the object to `final_key`, or find that a claimant before us did. Raises ObjectMissing."""
-    store = upload.field().storage
-    source, key = (store, upload.moved_from) if upload.moved_from else (store_of(ARRIVALS), upload.path)
-    try:
-        source.move(key, store, upload.final_key)
-    except ObjectExists:
-        pass  # moved before; what lies at the source was sent later, with a token that was still good
-    except ObjectMissing:
-        store.describe(upload.final_key)
+    Raises ObjectMissing. Every key is written down before anything is moved there, so that whoever
+    comes after a crash finds the object.
+    """
+    field = upload.field()
+    if not (upload.final_key and field.belongs(upload.final_key, resource)):
+        fresh = field.fresh_key(resource, upload.declared["content_type"])
+        _write(upload, earlier_keys=upload.chosen_keys(), final_key=fresh)
+    # Keys that nobody holds a token for come first: what lies at `path` may have been sent again.
+    places = [
+        *((field.storage, key) for key in reversed(upload.earlier_keys)),
+        (store_of(ARRIVALS), upload.path),
+    ]
+    for store, key in places:
+        try:
+            return store.move(key, field.storage, upload.final_key)
+        except ObjectExists:
+            return  # moved before
+        except ObjectMissing:
+            continue
+    field.storage.describe(upload.final_key)
 
 
 def _record(upload: Upload, resource: models.Model, found: verification.Found) -> None:
@@ -276,10 +296,9 @@ def _refusal(upload: Upload) -> Refused:
 
 def objects_of(upload: Upload) -> list[tuple[SignedStorage, str]]:
     """Wherever the object that was sent with this ticket may have got to."""
-    store = upload.field().storage
     return [
         (store_of(ARRIVALS), upload.path),
-        *((store, key) for key in (upload.moved_from, upload.final_key) if key),
+        *((upload.field().storage, key) for key in upload.chosen_keys()),
     ]
 
 

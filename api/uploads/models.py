@@ -24,10 +24,12 @@ class Uploads(models.QuerySet["Upload"]):
         kind = ContentType.objects.get_for_model(resource)
         return self.filter(content_type=kind, object_id=resource.pk)
 
-    def claimable(self, now: datetime) -> Self:
-        """Nobody is verifying these; or somebody was, and their lease has run out."""
-        abandoned = models.Q(state=Upload.State.VERIFYING, lease_expires_at__lt=now)
-        return self.filter(models.Q(state=Upload.State.PENDING) | abandoned)
+    def pending(self) -> Self:
+        return self.filter(state=Upload.State.PENDING)
+
+    def abandoned(self, now: datetime) -> Self:
+        """Somebody was verifying these, and their lease has run out."""
+        return self.filter(state=Upload.State.VERIFYING, lease_expires_at__lt=now)
 
     def claimed_as(self, upload: "Upload") -> Self:
         """This ticket, if the claim under which it was read still holds."""
@@ -59,7 +61,9 @@ class Upload(Resource):
     problem = models.JSONField(null=True, help_text="{code, detail}")
 
     path = models.CharField(max_length=1024, unique=True, help_text="Where the client sends it.")
-    moved_from = models.CharField(max_length=1024, blank=True, help_text="An earlier place after `path`.")
+    earlier_keys = models.JSONField(
+        default=list, help_text="Where it may be, after `path`, of former claims."
+    )
     final_key = models.CharField(max_length=1024, blank=True, help_text="Where it is verified, and served.")
     claim_id = models.UUIDField(null=True, help_text="Who verifies it; every write of theirs asks for it.")
     lease_expires_at = models.DateTimeField(null=True, help_text="From then on others may take it over.")
@@ -83,6 +87,10 @@ class Upload(Resource):
         if self.state == self.State.PENDING and self.expires_at <= timezone.now():
             return self.State.EXPIRED
         return self.state
+
+    def chosen_keys(self) -> list[str]:
+        """Every key in the field's bucket that was ever chosen for it, the latest last."""
+        return [*self.earlier_keys, self.final_key] if self.final_key else self.earlier_keys
 
     def model(self) -> type[models.Model]:
         """The model of the resource."""

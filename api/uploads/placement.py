@@ -15,10 +15,10 @@ from storage.base import ObjectMissing
 from storage.fields import UploadField
 
 
-def relocate(resource: models.Model, field_name: str, **changes: Any) -> None:
-    """Write these changes and give the file a new key where it then belongs: the URLs of the old one die.
+def change(resource: models.Model, field_name: str, changes: dict[str, Any]) -> None:
+    """Write these changes; a file that then belongs elsewhere gets a new key, and its old URLs die.
 
-    Raises ObjectMissing, StorageUnavailable, and the model's DoesNotExist if it is deleted meanwhile;
+    Raises ObjectMissing, StorageUnavailable, and the model's DoesNotExist when it is deleted meanwhile;
     then nothing has changed.
     """
     field = resource._meta.get_field(field_name)
@@ -27,22 +27,29 @@ def relocate(resource: models.Model, field_name: str, **changes: Any) -> None:
         before, old_key = field.placement(resource), field.key_of(resource)
         for name, value in changes.items():
             setattr(resource, name, value)
-        new_key = ""
         try:
-            if old_key:
-                new_key = field.fresh_key(resource, getattr(resource, field.facts_field)["content_type"])
-                field.storage.copy(old_key, field.storage, new_key)
+            key = _key_after(field, resource, old_key)
         except ObjectMissing:
             resource.refresh_from_db()
             if field.key_of(resource) == old_key:
                 raise
             continue  # the file was replaced meanwhile
         unchanged = type(resource)._base_manager.filter(pk=resource.pk, **before)
-        if unchanged.update(**changes, **{field_name: new_key}, updated_at=timezone.now()):
-            discard(field.storage, old_key)
-            return resource.refresh_from_db()
-        discard(field.storage, new_key)
+        done = unchanged.update(**changes, **{field_name: key}, updated_at=timezone.now())
+        if key != old_key:
+            discard(field.storage, old_key if done else key)
         resource.refresh_from_db()
+        if done:
+            return
+
+
+def _key_after(field: UploadField, resource: models.Model, old_key: str) -> str:
+    """The old key where it still belongs, else that of a copy where it does."""
+    if not old_key or field.belongs(old_key, resource):
+        return old_key
+    new_key = field.fresh_key(resource, getattr(resource, field.facts_field)["content_type"])
+    field.storage.copy(old_key, field.storage, new_key)
+    return new_key
 
 
 def remove(resource: models.Model) -> None:
@@ -51,7 +58,7 @@ def remove(resource: models.Model) -> None:
     while True:
         as_read = {name: value for field in fields for name, value in field.placement(resource).items()}
         with transaction.atomic(durable=True):
-            open_tickets = Upload.objects.of(resource).filter(state=Upload.State.PENDING)
+            open_tickets = Upload.objects.of(resource).pending()
             cancelled = list(open_tickets.select_for_update())
             gone, _ = type(resource)._base_manager.filter(pk=resource.pk, **as_read).delete()
             if gone:

@@ -240,7 +240,7 @@ def test_the_next_one_finds_what_a_dead_verifier_moved(alice: Caller):
 
     assert alice.complete(ticket).status_code == 200
 
-    assert keys_of("documents") == {final_key}
+    assert keys_of("documents") == {Document.objects.get().file.name}
     assert body(fetch(alice.download_url(document))) == PDF
 
 
@@ -259,19 +259,62 @@ def test_a_refilled_path_is_not_taken_for_what_was_moved(alice: Caller):
     assert body(fetch(alice.download_url(document))) == PDF
 
 
-@pytest.mark.parametrize("moved", [False, True])
-def test_a_crash_while_the_place_was_chosen_again_loses_nothing(moved: bool, alice: Caller):
-    """Both keys are in the row before the second move, so the object is found on either side of it."""
+@pytest.mark.parametrize("stopped_at", [0, 1, 2])
+def test_a_crash_while_the_place_was_chosen_again_loses_nothing(stopped_at: int, alice: Caller):
+    """Wherever the chain of claims before ours has left the object, it is found."""
     document = alice.document()
     ticket = alice.ticket(document)
     send(ticket)
-    first, second = f"shared/{alice.id}/first.pdf", f"{alice.id}/second.pdf"
-    storages["uploads"].move(ticket["path"], storages["documents"], second if moved else first)
-    hold(ticket, -1, moved_from=first, final_key=second)
+    chosen = [f"shared/{alice.id}/first.pdf", f"{alice.id}/second.pdf", f"{alice.id}/third.pdf"]
+    storages["uploads"].move(ticket["path"], storages["documents"], chosen[stopped_at])
+    hold(ticket, -1, earlier_keys=chosen[:2], final_key=chosen[2])
 
     assert alice.complete(ticket).status_code == 200
 
-    assert keys_of("documents") == {second}
+    assert keys_of("documents") == {Document.objects.get().file.name}
+    assert body(fetch(alice.download_url(document))) == PDF
+
+
+def test_a_slow_one_that_gives_up_cannot_delete_what_was_completed_meanwhile(alice: Caller, monkeypatch):
+    """Given an object at its final key, when giving up stalls there and another completes, it stays."""
+    document = alice.document()
+    ticket = alice.ticket(document)
+    send(ticket)
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStorage, "describe", _down)
+        assert code(alice.complete(ticket)) == "storage_unavailable"
+    delete_objects = lifecycle.delete_objects
+
+    def stall_and_delete(upload):
+        monkeypatch.setattr(lifecycle, "delete_objects", delete_objects)
+        Upload.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+        assert alice.complete(ticket).status_code == 200
+        delete_objects(upload)
+
+    monkeypatch.setattr(lifecycle, "delete_objects", stall_and_delete)
+    answer = alice.delete(f"uploads/{ticket['id']}/")
+
+    assert code(answer) == "ticket_completed"
+    assert body(fetch(alice.download_url(document))) == PDF
+
+
+def test_a_slow_one_that_rejects_cannot_delete_what_was_completed_meanwhile(alice: Caller, monkeypatch):
+    document = alice.document()
+    ticket = alice.ticket(document)
+    send(ticket)
+    examine = verification.examine
+
+    def dawdle(store, key, declared, *rest):
+        monkeypatch.setattr(verification, "examine", examine)
+        Upload.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+        assert alice.complete(ticket).status_code == 200
+        raise verification.Untrue("image_invalid", "", verification.Found("application/pdf", 1))
+
+    monkeypatch.setattr(verification, "examine", dawdle)
+    answer = alice.complete(ticket)
+
+    assert (answer.status_code, answer.json()["state"]) == (200, "completed")
+    assert body(fetch(alice.download_url(document))) == PDF
 
 
 def test_a_slow_verifier_that_lost_its_claim_gives_the_other_ones_answer(alice: Caller, monkeypatch):

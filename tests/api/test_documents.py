@@ -5,6 +5,7 @@ from django.core.files.storage import storages
 from django.db import transaction
 
 from api.models import Document
+from api.uploads import placement
 from storage.base import StorageUnavailable
 from storage.local import LocalStorage
 from tests.cast import PDF, Caller, body, code, fetch, send
@@ -264,23 +265,51 @@ def test_a_file_recorded_during_a_change_of_visibility_is_moved_too(alice: Calle
     assert keys_of("documents") == {key}
 
 
+def overtake(monkeypatch, act) -> None:
+    """Do this after a change was thought out and before it is written, once."""
+    key_after = placement._key_after
+
+    def be_overtaken(*args):
+        monkeypatch.setattr(placement, "_key_after", key_after)
+        act()
+        return key_after(*args)
+
+    monkeypatch.setattr(placement, "_key_after", be_overtaken)
+
+
 def test_a_change_of_the_title_does_not_lose_a_file_recorded_meanwhile(alice: Caller, monkeypatch):
     document = alice.document()
     ticket = alice.ticket(document)
     send(ticket)
-    save = Document.save
+    overtake(monkeypatch, lambda: alice.complete(ticket))
 
-    def be_overtaken_and_save(self, **options):
-        monkeypatch.setattr(Document, "save", save)
-        assert alice.complete(ticket).status_code == 200
-        save(self, **options)
-
-    monkeypatch.setattr(Document, "save", be_overtaken_and_save)
     alice.patch(f"documents/{document['id']}/", {"title": "New"})
 
     after = alice.get(f"documents/{document['id']}/").json()
     assert after["title"] == "New"
     assert after["file"]["size"] == len(PDF)
+
+
+def test_two_changes_of_visibility_that_cross_leave_the_file_where_the_row_says(alice: Caller, monkeypatch):
+    """Given a change to what it was before, when another change is first, then the file follows the last."""
+    document = alice.document_with_file(visibility="private")
+    path = f"documents/{document['id']}/"
+    overtake(monkeypatch, lambda: alice.patch(path, {"visibility": "authenticated"}))
+
+    assert alice.patch(path, {"visibility": "private"}).json()["visibility"] == "private"
+
+    [key] = keys_of("documents")
+    assert key.startswith(f"{alice.id}/")
+    assert body(fetch(alice.download_url(document))) == PDF
+
+
+def test_a_change_of_what_is_deleted_meanwhile_is_not_found(alice: Caller, monkeypatch):
+    document = alice.document_with_file()
+    overtake(monkeypatch, lambda: alice.delete(f"documents/{document['id']}/"))
+
+    for change in ({"title": "New"}, {"visibility": "authenticated"}):
+        assert code(alice.patch(f"documents/{document['id']}/", change)) == "not_found"
+    assert keys_of("documents") == set()
 
 
 # --- Deletion -----------------------------------------------------------------------------------------
