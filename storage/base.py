@@ -234,12 +234,8 @@ def _as_configured(moment: datetime) -> datetime:
 
 
 def pieces_of(file: BinaryIO, length: int | None = None) -> Iterator[bytes]:
-    """The file's bytes from where it stands, at most `length` of them, then closed."""
-    with file:
-        while length is None or length > 0:
-            piece = file.read(PIECE if length is None else min(PIECE, length))
-            if not piece:
-                return
-            if length is not None:
-                length -= len(piece)
-            yield piece
+    """The file's bytes from where it stands, at most `length` of them."""
+    while piece := file.read(PIECE if length is None else min(PIECE, length)):
+        if length is not None:
+            length -= len(piece)
+        yield piece

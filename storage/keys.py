@@ -55,4 +55,4 @@ def plain(name: str) -> str:
     """The name in the characters that every URL and store takes: `guía.pdf` becomes `guia.pdf`."""
     stem, dot, ending = unicodedata.normalize("NFKD", name).rpartition(".")
     stem, ending = (re.sub(r"[^A-Za-z0-9_ -]", "", part) for part in (stem or ending, ending if stem else ""))
-    return f"{stem.strip() or secrets.token_hex(4)}{dot if stem and ending else ''}{ending}"
+    return f"{stem.strip() or secrets.token_hex(4)}{dot if ending else ''}{ending}"

@@ -27,11 +27,13 @@ from storage.base import (
     ObjectInfo,
     ObjectMissing,
     SignedStorage,
+    StorageError,
     StorageUnavailable,
     pieces_of,
 )
 
 ABANDONED = 60  # seconds: between making a temporary and locking it there are a few microseconds
+IN_THE_WAY = "A file cannot have the name of a folder, nor a folder that of a file"
 LOCKS = 256  # files; two objects may share one, which only makes their writers wait for each other
 
 
@@ -56,7 +58,7 @@ class LocalStorage(SignedStorage):
         replace: bool = False,
     ) -> ObjectInfo:
         """`put`, and what the Storage protocol calls an upsert when `replace` is true."""
-        with self._path(key) as path, self._arriving() as temporary:
+        with self._path(key, to_write=True) as path, self._arriving() as temporary:
             digest = hashlib.md5(usedforsecurity=False)
             with temporary.open("ab") as file:
                 locks.lock(file, locks.LOCK_EX)  # so that `_sweep` sees that somebody is writing
@@ -81,7 +83,8 @@ class LocalStorage(SignedStorage):
 
     def move(self, key: str, to: SignedStorage, new_key: str) -> None:
         assert isinstance(to, LocalStorage)
-        with self._path(key) as source, to._path(new_key) as target, self._locked(key, (to, new_key)):
+        place = to._path(new_key, to_write=True)
+        with place as target, self._path(key) as source, self._locked(key, (to, new_key)):
             record = self._record(key, source.stat())
             if target.exists():
                 raise ObjectExists(new_key)
@@ -90,26 +93,26 @@ class LocalStorage(SignedStorage):
             self._prune(source)
 
     def copy(self, key: str, to: SignedStorage, new_key: str) -> None:
-        info = self.describe(key)
-        to.put(
-            new_key,
-            pieces_of(self.read(key)),
-            content_type=info.content_type,
-            cache_control=info.cache_control,
-        )
+        file, info = self.open_described(key)
+        with file:
+            to.put(new_key, pieces_of(file), content_type=info.content_type, cache_control=info.cache_control)
 
     def listdir(self, path: str) -> tuple[list[str], list[str]]:
         inside = path.strip("/")
-        if not inside and not self.folder.exists():
+        folder = self.folder / keys.check(inside) if inside else self.folder
+        try:
+            with _ours(path), os.scandir(folder) as found:
+                entries = sorted(found, key=lambda entry: entry.name)
+        except ObjectMissing:
+            if inside:
+                raise
             return [], []  # made on demand
-        with _ours(path), os.scandir(self.folder / (keys.check(inside) if inside else "")) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
         folders = [entry.name for entry in entries if entry.is_dir()]
         return folders, [entry.name for entry in entries if not entry.is_dir()]
 
     def check_ready(self) -> None:
         place = Path(settings.MEDIA_ROOT)
-        while not place.exists():  # it is made on demand: what must be there is where to make it
+        while not os.path.lexists(place):  # it is made on demand: what must be there is where to make it
             place = place.parent
         if not (place.is_dir() and os.access(place, os.R_OK | os.W_OK | os.X_OK)):
             raise StorageUnavailable("MEDIA_ROOT cannot be read and written")
@@ -142,17 +145,24 @@ class LocalStorage(SignedStorage):
     # --- Paths --------------------------------------------------------------------------------------
 
     @contextmanager
-    def _path(self, key: str) -> Iterator[Path]:
+    def _path(self, key: str, *, to_write: bool = False) -> Iterator[Path]:
         """The throat: a checked key becomes a path, and the trouble of disks becomes ours."""
         path = self.folder / keys.check(key)
-        with _ours(key):
+        with _trouble() if to_write else _ours(key):
             if path.is_dir():
-                raise ObjectMissing(key)
+                raise keys.InvalidKey(IN_THE_WAY) if to_write else ObjectMissing(key)
             yield path
 
     @property
     def _own(self) -> Path:
         return Path(settings.MEDIA_ROOT) / ".objects"
+
+    def _folder(self, name: str) -> Path:
+        """A folder of the store's own, made on demand. It holds no object, so it cannot lack one."""
+        folder = self._own / name
+        with _trouble():
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
     def _digest(self, key: str) -> str:
         return hashlib.sha256(f"{self.bucket}/{key}".encode()).hexdigest()
@@ -212,23 +222,25 @@ class LocalStorage(SignedStorage):
         before = self._records(key)[:1] if path.exists() else []
         with self._arriving() as temporary:
             temporary.write_text(json.dumps([record, *before]))
-            described.parent.mkdir(parents=True, exist_ok=True)
+            self._folder(f"records/{described.parent.name}")
             temporary.replace(described)
         while True:
-            path.parent.mkdir(parents=True, exist_ok=True)
             try:
+                path.parent.mkdir(parents=True, exist_ok=True)
                 return os.replace(file, path)
-            except FileNotFoundError:  # another key left the folder empty, and took it away
+            except (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+                if path.is_dir() or any(map(_no_folder, path.parents)):
+                    raise keys.InvalidKey(IN_THE_WAY) from error
                 if not file.exists():
                     raise
+                # Another key left the folder empty, and took it away.
 
     # --- Temporaries and locks ------------------------------------------------------------------------
 
     @contextmanager
     def _arriving(self) -> Iterator[Path]:
         """A file that nobody serves, on the same disk; whatever is left of it is taken away."""
-        folder = self._own / "arriving"
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = self._folder("arriving")
         _sweep(folder)
         path = folder / secrets.token_hex(16)
         path.touch()
@@ -240,8 +252,7 @@ class LocalStorage(SignedStorage):
     @contextmanager
     def _locked(self, key: str, *others: tuple["LocalStorage", str]) -> Iterator[None]:
         """Hold these objects against the writers of all processes; the system lets go after a crash."""
-        folder = self._own / "locks"
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = self._folder("locks")
         digests = [self._digest(key), *(store._digest(other) for store, other in others)]
         with ExitStack() as held:
             for number in sorted({int(digest[:8], 16) % LOCKS for digest in digests}):
@@ -262,6 +273,10 @@ def _sweep(folder: Path) -> None:
             continue
 
 
+def _no_folder(path: Path) -> bool:
+    return path.is_file() or (path.is_symlink() and not path.is_dir())
+
+
 def _fingerprint(stat: os.stat_result) -> dict[str, int]:
     """Tells these bytes from those that were under the same key before."""
     return {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
@@ -269,11 +284,22 @@ def _fingerprint(stat: os.stat_result) -> dict[str, int]:
 
 @contextmanager
 def _ours(key: str) -> Iterator[None]:
+    """What is not there is an absent object, unless the disk itself is not there."""
+    with _trouble():
+        try:
+            yield
+        except (FileNotFoundError, NotADirectoryError) as error:
+            disk = settings.MEDIA_ROOT
+            if isinstance(error, StorageError) or (os.path.lexists(disk) and not os.path.isdir(disk)):
+                raise
+            raise ObjectMissing(key) from error
+
+
+@contextmanager
+def _trouble() -> Iterator[None]:
     try:
         yield
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise error if isinstance(error, ObjectMissing) else ObjectMissing(key) from error
-    except FileExistsError as error:
-        raise error if isinstance(error, ObjectExists) else ObjectExists(key) from error
+    except StorageError:  # some are OSErrors too
+        raise
     except OSError as error:
         raise StorageUnavailable(f"{type(error).__name__}: {error.strerror}") from error

@@ -14,6 +14,8 @@ from typing import Any, Literal
 import jwt
 from django.conf import settings
 
+LAST_SECOND = 253402300799  # of the year 9999: datetime knows none after it
+
 Scope = Literal["download", "upload"]
 
 
@@ -52,7 +54,8 @@ def check(token: str, scope: Scope, bucket: str, key: str) -> Grant:
         raise InvalidToken("InvalidSignature", f"Token is not scoped for {scope}")
     if claims.get("url") != f"{bucket}/{key}":
         raise InvalidToken("InvalidSignature", "Invalid signature")
-    return Grant(claims.get("upsert") is True, datetime.fromtimestamp(claims["exp"], UTC))
+    expires = min(int(claims["exp"]), LAST_SECOND)
+    return Grant(claims.get("upsert") is True, datetime.fromtimestamp(expires, UTC))
 
 
 def expiry(token: str) -> datetime:

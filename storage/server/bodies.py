@@ -4,6 +4,7 @@ Django hands a view nothing of a chunked body, and spools forms to disk before a
 so this reads `wsgi.input` itself. Limits hold while the bytes stream, whatever the headers say.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -16,6 +17,7 @@ from storage.server.refusals import Refusal
 
 STALLED = 60  # seconds without a byte, after which the connection is given up
 FRAMING = 64 * 1024  # bytes that a form may add around its file
+SECONDS = re.compile(rb"\d{1,10}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ def incoming(request: HttpRequest, limit: int) -> Incoming:
     if length is not None and length > limit:
         raise Refusal("EntityTooLarge")
     return Incoming(
-        content_type=request.META.get("CONTENT_TYPE") or "application/octet-stream",
+        content_type=_servable(request.META.get("CONTENT_TYPE") or "application/octet-stream"),
         cache_control=request.headers.get("Cache-Control") or "no-cache",
         pieces=_bounded(_wire(request, length), limit),
     )
@@ -47,9 +49,12 @@ def _declared_length(request: HttpRequest) -> int | None:
     if request.headers.get("Transfer-Encoding") and request.META.get("wsgi.input_terminated"):
         return None
     try:
-        return int(request.META.get("CONTENT_LENGTH") or 0)
+        length = int(request.META.get("CONTENT_LENGTH") or 0)
     except ValueError:
-        raise Refusal("InvalidRequest", "Content-Length is not a number") from None
+        length = -1
+    if length < 0:
+        raise Refusal("InvalidRequest", "Content-Length is not a number")
+    return length
 
 
 def _wire(request: HttpRequest, length: int | None) -> Iterator[bytes]:
@@ -86,15 +91,22 @@ def _form(pieces: Iterator[bytes], boundary: str, limit: int) -> Incoming:
         if not isinstance(event, MultipartSegment):
             continue
         if event.filename is None and event.name not in ("", "file"):
-            fields[event.name or ""] = b"".join(_segment(events))
+            fields[event.name or ""] = b"".join(_bounded(_segment(events), FRAMING))
             continue
-        seconds = fields.get("cacheControl", b"").decode(errors="replace")
+        seconds = fields.get("cacheControl", b"")
         return Incoming(
-            content_type=event.header("Content-Type") or "application/octet-stream",
-            cache_control=f"max-age={seconds}" if seconds.isdecimal() else "no-cache",
+            content_type=_servable(event.header("Content-Type") or "application/octet-stream"),
+            cache_control=f"max-age={int(seconds)}" if SECONDS.fullmatch(seconds) else "no-cache",
             pieces=_bounded(chain(_segment(events), _rest(events)), limit),
         )
     raise Refusal("InvalidRequest", "The form has no file")
+
+
+def _servable(content_type: str) -> str:
+    """It becomes a header again when the object is served, and a form may hold what HTTP would not pass."""
+    if not (content_type.isascii() and content_type.isprintable()):
+        raise Refusal("InvalidMimeType")
+    return content_type
 
 
 def _events(pieces: Iterator[bytes], boundary: str) -> Iterator[MultipartSegment | bytes | None]:

@@ -2,7 +2,7 @@
 
 import re
 from datetime import datetime
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
@@ -48,7 +48,19 @@ def _answer(request: HttpRequest, file: BinaryIO, info: ObjectInfo) -> HttpRespo
     if request.method == "HEAD":
         return HttpResponse(status=status, headers=headers)
     file.seek(start)
-    return StreamingHttpResponse(pieces_of(file, end - start), status=status, headers=headers)
+    return Window(file, end - start, status=status, headers=headers)
+
+
+class Window(StreamingHttpResponse):
+    """So many bytes of an open file, which is closed with the response, read or not."""
+
+    def __init__(self, file: BinaryIO, length: int, **options: Any) -> None:
+        self.file = file
+        super().__init__(pieces_of(file, length), **options)
+
+    def close(self) -> None:
+        super().close()
+        self.file.close()
 
 
 def _range(request: HttpRequest, info: ObjectInfo) -> tuple[int, int] | None:

@@ -1,0 +1,214 @@
+"""UploadField carries its rules; buckets and checks read them off."""
+
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import models
+from django.db.migrations.writer import MigrationWriter
+from django.test.utils import isolate_apps
+
+from api.documents.models import Document
+from storage import buckets, checks, keys
+from storage.buckets import Bucket
+from storage.fields import UploadField, upload_fields
+from storage.local import LocalStorage
+
+FILE = Document._meta.get_field("file")
+
+
+def document(**fields: Any) -> Document:
+    return Document(owner_id=uuid4(), **fields)
+
+
+# --- The field --------------------------------------------------------------------------------------------
+
+
+def test_the_rules_stand_on_the_model_field(settings):
+    assert FILE.storage.bucket == "documents"
+    assert FILE.accepts == tuple(settings.DOCUMENT_TYPES)
+    assert FILE.max_bytes == settings.DOCUMENT_MAX_BYTES
+    assert FILE.max_length == keys.MAX_KEY == 1024
+    assert FILE in upload_fields()
+
+
+def test_migrations_do_not_freeze_the_rules():
+    _, _, _, options = FILE.deconstruct()
+
+    assert not options.keys() & {"storage", "accepts", "max_bytes", "folder", "placed_by", "facts_field"}
+    assert "documents" not in MigrationWriter.serialize(FILE)[0]
+    assert FILE.clone().max_length == FILE.max_length
+
+
+def test_a_fresh_key_is_in_the_folder_of_the_row():
+    private = document()
+    shared = document(visibility="authenticated")
+
+    assert FILE.fresh_key(private, "application/pdf").startswith(f"{private.owner_id}/")
+    assert FILE.fresh_key(shared, "image/png").startswith(f"shared/{shared.owner_id}/")
+    assert FILE.fresh_key(shared, "image/png").endswith(".png")
+    assert FILE.fresh_key(private, "image/png") != FILE.fresh_key(private, "image/png")
+
+
+def test_a_key_belongs_where_the_row_is_placed_now():
+    row = document()
+    key = FILE.fresh_key(row, "application/pdf")
+    assert FILE.belongs(key, row)
+
+    row.visibility = "authenticated"
+
+    assert not FILE.belongs(key, row)
+    assert not FILE.belongs(f"{row.owner_id}/deeper/x.pdf", document(owner=None))
+
+
+def test_a_placement_is_what_the_place_was_chosen_by():
+    row = document(file="owner/a.pdf")
+
+    assert FILE.key_of(row) == "owner/a.pdf"
+    assert FILE.key_of(document()) == ""
+    assert FILE.placement(row) == {"file": "owner/a.pdf", "visibility": "private"}
+    assert FILE.set_values("owner/b.pdf", {"size": 1}) == {"file": "owner/b.pdf", "file_facts": {"size": 1}}
+
+
+# --- Buckets ------------------------------------------------------------------------------------------------
+
+
+def test_the_buckets_are_those_of_the_settings(settings):
+    declared = buckets.declared()
+
+    assert declared.keys() == {
+        "media",
+        "uploads",
+        "documents",
+        "user-profiles",
+        "species",
+        "exhibitions",
+        "educational-services",
+    }
+    public = {name for name, bucket in declared.items() if bucket.store.public}
+    assert public == {"species", "exhibitions", "educational-services"}
+
+
+def test_a_bucket_is_as_wide_as_its_fields(settings):
+    documents = buckets.declared()["documents"]
+
+    assert documents.file_size_limit == settings.DOCUMENT_MAX_BYTES
+    assert set(documents.allowed_mime_types) == set(settings.DOCUMENT_TYPES)
+
+
+def test_what_arrives_may_be_as_wide_as_the_widest_field():
+    fields = list(upload_fields())
+
+    arrivals = buckets.declared()["uploads"]
+
+    assert arrivals.file_size_limit == max(field.max_bytes for field in fields)
+    assert set(arrivals.allowed_mime_types) == {kind for field in fields for kind in field.accepts}
+
+
+def test_a_bucket_without_fields_has_no_limits():
+    media = buckets.declared()["media"]
+
+    assert (media.file_size_limit, media.allowed_mime_types) == (None, ())
+    assert media.takes("anything/at-all")
+
+
+@pytest.mark.parametrize(
+    ("content_type", "taken"),
+    [
+        ("application/pdf", True),
+        ("image/png", True),
+        ("image/svg+xml", True),
+        ("text/plain", True),
+        ("text/html", False),
+        ("APPLICATION/PDF", False),
+        ("application/pdf; charset=utf-8", False),
+        ("application/pdf ", False),
+        ("application/*", False),
+        ("imagepng", False),
+        ("", False),
+        ("*/*", False),
+    ],
+)
+def test_types_are_compared_exactly_or_by_family(content_type, taken):
+    bucket = Bucket(LocalStorage("any"), None, ("application/pdf", "image/*", "text/plain"))
+
+    assert bucket.takes(content_type) is taken
+    assert replace(bucket, allowed_mime_types=()).takes(content_type)
+
+
+# --- Checks -------------------------------------------------------------------------------------------------
+
+
+def field_with(**changes: Any) -> UploadField:
+    """A field of a model of its own, right but for the changes."""
+    options = {
+        "storage": "documents",
+        "accepts": ["application/pdf"],
+        "max_bytes": 1,
+        "folder": lambda row: "folder",
+        "facts_field": "facts",
+        **changes,
+    }
+    with isolate_apps("api"):
+
+        class Plan(models.Model):  # noqa: DJ008
+            file = UploadField(**options)
+            facts = models.JSONField(null=True)
+
+            class Meta:
+                app_label = "api"
+
+    return Plan._meta.get_field("file")
+
+
+@pytest.mark.parametrize(
+    ("changes", "ids"),
+    [
+        ({}, []),
+        ({"accepts": ["application/pdf", "made/up"]}, ["storage.E001"]),
+        ({"accepts": []}, ["storage.E002"]),
+        ({"max_bytes": 0}, ["storage.E002"]),
+        ({"folder": None}, ["storage.E002"]),
+        ({"facts_field": "missing"}, ["storage.E003"]),
+        ({"facts_field": ""}, ["storage.E003"]),
+        (
+            {"accepts": ["made/up"], "max_bytes": -1, "facts_field": ""},
+            ["storage.E001", "storage.E002", "storage.E003"],
+        ),
+    ],
+    ids=str,
+)
+def test_a_field_that_lacks_a_rule_is_told_with_the_cure(monkeypatch, changes, ids):
+    field = field_with(**changes)
+    monkeypatch.setattr(checks, "upload_fields", lambda: [field])
+
+    problems = checks.check_fields(None)
+
+    assert [problem.id for problem in problems] == ids
+    assert all(problem.hint and problem.obj is field for problem in problems)
+
+
+def test_the_projects_own_configuration_is_right():
+    assert checks.check_fields(None) == checks.check_settings(None) == []
+
+
+@pytest.mark.parametrize("name", ["UPLOAD_URL_TTL", "DOWNLOAD_URL_TTL", "STORAGE_FILE_SIZE_LIMIT"])
+@pytest.mark.parametrize("value", [0, -1])
+def test_a_limit_that_lets_nothing_through_is_told(settings, name, value):
+    setattr(settings, name, value)
+
+    (problem,) = checks.check_settings(None)
+
+    assert problem.id == "storage.E005"
+    assert name in problem.msg
+
+
+@pytest.mark.parametrize("kind", ["none", "one that cannot sign"])
+def test_a_store_for_what_arrives_is_needed(settings, kind):
+    others = {alias: store for alias, store in settings.STORAGES.items() if alias != "uploads"}
+    cannot_sign = {"uploads": {"BACKEND": "django.core.files.storage.FileSystemStorage"}}
+    settings.STORAGES = others if kind == "none" else {**others, **cannot_sign}
+
+    assert [problem.id for problem in checks.check_settings(None)] == ["storage.E004"]
+    assert "uploads" not in buckets.declared()
