@@ -81,9 +81,10 @@ def verify(token: str) -> dict[str, Any]:
     if len(token) > MAX_TOKEN:
         raise _refused("token_invalid")
     try:
-        algorithm = jwt.get_unverified_header(token).get("alg")
+        header = jwt.get_unverified_header(token)
+        algorithm = header.get("alg")
         if algorithm in ASYMMETRIC and settings.SUPABASE_JWKS_URL:
-            claims = _decode(token, public_key(token), ASYMMETRIC)
+            claims = _decode(token, public_key(header.get("kid", "")), ASYMMETRIC)
         elif algorithm == "HS256" and settings.SUPABASE_JWT_SECRET:
             claims = _decode(token, settings.SUPABASE_JWT_SECRET, ["HS256"])
         else:

@@ -14,11 +14,11 @@ class KeysUnavailable(Exception):
     """The key set could not be had: this says nothing of the token."""
 
 
-def public_key(token: str) -> jwt.PyJWK:
-    """The key that this token names. Raises KeysUnavailable, or a PyJWTError for a key not in the set."""
+def public_key(key_id: str) -> jwt.PyJWK:
+    """The key of this id. Raises KeysUnavailable, or a PyJWTError for a key not in the set."""
     try:
-        return _client(settings.SUPABASE_JWKS_URL).get_signing_key_from_jwt(token)
-    except (jwt.PyJWKClientConnectionError, jwt.PyJWKSetError) as error:
+        return _client(settings.SUPABASE_JWKS_URL).get_signing_key(key_id)
+    except (jwt.PyJWKClientConnectionError, jwt.PyJWKSetError, OSError, ValueError) as error:
         raise KeysUnavailable from error
 
 
