@@ -4,27 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
-
-from api.throttles import Completions, Tickets
-
-
-@register()
-def check_throttles(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
-    problems: list[CheckMessage] = []
-    for throttle in (Tickets, Completions):
-        rate = throttle.THROTTLE_RATES[throttle.scope]
-        try:
-            throttle()
-        except (ValueError, KeyError):
-            problems.append(
-                Error(
-                    f"THROTTLE_{throttle.scope.upper()}={rate!r} is no rate.",
-                    hint="Write a number and a period: 300/min, 10/sec, 5000/day.",
-                    id="api.E001",
-                )
-            )
-    return problems
+from django.core.checks import CheckMessage, Warning, register
 
 
 @register(deploy=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 
+import structlog
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
@@ -15,6 +16,8 @@ from rest_framework.views import set_rollback
 from api.signing_keys import KeysUnavailable
 from api.uploads.lifecycle import Refused
 from storage.base import ObjectMissing, StorageUnavailable
+
+logger = structlog.get_logger("api.errors")
 
 RETRY_AFTER = 5  # seconds: trouble of a store or a key server is short, or long
 
@@ -88,7 +91,8 @@ def problem(
 @csrf_exempt
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """Any path that no route has."""
-    return problem("not_found", "There is no such path. Every path of the API ends with a slash.")
+    hint = "" if request.path.endswith("/") else " Every path of the API ends with a slash."
+    return problem("not_found", f"There is no such path.{hint}")
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
@@ -108,6 +112,8 @@ def answer(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
     set_rollback()
     if isinstance(error, Refused):
         return problem(error.code, error.detail, headers=_retry_after(error.retry_after))
+    if isinstance(error, StorageUnavailable | KeysUnavailable):
+        logger.warning("unavailable", exc_info=error)  # the client is not told what, the log is
     if isinstance(error, StorageUnavailable):
         return problem("storage_unavailable", headers=_retry_after(RETRY_AFTER))
     if isinstance(error, KeysUnavailable):

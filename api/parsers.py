@@ -5,8 +5,8 @@ from io import BytesIO
 from typing import Any
 
 from django.http import HttpRequest
-from rest_framework.exceptions import APIException, ParseError
-from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.exceptions import APIException, NotAcceptable, ParseError
+from rest_framework.negotiation import BaseContentNegotiation, DefaultContentNegotiation
 from rest_framework.parsers import JSONParser
 
 MAX_BODY = 1024 * 1024  # bytes: the largest list of ids is 4 kB, the longest text a few
@@ -40,6 +40,16 @@ class AlwaysJSON(BaseContentNegotiation):
 
     def select_renderer(self, request: Any, renderers: Any, format_suffix: Any = None) -> Any:
         return renderers[0], renderers[0].media_type
+
+
+class YAMLOrJSON(DefaultContentNegotiation):
+    """For the schema: who asks for neither gets the first, as above."""
+
+    def select_renderer(self, request: Any, renderers: Any, format_suffix: Any = None) -> Any:
+        try:
+            return super().select_renderer(request, renderers, format_suffix)
+        except NotAcceptable:
+            return renderers[0], renderers[0].media_type
 
 
 def read_chunked(request: HttpRequest) -> str:

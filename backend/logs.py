@@ -1,5 +1,6 @@
 """Structured logs that carry the request id and no secret."""
 
+import json
 import logging
 import re
 from collections.abc import Iterable
@@ -15,7 +16,7 @@ SECRETS = re.compile(
     | (?<=Bearer[ ])[^\s"',\\]+                               # an Authorization header
     | eyJ[\w-]{5,}\.[\w-]*(?:\.[\w-]*)?                       # any other JSON web token
     | sb_secret_[\w-]+                                        # a Supabase key
-    | (?<=://)[^/\s:@]+:[^/\s@]+(?=@)                         # credentials in a URL
+    | (?<=://)[^/\s:@]*:[^/\s@]+(?=@)                         # credentials in a URL
     """,
     re.VERBOSE | re.IGNORECASE,
 )
@@ -26,13 +27,26 @@ class RedactingFormatter(structlog.stdlib.ProcessorFormatter):
 
     def __init__(self, *args: Any, secrets: Iterable[str] = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.known = [secret for secret in secrets if secret]
+        self.known = {spelling for secret in secrets if secret for spelling in _spellings(secret)}
 
     def format(self, record: logging.LogRecord) -> str:
         line = super().format(record)
         for secret in self.known:
             line = line.replace(secret, REDACTED)
         return SECRETS.sub(REDACTED, line)
+
+
+def _spellings(secret: str) -> set[str]:
+    """As it stands, as Python writes it, and both as JSON escapes them."""
+    plain = {secret, repr(secret)[1:-1]}
+    return plain | {json.dumps(text)[1:-1] for text in plain}
+
+
+def _one_line(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
+    """A path may hold a line break, and must not look like a line of its own."""
+    text = str(event.get("event", ""))
+    event["event"] = text.replace("\r", "\\r").replace("\n", "\\n")
+    return event
 
 
 def logging_config(*, pretty: bool, secrets: Iterable[str]) -> dict[str, Any]:
@@ -47,7 +61,10 @@ def logging_config(*, pretty: bool, secrets: Iterable[str]) -> dict[str, Any]:
     ]
     render: list[Any] = (
         # The default traceback of structlog prints local variables, and so tokens.
-        [structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)]
+        [
+            _one_line,
+            structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+        ]
         if pretty
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )

@@ -5,7 +5,12 @@ from collections.abc import Callable
 from uuid import uuid4
 
 import structlog
-from django.core.exceptions import DisallowedHost, PermissionDenied, SuspiciousOperation
+from django.core.exceptions import (
+    DisallowedHost,
+    PermissionDenied,
+    RequestDataTooBig,
+    SuspiciousOperation,
+)
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.cache import has_vary_header, patch_vary_headers
 
@@ -46,6 +51,8 @@ class Problems:
         except DisallowedHost:
             logger.warning("bad_host", path=request.path)
             return problem("malformed", "This server does not answer to the host of the request.")
+        if not request.path_info.startswith("/"):  # `OPTIONS *`: what no route can match
+            return problem("not_found")
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
@@ -55,6 +62,8 @@ class Problems:
             return problem("not_found")
         if isinstance(error, PermissionDenied):
             return problem("permission_denied")
+        if isinstance(error, RequestDataTooBig):
+            return problem("too_large")
         if isinstance(error, SuspiciousOperation):
             return problem("malformed")
         logger.error("unhandled", path=request.path, method=request.method, exc_info=error)

@@ -5,15 +5,30 @@ start, from here: servers do not run Django's system checks.
 """
 
 import os
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import environ
+from corsheaders.defaults import default_headers
 from django.core.exceptions import ImproperlyConfigured
 
 from backend.logs import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 MIB = 1024 * 1024
+
+
+@contextmanager
+def readable(name: str) -> Iterator[None]:
+    """What cannot be read names the setting and never its value, which may be a password."""
+    try:
+        with warnings.catch_warnings(action="error"):
+            yield
+    except (ValueError, KeyError, UserWarning, ImproperlyConfigured):
+        raise ImproperlyConfigured(f"{name} is not of the form it should have.") from None
 
 
 class Environment(environ.Env):
@@ -24,12 +39,17 @@ class Environment(environ.Env):
     def get_value(  # type: ignore[no-untyped-def]
         self, var, cast=None, default=environ.Env.NOTSET, parse_default=False
     ):
-        """Read one setting; what cannot be read names the setting and never its value."""
-        try:
+        with readable(var):
             value = super().get_value(var, cast, default, parse_default)
-        except ValueError:
-            raise ImproperlyConfigured(f"{var} is not of the form it should have.") from None
-        return [item.strip() for item in value] if isinstance(value, list) else value
+        return [item.strip() for item in value if item.strip()] if isinstance(value, list) else value
+
+    def db_url(self, var, default, engine=None):  # type: ignore[no-untyped-def]
+        with readable(var):
+            return super().db_url(var, default, engine)
+
+    def cache_url(self, var, default, backend=None):  # type: ignore[no-untyped-def]
+        with readable(var):
+            return super().cache_url(var, default, backend)
 
 
 env = Environment()
@@ -43,6 +63,14 @@ Environment.ENVIRON = {
 def first_of(*names: str) -> str:
     """The value of the first of these names that is set: one setting under its several names."""
     return next((env.str(name) for name in names if name in env), "")
+
+
+def rate(name: str, default: str) -> str:
+    """How often, as DRF's throttles read it: `300/min`."""
+    value = env.str(name, default)
+    if not re.fullmatch(r"\d+/(s|sec|second|m|min|minute|h|hour|d|day)", value):
+        raise ImproperlyConfigured(f"{name} is not of the form it should have: 300/min, 10/sec, 5000/day.")
+    return value
 
 
 # --- Keys that are printed in documentation, and so protect nothing ------------------------------
@@ -220,8 +248,8 @@ REST_FRAMEWORK = {
         "api.lists.StrictOrdering",
     ],
     "DEFAULT_THROTTLE_RATES": {
-        "tickets": env.str("THROTTLE_TICKETS", "300/min"),
-        "complete": env.str("THROTTLE_COMPLETE", "600/min"),
+        "tickets": rate("THROTTLE_TICKETS", "300/min"),
+        "complete": rate("THROTTLE_COMPLETE", "600/min"),
     },
     "DEFAULT_SCHEMA_CLASS": "api.schema.ProblemSchema",
     "EXCEPTION_HANDLER": "api.errors.answer",
@@ -256,6 +284,7 @@ CORS_ALLOWED_ORIGINS = env.list(
     if DEBUG
     else [],
 )
+CORS_ALLOW_HEADERS = [*default_headers, "x-request-id", "apikey", "x-client-info"]  # as supabase-js sends
 CORS_EXPOSE_HEADERS = ["Location", "ETag", "Retry-After", "X-Request-ID"]
 
 # --- Security and logs ---------------------------------------------------------------------------

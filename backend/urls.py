@@ -4,12 +4,12 @@ from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
-from rest_framework.negotiation import DefaultContentNegotiation
 
 from api import errors
 from api.health import Live, Ready
+from api.parsers import YAMLOrJSON
 
-schema = SpectacularAPIView.as_view(content_negotiation_class=DefaultContentNegotiation)
+schema = SpectacularAPIView.as_view(content_negotiation_class=YAMLOrJSON)
 
 urlpatterns = [
     path("api/v1/", include("api.urls")),

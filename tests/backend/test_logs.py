@@ -1,0 +1,382 @@
+"""Logs tell what happened, and never what opens a door."""
+
+import json
+import logging
+import logging.config
+import socket
+import time
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+import structlog
+from django.conf import settings as project
+from django.http import HttpRequest, HttpResponse
+from django.test import Client
+from django.urls import path
+
+from api.authentication import development_token
+from backend.logs import REDACTED, logging_config
+from backend.middleware import REQUEST_ID
+from tests.cast import Caller, code
+from tests.server import Server
+
+TOKEN = development_token("alice@example.org")
+SIGNATURE = TOKEN.rpartition(".")[2]
+KEY = "sb_secret_of_this_test_A1b2C3"
+SECRETS = [
+    pytest.param(text, hidden, id=text[:30])
+    for text, hidden in [
+        (f"GET /storage/v1/object/sign/a/b.pdf?token={TOKEN}", SIGNATURE),
+        ("GET /x?token=opaque.and-short&download=", "opaque"),
+        ("GET /x?access_token=opaque", "opaque"),
+        ("next=%2Fx%3Ftoken%3Dopaque", "opaque"),
+        ("GET /x?TOKEN=opaque", "opaque"),
+        (f"Authorization: Bearer {TOKEN}", SIGNATURE),
+        ("authorization: bearer opaque-token", "opaque"),
+        ("{'Authorization': 'Bearer opaque-token'}", "opaque"),
+        (f"refused {TOKEN}", SIGNATURE),
+        (f"refused {TOKEN!r} at once", SIGNATURE),
+        (f"two: {TOKEN},{TOKEN}", SIGNATURE),
+        (f"apikey {KEY}", KEY),
+        ("postgres://zoo:hush@db.example.org/zoo", "hush"),
+        ("redis://:hush@cache.example.org/0", "hush"),
+        (f"signed with {project.SUPABASE_JWT_SECRET}", project.SUPABASE_JWT_SECRET),
+        (f"signed with {project.SECRET_KEY}", project.SECRET_KEY),
+    ]
+]
+
+
+@pytest.fixture
+def log() -> Iterator[StringIO]:
+    """What the project's own handler writes."""
+    (handler,) = [
+        handler
+        for handler in logging.getLogger().handlers
+        if type(handler.formatter).__name__ == "RedactingFormatter"
+    ]
+    written = StringIO()
+    before = handler.setStream(written)
+    yield written
+    handler.setStream(before)
+
+
+def formatted(record: logging.LogRecord, *, pretty: bool, secrets: list[str] | None = None) -> str:
+    """The record as the configured formatter writes it."""
+    config = logging_config(pretty=pretty, secrets=secrets or [project.SECRET_KEY])["formatters"]
+    logger = logging.config.DictConfigurator({"version": 1})
+    return logger.configure_formatter(config["line"]).format(record)
+
+
+def record(message: str, *arguments: Any, error: Any = None) -> logging.LogRecord:
+    info = (type(error), error, error.__traceback__) if error else None
+    return logging.LogRecord("some.library", logging.ERROR, __file__, 1, message, arguments, info)
+
+
+# --- What is taken out ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("text", "hidden"), SECRETS)
+@pytest.mark.parametrize("logger", ["django.server", "django.request", "gunicorn.error", "httpx", "any"])
+def test_no_logger_writes_a_secret(log: StringIO, logger: str, text: str, hidden: str):
+    logging.getLogger(logger).error(text)
+    logging.getLogger(logger).error("as an argument: %s", text)
+    logging.getLogger(logger).error("within one: %s", {"said": [text]})
+
+    assert log.getvalue().count(REDACTED) >= 3
+    assert hidden not in log.getvalue()
+
+
+@pytest.mark.parametrize(("text", "hidden"), SECRETS)
+def test_no_event_writes_a_secret(log: StringIO, text: str, hidden: str):
+    logger = structlog.get_logger("of.this.test")
+
+    logger.error("event", said=text, nested={"said": [text]})
+    logger.error(text)
+    with structlog.contextvars.bound_contextvars(bound=text):
+        logger.error("event")
+
+    assert hidden not in log.getvalue()
+
+
+@pytest.mark.parametrize("pretty", [True, False])
+def test_a_traceback_tells_neither_secrets_nor_local_variables(pretty: bool):
+    local_variable = "whatever stands in " + "a local variable"
+    try:
+        try:
+            raise ValueError(f"cannot read {TOKEN}")
+        except ValueError as cause:
+            raise RuntimeError(f"?token={SIGNATURE} of {local_variable[:8]}") from cause
+    except RuntimeError as error:
+        line = formatted(record("failed", error=error), pretty=pretty)
+
+    assert "RuntimeError" in line
+    assert "ValueError" in line
+    assert SIGNATURE not in line
+    assert local_variable not in line
+
+
+def test_a_line_for_machines_is_one_line_of_json_whatever_is_in_it():
+    said = 'two\nlines, "quotes", \x1b[31m and ümläut'
+    line = formatted(record("%s", said), pretty=False)
+
+    assert "\n" not in line
+    assert "\x1b" not in line
+    fields = json.loads(line)
+    assert fields["event"] == said
+    assert fields["level"] == "error"
+    assert fields["logger"] == "some.library"
+    assert fields["timestamp"].endswith("Z")
+
+
+def test_a_line_with_a_secret_taken_out_is_still_json():
+    for text in (f"?token={TOKEN}", f'{{"token": "{TOKEN}"}}', f"Bearer {TOKEN}", f"'Bearer {TOKEN}'"):
+        assert REDACTED in json.loads(formatted(record("%s", text), pretty=False))["event"]
+
+
+@pytest.mark.parametrize("secret", ['with"quotes', "with\\backslash", "with-ümläut", "with'apostrophe"])
+@pytest.mark.parametrize("pretty", [True, False])
+def test_a_secret_is_known_however_the_line_writes_it(pretty: bool, secret: str):
+    for said in (secret, {"key": secret}):
+        line = formatted(record("holds %s", said), pretty=pretty, secrets=[secret])
+        assert REDACTED in line
+        assert secret[5:] not in line
+
+
+def test_what_is_no_secret_stays_readable():
+    text = "PUT /storage/v1/object/sign/documents/a.pdf?download=token.pdf 200 https://example.org/a@b"
+
+    assert text in formatted(record(text), pretty=False)
+
+
+# --- Requests ---------------------------------------------------------------------------------------
+
+
+def explode(request: HttpRequest) -> HttpResponse:
+    opener = request.headers.get("Authorization", "")
+    raise RuntimeError(f"exploded with {opener} at {request.get_full_path()}")
+
+
+urlpatterns = [path("api/explode", explode)]
+
+
+@pytest.mark.parametrize("debug", [True, False])
+def test_an_unforeseen_error_is_logged_with_its_traceback_and_without_the_token(
+    log: StringIO, settings, debug: bool
+):
+    settings.ROOT_URLCONF, settings.DEBUG = __name__, debug
+    request_id = uuid4().hex
+    client = Client(raise_request_exception=False)
+
+    answer = client.get(
+        "/api/explode",
+        {"token": TOKEN},
+        headers={
+            "authorization": f"Bearer {TOKEN}",
+            "x-request-id": request_id,
+            "referer": f"/?token={TOKEN}",
+        },
+    )
+
+    assert code(answer) == "internal"
+    written = log.getvalue()
+    assert "Traceback" in written
+    assert "exploded with Bearer [redacted]" in written
+    assert f"request_id={request_id}" in written
+    assert SIGNATURE not in written
+    assert SIGNATURE not in answer.content.decode()
+    assert "exploded" not in answer.content.decode()
+
+
+def test_a_refused_request_is_logged_without_its_query(log: StringIO, alice: Caller):
+    for path_ in (
+        f"/api/v1/nowhere/?token={TOKEN}",
+        f"/api/v1/{TOKEN}/",
+        f"/storage/v1/object/x?token={TOKEN}",
+    ):
+        alice.client.get(path_, headers={"referer": f"http://localhost/?token={TOKEN}"})
+
+    assert "/api/v1/nowhere/" in log.getvalue()
+    assert SIGNATURE not in log.getvalue()
+
+
+@pytest.mark.parametrize("asked", ["a", "0197-abc.DEF_1:2/3+4=@", "x" * 128, "0197" * 8])
+def test_a_plain_request_id_is_taken_over(log: StringIO, db, asked: str):
+    answer = Client().get("/api/v1/documents/", headers={"x-request-id": asked})
+
+    assert answer.headers["X-Request-ID"] == asked
+    assert asked in log.getvalue().partition("request_id=")[2]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "",
+        " ",
+        "two words",
+        "a\tb",
+        "x" * 129,
+        "ümläut",
+        "<b>",
+        'a"b',
+        "a;b",
+        "a,b",
+        "a\x7f",
+        "a%0ab",
+        "{}",
+        "a\n",
+    ],
+)
+def test_any_other_request_id_is_replaced(log: StringIO, db, asked: str):
+    answer = Client().get("/api/v1/documents/", headers={"x-request-id": asked})
+
+    given = answer.headers["X-Request-ID"]
+    assert given != asked
+    assert REQUEST_ID.fullmatch(given)
+    assert f"request_id={given}" in log.getvalue()
+
+
+def test_each_request_has_an_id_of_its_own(db):
+    client = Client(raise_request_exception=False)
+    paths = ["/livez", "/nowhere", "/api/v1/documents/", "/api/schema/", "/static/nothing.js"]
+    answers = [client.get(path_) for path_ in paths] + [client.get("/livez", headers={"host": "evil"})]
+
+    assert len({answer.headers["X-Request-ID"] for answer in answers}) == len(answers)
+
+
+def test_the_id_of_one_request_is_not_in_the_lines_of_the_next(log: StringIO, db):
+    Client().get("/api/v1/documents/", headers={"x-request-id": "the-first"})
+    Client().get("/api/v1/documents/", headers={"x-request-id": "the-second"})
+
+    second = [line for line in log.getvalue().splitlines() if "the-second" in line]
+    assert second
+    assert not any("the-first" in line for line in second)
+
+
+def test_a_token_for_a_request_id_is_not_logged(log: StringIO, db):
+    Client().get("/api/v1/documents/", headers={"x-request-id": TOKEN[:128]})
+
+    assert TOKEN[60:128] not in log.getvalue()
+
+
+# --- Libraries --------------------------------------------------------------------------------------
+
+
+def test_httpx_does_not_tell_what_it_fetched(log: StringIO):
+    transport = httpx.MockTransport(lambda request: httpx.Response(200))
+    with httpx.Client(transport=transport, headers={"apikey": KEY}) as client:
+        client.get(f"https://ref.supabase.co/storage/v1/object/sign/a/b?token={TOKEN}")
+        assert log.getvalue() == ""
+
+        logger = logging.getLogger("httpx")
+        before = logger.level
+        logger.setLevel(logging.INFO)  # as somebody who looks for a fault may set it
+        client.get(f"https://ref.supabase.co/storage/v1/object/sign/a/b?token={TOKEN}")
+        logger.setLevel(before)
+
+    assert f"?token={REDACTED}" in log.getvalue()
+    assert SIGNATURE not in log.getvalue()
+
+
+def test_no_logger_has_a_handler_of_its_own_that_would_bypass_the_formatter():
+    """pytest's are not counted: they keep records for the tests."""
+    named = [logging.getLogger(name) for name in logging.root.manager.loggerDict]
+    names = {
+        (logger.name, type(handler).__name__)
+        for logger in named
+        for handler in logger.handlers
+        if not isinstance(handler, logging.NullHandler) and "pytest" not in type(handler).__module__
+    }
+
+    assert names == set()
+
+
+# --- A real server ----------------------------------------------------------------------------------
+
+
+def lines_of(server: Server, marker: str) -> list[str]:
+    """The lines with this marker, once they are written."""
+    for _ in range(100):
+        lines = [line for line in server.log.read_text().splitlines() if marker in line]
+        if any("gunicorn.access" in line for line in lines):
+            return lines
+        time.sleep(0.05)
+    raise AssertionError(server.log.read_text())
+
+
+def visit(server: Server, path_: str, marker: str) -> None:
+    """A request that carries its token wherever one can be carried."""
+    httpx.get(
+        f"{server.url}{path_}",
+        params={"token": TOKEN, "apikey": KEY},
+        headers={
+            "Authorization": f"Bearer {TOKEN}",
+            "Referer": f"http://localhost:3000/?token={TOKEN}",
+            "User-Agent": f"curl {TOKEN}",
+            "Cookie": f"access_token={TOKEN}",
+            "apikey": KEY,
+            "X-Request-ID": marker,
+        },
+    )
+
+
+def test_gunicorn_logs_requests_with_their_id_and_without_their_query(server: Server):
+    marker = f"of-this-test-{uuid4().hex}"
+    for path_ in ("/livez", "/nowhere", f"/api/v1/{TOKEN}/", "/storage/v1/object/sign/documents/a/b.pdf"):
+        visit(server, path_, marker)
+
+    lines = lines_of(server, marker)
+    assert any("GET /livez 200" in line for line in lines)
+    assert not any("?" in line for line in lines if "gunicorn.access" in line)
+    written = server.log.read_text()
+    assert SIGNATURE not in written
+    assert KEY not in written
+
+
+def test_gunicorn_does_not_repeat_the_token_of_what_it_cannot_read(server: Server):
+    host = f"Host: 127.0.0.1:{server.port}\r\n"
+    mangled = [
+        f"GET /x?token={TOKEN} NONSENSE\r\n{host}\r\n",
+        f"GET /x?token={TOKEN}\r\n\r\n",
+        f"G@T /x?token={TOKEN} HTTP/1.1\r\n{host}\r\n",
+        f"GET /livez HTTP/1.1\r\n{host}Authorization : Bearer {TOKEN}\r\n\r\n",
+        f"GET /livez HTTP/1.1\r\n{host}Bearer {TOKEN}\r\n\r\n",
+        f"GET /livez HTTP/1.1\r\n{host}Expect: Bearer {TOKEN}\r\n\r\n",
+    ]
+    before = server.log.read_text().count("Invalid request from")
+    for request in mangled:
+        with connected(server) as connection:
+            connection.sendall(request.encode())
+            assert b"application/problem+json" in connection.recv(4096)
+
+    written = server.log.read_text()
+    assert written.count("Invalid request from") - before == len(mangled)
+    assert SIGNATURE not in written
+
+
+def connected(server: Server) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", server.port), timeout=10)
+
+
+@pytest.mark.slow
+def test_in_production_every_line_is_json_and_tells_no_secret(tmp_path: Path):
+    secrets = {"SECRET_KEY": "k" * 50 + "Zoo$1", "SUPABASE_JWT_SECRET": "j" * 40}
+    marker = uuid4().hex
+    with Server(tmp_path, workers=1, DEBUG="false", ALLOWED_HOSTS="127.0.0.1", **secrets) as production:
+        visit(production, "/api/v1/documents/", marker)
+        visit(production, "/nowhere", marker)
+        with connected(production) as connection:
+            connection.sendall(f"GET /x?token={TOKEN} NONSENSE\r\n\r\n".encode())
+            connection.recv(4096)
+        seen = lines_of(production, marker)
+        production.stop()
+
+    lines = [json.loads(line) for line in production.log.read_text().splitlines()]
+    assert {"event", "level", "logger", "timestamp"} <= set.intersection(*map(set, lines))
+    assert all(json.loads(line)["request_id"] == marker for line in seen)
+    written = production.log.read_text()
+    assert not any(secret in written for secret in (SIGNATURE, KEY, *secrets.values()))
