@@ -11,7 +11,7 @@ export PORT
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
-run: install .env ## serve on http://127.0.0.1:$(PORT), with demo data
+run: install .env ## serve on http://127.0.0.1:8000 (PORT=), with demo data
 	@$(BIN)/python manage.py migrate --verbosity 0
 	@$(BIN)/python manage.py load_demo
 	@echo
@@ -26,15 +26,15 @@ install: $(BIN)/.installed ## what runs: enough for manage.py and gunicorn
 dev: $(BIN)/.installed-dev ## what tests and checks need on top
 
 test: dev ## the quick suite, under a minute
-	@$(BIN)/pytest -m "not slow"
+	@$(BIN)/pytest -m "not slow" --numprocesses auto
 
 test-all: dev ## everything: also the slow ones
-	@$(BIN)/pytest
+	@$(BIN)/pytest --numprocesses auto
 
 check: dev ## format, lint, types, the direction of imports
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
-	@$(BIN)/mypy
+	@ENV_FILE=/dev/null DEBUG=true $(BIN)/mypy
 	@$(BIN)/lint-imports
 
 format: dev ## let ruff write
@@ -57,6 +57,7 @@ bench: dev ## measure memory, signing and authentication
 
 $(BIN)/.installed: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	@echo "Installing into .venv …"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@

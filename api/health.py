@@ -24,12 +24,14 @@ class Probe(APIView):
 
 
 class Live(Probe):
+    @extend_schema(summary="Ask whether the process lives")
     def get(self, request: Request) -> Response:
         """The process answers. Asks nothing of anybody."""
         return Response({"status": "ok"}, headers=NO_STORE)
 
 
 class Ready(Probe):
+    @extend_schema(summary="Ask whether it can work")
     def get(self, request: Request) -> Response:
         """Database and store answer. Writes nothing."""
         try:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.utils import OpenApiExample, OpenApiResponse
+from drf_spectacular.utils import Direction, OpenApiExample, OpenApiResponse
 from rest_framework import serializers
 
 from api.errors import problem_body
@@ -48,15 +48,13 @@ EXAMPLES = [
 
 
 class ProblemSchema(AutoSchema):
-    def get_response_serializers(self) -> Any:
-        declared: Any = super().get_response_serializers()
-        if not isinstance(declared, dict):
-            declared = {"204" if self.method == "DELETE" else self._status(): declared}
-        return {**declared, ("4XX", MEDIA_TYPE): _problem("4XX"), ("5XX", MEDIA_TYPE): _problem("5XX")}
-
-    def _status(self) -> str:
-        creates = self.method == "POST" and getattr(self.view, "action", "") == "create"
-        return "201" if creates else "200"
+    def _get_response_bodies(self, direction: Direction = "response") -> Any:
+        """Here, and not where a view's own responses are declared: those would take the place of these."""
+        bodies = super()._get_response_bodies(direction)
+        if direction == "response":
+            for status in ("4XX", "5XX"):
+                bodies[status] = self._get_response_for_code(_problem(status), status, [MEDIA_TYPE])
+        return bodies
 
 
 def _problem(status: str) -> OpenApiResponse:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import puremagic
 from django.conf import settings
@@ -65,4 +66,14 @@ def check_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Che
     for name in ("UPLOAD_URL_TTL", "DOWNLOAD_URL_TTL", "STORAGE_FILE_SIZE_LIMIT"):
         if getattr(settings, name) <= 0:
             problems.append(Error(f"{name} must be positive.", hint=f"Unset {name}.", id="storage.E005"))
+    host = urlsplit(settings.SUPABASE_URL).hostname or ""
+    if settings.STORAGE == "local" and host.endswith(".supabase.co"):
+        problems.append(
+            Error(
+                f"STORAGE=local, and SUPABASE_URL is {host}, which does not know our signed URLs.",
+                hint="Set SUPABASE_URL to the public address of this server; for the project's users, set "
+                "SUPABASE_JWT_ISSUER and SUPABASE_JWKS_URL.",
+                id="storage.E006",
+            )
+        )
     return problems

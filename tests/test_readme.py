@@ -21,7 +21,7 @@ def test_the_main_job_with_curl(server: Server, tmp_path: Path):
     [script] = [block for block in blocks("bash") if "curl" in block]
 
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script.replace("http://127.0.0.1:8000", server.url)],
+        ["bash", "-euo", "pipefail", "-c", script.replace("PORT=8000", f"PORT={server.port}")],
         cwd=ROOT,
         env=server.environment,
         capture_output=True,
@@ -57,6 +57,11 @@ def test_links_lead_somewhere(link: str):
 
 def test_settings_that_are_named_exist():
     example = (ROOT / ".env.example").read_text()
-    known = set(re.findall(r"^([A-Z_]+)=", example, re.MULTILINE)) | {"WEB_CONCURRENCY", "STORAGES"}
+    known = set(re.findall(r"^([A-Z_]+)=", example, re.MULTILINE)) | {
+        "WEB_CONCURRENCY",
+        "STORAGES",
+        "GUNICORN_CMD_ARGS",
+        "FORWARDED_ALLOW_IPS",
+    }
 
     assert set(re.findall(r"`([A-Z]+_[A-Z_]+)`", README)) <= known

@@ -73,7 +73,8 @@ class DownloadURL(serializers.Serializer[Any]):
 
 
 @extend_schema_serializer(
-    examples=[OpenApiExample("Three documents", {"ids": [DOCUMENT["id"]]}, request_only=True)]
+    component_name="DownloadURLs",  # the schema adds "Request"
+    examples=[OpenApiExample("One document", {"ids": [DOCUMENT["id"]]}, request_only=True)],
 )
 class DownloadURLsRequest(serializers.Serializer[Any]):
     ids = serializers.ListField(child=serializers.UUIDField(), max_length=100)

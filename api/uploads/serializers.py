@@ -55,13 +55,14 @@ class FileFacts(serializers.Serializer[Any]):
 
 
 @extend_schema_serializer(
+    component_name="Upload",  # the schema adds "Request"
     examples=[
         OpenApiExample(
             "A PDF",
             {"filename": "guía.pdf", "content_type": "application/pdf", "size": 5120},
             request_only=True,
         )
-    ]
+    ],
 )
 class UploadRequest(serializers.Serializer[Any]):
     """The announcement of a file, checked against the rules of the field that it is for."""

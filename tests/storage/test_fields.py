@@ -212,3 +212,12 @@ def test_a_store_for_what_arrives_is_needed(settings, kind):
 
     assert [problem.id for problem in checks.check_settings(None)] == ["storage.E004"]
     assert "uploads" not in buckets.declared()
+
+
+def test_a_project_that_does_not_know_our_signatures_is_told_with_the_cure(settings):
+    settings.SUPABASE_URL = "https://ref.supabase.co"
+
+    [problem] = checks.check_settings(None)
+
+    assert problem.id == "storage.E006"
+    assert "SUPABASE_JWT_ISSUER" in problem.hint

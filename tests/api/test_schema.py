@@ -1,0 +1,206 @@
+"""The description of the API is current, whole, and readable without the internet."""
+
+import re
+from collections.abc import Iterator
+from io import StringIO
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import pytest
+import yaml
+from django.core.management import call_command
+from django.test import Client
+from django.urls import get_resolver
+
+from api.errors import PROBLEMS
+from tests.cast import Caller
+from tests.server import ROOT
+
+SCHEMA = yaml.safe_load((ROOT / "schema.yml").read_text())
+OPERATIONS = {
+    f"{method.upper()} {path}": operation
+    for path, methods in SCHEMA["paths"].items()
+    for method, operation in methods.items()
+}
+EXTERNAL = re.compile(r"""(?:src|href|url)\s*[=:(]\s*["']?\s*(?:[a-z]+:)?//""", re.IGNORECASE)
+
+
+@pytest.fixture
+def client() -> Client:
+    return Client()
+
+
+@pytest.fixture(params=OPERATIONS, ids=str)
+def operation(request) -> dict[str, Any]:
+    return OPERATIONS[request.param]
+
+
+def contents(operation: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Each shape that is sent or answered: (where, media type, content)."""
+    parts = {"request": operation.get("requestBody", {}), **operation["responses"]}
+    for where, part in parts.items():
+        for media_type, content in part.get("content", {}).items():
+            yield where, media_type, content
+
+
+def properties(schema: dict[str, Any]) -> set[str]:
+    if "$ref" in schema:
+        schema = SCHEMA["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    return set(schema["properties"])
+
+
+def fetched(client: Client, path: str) -> bytes:
+    answer = client.get(path)
+    assert answer.status_code == 200, path
+    content: bytes = answer.getvalue()  # read to its end, the file is closed
+    return content
+
+
+# --- schema.yml -------------------------------------------------------------------------------------
+
+
+def test_schema_yml_is_current():
+    made = StringIO()
+    call_command("spectacular", "--validate", "--fail-on-warn", stdout=made)
+
+    assert made.getvalue().strip() == (ROOT / "schema.yml").read_text().strip(), "run `make schema`"
+
+
+def test_the_schema_that_is_served_is_the_one_in_the_file(client: Client):
+    answer = client.get("/api/schema/")
+
+    assert answer.status_code == 200
+    assert yaml.safe_load(answer.content) == SCHEMA
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        ("application/json", "application/json"),
+        ("application/vnd.oai.openapi+json", "application/vnd.oai.openapi+json"),
+        ("*/*", "application/vnd.oai.openapi"),
+        ("text/html", "application/vnd.oai.openapi"),
+        ("image/png", "application/vnd.oai.openapi"),
+    ],
+)
+def test_the_schema_is_served_whatever_is_accepted(client: Client, accept: str, expected: str):
+    answer = client.get("/api/schema/", headers={"accept": accept})
+
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"].split(";")[0] == expected
+    assert yaml.safe_load(answer.content) == SCHEMA
+
+
+def test_every_route_of_the_api_is_described():
+    described = {re.sub(r"\{\w+\}", "*", path) for path in SCHEMA["paths"]}
+
+    for pattern in get_resolver("api.urls").url_patterns:
+        route = re.sub(r"\(\?P<\w+>[^)]+\)", "*", str(pattern.pattern)).strip("^$")
+        assert f"/api/v1/{route}" in described
+
+
+def test_every_operation_has_a_tag_that_is_explained_and_a_summary(operation: dict[str, Any]):
+    explained = {tag["name"] for tag in SCHEMA["tags"]}
+
+    assert operation["tags"]
+    assert set(operation["tags"]) <= explained
+    assert operation["summary"]
+
+
+def test_every_shape_has_an_example_with_its_own_fields(operation: dict[str, Any]):
+    for where, media_type, content in contents(operation):
+        examples = content.get("examples", {})
+        assert examples, (where, media_type)
+        for example in examples.values():
+            assert set(example["value"]) <= properties(content["schema"]), where
+
+
+def test_every_operation_may_be_refused_with_a_problem(operation: dict[str, Any]):
+    for status in ("4XX", "5XX"):
+        assert set(operation["responses"][status]["content"]) == {"application/problem+json"}
+
+
+def test_nothing_is_answered_to_a_delete(operation: dict[str, Any]):
+    if "204" in operation["responses"]:
+        assert "content" not in operation["responses"]["204"]
+
+
+def test_every_operation_of_the_api_asks_for_the_bearer():
+    for name, operation in OPERATIONS.items():
+        assert operation["security"] == ([{"supabase": []}] if "/api/v1/" in name else [{}]), name
+
+
+def test_the_bearer_scheme_is_there_for_the_authorize_button():
+    scheme = SCHEMA["components"]["securitySchemes"]["supabase"]
+
+    assert (scheme["type"], scheme["scheme"], scheme["bearerFormat"]) == ("http", "bearer", "JWT")
+    assert list(SCHEMA["components"]["securitySchemes"]) == ["supabase"]
+
+
+def test_the_problems_of_the_examples_are_problems_that_exist():
+    for operation in OPERATIONS.values():
+        for where, media_type, content in contents(operation):
+            if media_type == "application/problem+json":
+                for example in content["examples"].values():
+                    value = example["value"]
+                    assert PROBLEMS[value["code"]][0] == value["status"]
+                    assert where == f"{value['status'] // 100}XX"
+
+
+def test_an_answer_has_the_fields_that_the_schema_says(alice: Caller):
+    document = alice.document_with_file()
+    schemas = SCHEMA["components"]["schemas"]
+
+    assert document.keys() == properties(schemas["Document"])
+    assert alice.ticket(document).keys() == properties(schemas["Ticket"])
+    assert alice.get("uploads/").json().keys() == properties(schemas["PaginatedUploadList"])
+    assert alice.get("uploads/").json()["results"][0].keys() == properties(schemas["Upload"])
+    assert alice.get("nowhere/").json().keys() == properties(schemas["Problem"])
+
+
+# --- The pages --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", ["/api/docs/", "/api/redoc/"])
+def test_the_pages_need_nothing_from_elsewhere(client: Client, page: str):
+    answer = client.get(page)
+    html = answer.content.decode()
+
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"].startswith("text/html")
+    assert not EXTERNAL.search(html)
+    assets = re.findall(r"""<(?:script|link|img|iframe)\b[^>]*?(?:src|href)=["'](?!data:)([^"']+)""", html)
+    assert assets
+    for asset in [*assets, "/api/schema/"]:
+        address = urljoin(f"http://testserver{page}", asset)
+        assert urlsplit(address).netloc == "testserver"
+        assert fetched(client, urlsplit(address).path)
+
+
+@pytest.mark.parametrize("page", ["/api/docs/", "/api/redoc/"])
+def test_the_styles_need_nothing_from_elsewhere(client: Client, page: str):
+    for sheet in re.findall(r'href="([^"]+\.css)"', client.get(page).content.decode()):
+        css = fetched(client, sheet).decode()
+        assert not re.search(r"@import|url\(\s*[\"']?(?:https?:)?//", css)
+
+
+def test_redoc_may_not_fetch_the_logo_that_its_script_asks_for(client: Client):
+    html = client.get("/api/redoc/").content.decode()
+
+    policy = re.search(r'<meta http-equiv="Content-Security-Policy" content="([^"]+)">', html)
+
+    assert policy
+    assert policy[1] == "img-src 'self' data:"
+    assert html.index(policy[0]) < html.index("<script")
+
+
+def test_swagger_ui_asks_no_validator_and_keeps_the_token(client: Client):
+    html = client.get("/api/docs/").content.decode()
+
+    assert "StandaloneLayout" not in html  # that one shows the badge of a validator elsewhere
+    assert '"persistAuthorization": true' in html
+
+
+def test_the_pages_are_read_without_a_token_and_with_any(client: Client):
+    for page in ("/api/docs/", "/api/redoc/", "/api/schema/"):
+        assert client.get(page, headers={"authorization": "Bearer rubbish"}).status_code == 200
