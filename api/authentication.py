@@ -4,10 +4,9 @@ What is checked, and why, follows what Supabase Auth puts into its tokens and wh
 the same key: ID tokens, API keys and signed-URL tokens, which only `aud`, `sub` and `role` keep out.
 """
 
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, cast
-from uuid import NAMESPACE_URL, UUID, uuid5
+from uuid import UUID
 
 import jwt
 from django.conf import settings
@@ -31,10 +30,8 @@ class Principal:
 
     id: UUID
     is_staff: bool = False
-    claims: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     is_authenticated = True
-    is_active = True
 
     @property
     def pk(self) -> UUID:
@@ -108,7 +105,7 @@ def principal(claims: dict[str, Any]) -> Principal:
     role = app_metadata.get("role") if isinstance(app_metadata, dict) else None
     direct = not claims.get("is_anonymous") and not claims.get("client_id")
     is_staff = direct and isinstance(role, str) and role in settings.SUPABASE_STAFF_ROLES
-    return Principal(UUID(claims["sub"]), is_staff, claims)
+    return Principal(UUID(claims["sub"]), is_staff)
 
 
 def principal_of(request: HttpRequest | Request) -> Principal:
@@ -137,34 +134,3 @@ def _is_uuid(value: Any) -> bool:
 
 def _refused(code: str) -> AuthenticationFailed:
     return AuthenticationFailed(code=code)
-
-
-# --- Tokens for development -------------------------------------------------------------------------
-
-
-def member_id(email: str) -> UUID:
-    """The same address is always the same member, on every machine."""
-    return uuid5(NAMESPACE_URL, f"mailto:{email.strip().lower()}")
-
-
-def development_token(
-    email: str, *, sub: UUID | None = None, role: str = "", seconds: int = 3600, service: bool = False
-) -> str:
-    """What Supabase Auth would issue, signed with the JWT secret. `role` goes into `app_metadata`."""
-    now = int(time.time())
-    claims: dict[str, Any] = {"iss": settings.SUPABASE_JWT_ISSUER, "iat": now, "exp": now + seconds}
-    if service:
-        claims["role"] = "service_role"
-    else:
-        claims |= {
-            "aud": settings.SUPABASE_JWT_AUDIENCE,
-            "sub": str(sub or member_id(email)),
-            "role": "authenticated",
-            "email": email,
-            "phone": "",
-            "app_metadata": {"provider": "email", "providers": ["email"]} | ({"role": role} if role else {}),
-            "user_metadata": {},
-            "aal": "aal1",
-            "is_anonymous": False,
-        }
-    return jwt.encode(claims, settings.SUPABASE_JWT_SECRET, algorithm="HS256")

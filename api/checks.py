@@ -4,7 +4,25 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Warning, register
+from django.core.checks import CheckMessage, Error, Warning, register
+
+from api.uploads.verification import PICTURES
+from storage.fields import upload_fields
+
+
+@register()
+def check_pictures(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    return [
+        Error(
+            f"{field} accepts {kind}, a picture that verification cannot open.",
+            hint=f"Accept {', '.join(PICTURES)}.",
+            obj=field,
+            id="api.E001",
+        )
+        for field in upload_fields()
+        for kind in field.accepts
+        if kind.startswith("image/") and kind not in PICTURES
+    ]
 
 
 @register(deploy=True)

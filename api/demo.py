@@ -7,7 +7,7 @@ from io import BytesIO
 
 from PIL import Image, ImageDraw
 
-from api.authentication import member_id
+from api.development_tokens import member_id
 from api.documents.models import Document
 from api.profiles.models import Profile
 from api.uploads import lifecycle

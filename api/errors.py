@@ -7,14 +7,19 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
-from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
+from django.core.exceptions import (
+    ObjectDoesNotExist,
+    PermissionDenied,
+    RequestDataTooBig,
+    SuspiciousOperation,
+)
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
 from rest_framework.views import set_rollback
 
+from api.refusals import Refused
 from api.signing_keys import KeysUnavailable
-from api.uploads.lifecycle import Refused
 from storage.base import ObjectMissing, StorageUnavailable
 
 logger = structlog.get_logger("api.errors")
@@ -56,6 +61,19 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "storage_unavailable": (503, "The file store does not answer: try again."),
     "not_ready": (503, "The server cannot work yet: try again."),
     "keys_unavailable": (503, "The keys that verify access tokens cannot be had: try again."),
+}
+
+
+#: Errors that are not DRF's, and what they are to a client. The first that fits counts.
+FACTS: dict[type[Exception], str] = {
+    StorageUnavailable: "storage_unavailable",
+    KeysUnavailable: "keys_unavailable",
+    ObjectMissing: "file_missing",
+    Http404: "not_found",
+    ObjectDoesNotExist: "not_found",
+    PermissionDenied: "permission_denied",
+    RequestDataTooBig: "too_large",
+    SuspiciousOperation: "malformed",
 }
 
 
@@ -108,37 +126,31 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def answer(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
-    """DRF's exception handler. None for what nobody foresaw, which is logged and answered as 500."""
+    """DRF's exception handler, and the middleware's. None for what nobody foresaw."""
     set_rollback()
-    if isinstance(error, Refused):
-        return problem(error.code, error.detail, headers=_retry_after(error.retry_after))
-    if isinstance(error, StorageUnavailable | KeysUnavailable):
-        logger.warning("unavailable", exc_info=error)  # the client is not told what, the log is
-    if isinstance(error, StorageUnavailable):
-        return problem("storage_unavailable", headers=_retry_after(RETRY_AFTER))
-    if isinstance(error, KeysUnavailable):
-        return problem("keys_unavailable", headers=_retry_after(RETRY_AFTER))
-    if isinstance(error, exceptions.ValidationError):
-        return problem("invalid", errors=list(_flatten(error.get_full_details(), "#")))
-    if isinstance(error, ObjectMissing):
-        return problem("file_missing")
-    if isinstance(error, Http404 | ObjectDoesNotExist | exceptions.NotFound):
-        return problem("not_found")
-    if isinstance(error, exceptions.AuthenticationFailed | exceptions.NotAuthenticated):
-        return _unauthorised(error)
-    if isinstance(error, (PermissionDenied, exceptions.PermissionDenied)):
-        return problem("permission_denied")
-    if isinstance(error, exceptions.Throttled):
-        return problem(
-            "throttled", str(error.detail), headers=_retry_after(math.ceil(getattr(error, "wait", None) or 1))
-        )
-    if isinstance(error, exceptions.ParseError):
-        return problem("malformed", str(error.detail))
-    if isinstance(error, exceptions.MethodNotAllowed):
-        return problem("method_not_allowed", headers=_allow(context))
-    if isinstance(error, exceptions.APIException) and error.get_codes() in PROBLEMS:
-        return problem(str(error.get_codes()))
-    return None
+    match error:
+        case Refused():
+            return problem(error.code, error.detail, headers=_retry_after(error.retry_after))
+        case exceptions.ValidationError():
+            return problem("invalid", errors=list(_flatten(error.get_full_details(), "#")))
+        case exceptions.AuthenticationFailed() | exceptions.NotAuthenticated():
+            return _unauthorised(error)
+        case exceptions.Throttled():
+            wait = math.ceil(getattr(error, "wait", None) or 1)
+            return problem("throttled", str(error.detail), headers=_retry_after(wait))
+        case exceptions.ParseError():
+            return problem("malformed", str(error.detail))
+        case exceptions.MethodNotAllowed():
+            return problem("method_not_allowed", headers=_allow(context))
+        case exceptions.APIException() if error.get_codes() in PROBLEMS:
+            return problem(str(error.get_codes()))
+    code = next((code for kind, code in FACTS.items() if isinstance(error, kind)), None)
+    if code is None:
+        return None
+    if PROBLEMS[code][0] < 500:
+        return problem(code)
+    logger.warning("unavailable", exc_info=error)  # the client is not told what, the log is
+    return problem(code, headers=_retry_after(RETRY_AFTER))
 
 
 def _unauthorised(error: exceptions.APIException) -> HttpResponse:

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from api.uploads.lifecycle import Refused
+from api.refusals import Refused
 from storage.base import ARRIVALS, StorageUnavailable, store_of
 
 STATUS = inline_serializer("Status", {"status": serializers.CharField()})

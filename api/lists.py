@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 from rest_framework.exceptions import ValidationError
-from rest_framework.filters import OrderingFilter
+from rest_framework.filters import OrderingFilter, SearchFilter
 from rest_framework.pagination import PageNumberPagination
 from rest_framework.request import Request
 
@@ -20,6 +20,19 @@ class Pages(PageNumberPagination):
         for name, page in (("next", 3), ("previous", 1)):
             paginated["properties"][name]["example"] = f"https://api.example.org/api/v1/…/?page={page}"
         return paginated
+
+
+class BoundedSearch(SearchFilter):
+    """Each word is a condition on each field, and databases take only so many."""
+
+    max_words = 20
+
+    def get_search_terms(self, request: Request) -> list[str]:
+        words: list[str] = super().get_search_terms(request)
+        if len(words) > self.max_words:
+            message = f"Search for at most {self.max_words} words."
+            raise ValidationError({self.search_param: ValidationError(message, "too_many").detail})
+        return words
 
 
 class StrictOrdering(OrderingFilter):

@@ -1,4 +1,4 @@
-"""Who may act. What they may see is the queryset's business."""
+"""Who may act. What they may see is the queryset's business, and the rule of a row stands on its model."""
 
 from typing import Any
 
@@ -6,16 +6,22 @@ from rest_framework.permissions import SAFE_METHODS, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-
-class OwnerOrStaffChanges(IsAuthenticated):
-    """Members read what the queryset shows them; only the owner and staff change it."""
-
-    def has_object_permission(self, request: Request, view: APIView, obj: Any) -> bool:
-        return request.method in SAFE_METHODS or request.user.is_staff or obj.owner_id == request.user.id
+from api.uploads.models import Upload
 
 
-class OwnerChanges(IsAuthenticated):
-    """Staff may look at anybody's, but act on their own only."""
+class MayChange(IsAuthenticated):
+    """Members read what the queryset shows them, and change what its model lets them."""
 
     def has_object_permission(self, request: Request, view: APIView, obj: Any) -> bool:
-        return request.method in SAFE_METHODS or obj.owner == request.user.id
+        return request.method in SAFE_METHODS or obj.may_be_changed_by(request.user)
+
+
+class OwnTickets(IsAuthenticated):
+    """Staff look at anybody's and act on their own; and a ticket does not outlive the right to it."""
+
+    def has_object_permission(self, request: Request, view: APIView, obj: Upload) -> bool:
+        if request.method in SAFE_METHODS:
+            return True
+        if obj.owner != request.user.pk:
+            return False
+        return obj.is_settled or obj.resource is None or obj.resource.may_be_changed_by(request.user)

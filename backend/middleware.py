@@ -2,22 +2,20 @@
 
 import re
 from collections.abc import Callable
+from datetime import UTC
 from uuid import uuid4
 
 import structlog
-from django.core.exceptions import (
-    DisallowedHost,
-    PermissionDenied,
-    RequestDataTooBig,
-    SuspiciousOperation,
-)
-from django.http import Http404, HttpRequest, HttpResponse
+from django.core.exceptions import DisallowedHost
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 from django.utils.cache import has_vary_header, patch_vary_headers
 
-from api.errors import problem
+from api.errors import answer, problem
 from api.parsers import read_chunked
 
 Handler = Callable[[HttpRequest], HttpResponse]
+STALLED = 30  # seconds without a byte in either direction, after which a connection is given up
 REQUEST_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 
 logger = structlog.get_logger("backend.requests")
@@ -34,6 +32,8 @@ class RequestContext:
         request_id = asked if REQUEST_ID.fullmatch(asked) else uuid4().hex
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
+        if connection := request.META.get("gunicorn.socket"):
+            connection.settimeout(STALLED)  # else a body that never comes holds its thread for ever
         response = self.get_response(request)
         response.headers["X-Request-ID"] = request_id
         return response
@@ -58,20 +58,14 @@ class Problems:
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         if request.path.startswith("/admin/"):
             return None
-        if isinstance(error, Http404):
-            return problem("not_found")
-        if isinstance(error, PermissionDenied):
-            return problem("permission_denied")
-        if isinstance(error, RequestDataTooBig):
-            return problem("too_large")
-        if isinstance(error, SuspiciousOperation):
-            return problem("malformed")
-        logger.error("unhandled", path=request.path, method=request.method, exc_info=error)
-        return problem("internal")
+        known = answer(error, {})
+        if known is None:
+            logger.error("unhandled", path=request.path, method=request.method, exc_info=error)
+        return known or problem("internal")
 
 
 class ApiManners:
-    """Reads chunked bodies, which Django does not, and says what caches may keep."""
+    """Reads chunked bodies, which Django does not, tells times in UTC, and says what caches may keep."""
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
@@ -81,7 +75,8 @@ class ApiManners:
             return self.get_response(request)
         if code := read_chunked(request):
             return problem(code)
-        response = self.get_response(request)
+        with timezone.override(UTC):  # every time of the API, whatever TIME_ZONE the admin has
+            response = self.get_response(request)
         if "Cache-Control" not in response.headers:
             response.headers["Cache-Control"] = "private, no-cache"
         if not has_vary_header(response, "Authorization"):

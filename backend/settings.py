@@ -207,19 +207,30 @@ if not DEBUG:
 MEDIA_ROOT = env.str("MEDIA_ROOT", str(BASE_DIR / "media"))
 
 
+BUCKETS = {  # name: whether everybody may read it
+    "uploads": False,
+    "documents": False,
+    "user-profiles": False,
+    "species": True,
+    "exhibitions": True,
+    "educational-services": True,
+}
+
+
 def store(bucket: str, *, public: bool = False) -> dict[str, object]:
     """One entry of STORAGES: a bucket of the chosen store."""
     return {"BACKEND": "storage.local.LocalStorage", "OPTIONS": {"bucket": bucket, "public": public}}
 
 
+if (
+    not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", SUPABASE_STORAGE_BUCKET)
+    or SUPABASE_STORAGE_BUCKET in BUCKETS
+):
+    raise ImproperlyConfigured("SUPABASE_STORAGE_BUCKET must be a plain name, and none of the other buckets.")
+
 STORAGES = {
     "default": store(SUPABASE_STORAGE_BUCKET),
-    "uploads": store("uploads"),
-    "documents": store("documents"),
-    "user-profiles": store("user-profiles"),
-    "species": store("species", public=True),
-    "exhibitions": store("exhibitions", public=True),
-    "educational-services": store("educational-services", public=True),
+    **{bucket: store(bucket, public=public) for bucket, public in BUCKETS.items()},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 UPLOAD_URL_TTL = env.int("UPLOAD_URL_TTL", 1800)
@@ -244,13 +255,14 @@ REST_FRAMEWORK = {
     "DEFAULT_PAGINATION_CLASS": "api.lists.Pages",
     "DEFAULT_FILTER_BACKENDS": [
         "django_filters.rest_framework.DjangoFilterBackend",
-        "rest_framework.filters.SearchFilter",
+        "api.lists.BoundedSearch",
         "api.lists.StrictOrdering",
     ],
     "DEFAULT_THROTTLE_RATES": {
         "tickets": rate("THROTTLE_TICKETS", "300/min"),
         "complete": rate("THROTTLE_COMPLETE", "600/min"),
     },
+    "DEFAULT_METADATA_CLASS": None,  # OPTIONS is CORS's; the schema describes the API
     "DEFAULT_SCHEMA_CLASS": "api.schema.ProblemSchema",
     "EXCEPTION_HANDLER": "api.errors.answer",
 }

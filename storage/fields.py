@@ -66,10 +66,6 @@ class UploadField(models.FileField):
         """What must be unchanged in the database for a place chosen by this row to be the right one."""
         return {self.name: self.key_of(instance)} | {name: getattr(instance, name) for name in self.placed_by}
 
-    def set_values(self, key: str, facts: dict[str, Any] | None) -> dict[str, Any]:
-        """The columns to write when a file is recorded."""
-        return {self.name: key, self.facts_field: facts}
-
 
 def upload_fields() -> Iterator[UploadField]:
     """Every UploadField of every installed model."""

@@ -38,7 +38,9 @@ def check(key: str) -> str:
 
 def fresh(folder: str, content_type: str) -> str:
     """A key under `folder` that nobody can guess, ending as files of this type do."""
-    return check(f"{folder}/{secrets.token_urlsafe(18)}{suffix(content_type)}")
+    key = check(f"{folder}/{secrets.token_urlsafe(18)}{suffix(content_type)}")
+    assert PLAIN.fullmatch(key), "a folder is named in plain characters"
+    return key
 
 
 def suffix(content_type: str) -> str:

@@ -7,6 +7,7 @@ the bytes that are there have the right description, and one without bytes means
 """
 
 import hashlib
+import io
 import json
 import os
 import secrets
@@ -133,7 +134,7 @@ class LocalStorage(SignedStorage):
     def open_described(self, key: str) -> tuple[BinaryIO, ObjectInfo]:
         """The open file and what is known of these very bytes, whoever moves or deletes them next."""
         with self._path(key) as path:
-            file = path.open("rb")
+            file = io.BufferedReader(ObjectFile(path))
             return file, self._info(key, os.fstat(file.fileno()))
 
     def _upload_token(self, key: str, seconds: int) -> str:
@@ -259,6 +260,18 @@ class LocalStorage(SignedStorage):
                 lock: IO[bytes] = held.enter_context((folder / f"{number:02x}").open("ab"))
                 locks.lock(lock, locks.LOCK_EX)
             yield
+
+
+class ObjectFile(io.FileIO):
+    """An object on its way out: trouble of the disk in the middle of it is trouble of the store."""
+
+    def readinto(self, buffer: Any) -> int | None:
+        with _trouble():
+            return super().readinto(buffer)
+
+    def readall(self) -> bytes:
+        with _trouble():
+            return super().readall()
 
 
 def _sweep(folder: Path) -> None:

@@ -8,8 +8,8 @@ from uuid import UUID
 from django.http.response import HttpResponseBase
 from django.test import Client
 
-from api.authentication import development_token, member_id
 from api.demo import pdf
+from api.development_tokens import development_token, member_id
 
 PDF = pdf("Feeding plan", "Sprat, twice a day.")
 

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Self
 
 from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models import Q
 from django.urls import reverse
@@ -49,7 +50,7 @@ class Document(Resource):
         blank=True,
         editable=False,
     )
-    file_facts = models.JSONField(null=True, editable=False)
+    file_facts = models.JSONField(null=True, editable=False, encoder=DjangoJSONEncoder)
 
     objects = Documents.as_manager()
 
@@ -62,6 +63,9 @@ class Document(Resource):
 
     def __str__(self) -> str:
         return self.title
+
+    def may_be_changed_by(self, principal: "Principal") -> bool:
+        return principal.is_staff or self.owner_id == principal.id
 
     def get_absolute_url(self) -> str:
         return reverse("document-detail", args=[self.pk])

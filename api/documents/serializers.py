@@ -1,6 +1,7 @@
 """The shapes of documents and of their download URLs."""
 
 from typing import Any
+from uuid import UUID
 
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
@@ -72,12 +73,22 @@ class DownloadURL(serializers.Serializer[Any]):
     expires_at = serializers.DateTimeField()
 
 
+class WrittenUUID(serializers.UUIDField):
+    """As we write it: DRF also takes numbers and URNs."""
+
+    def to_internal_value(self, data: Any) -> UUID:
+        value = super().to_internal_value(data)
+        if not isinstance(data, str) or str(value) != data.lower():
+            self.fail("invalid", value=data)
+        return value
+
+
 @extend_schema_serializer(
     component_name="DownloadURLs",  # the schema adds "Request"
     examples=[OpenApiExample("One document", {"ids": [DOCUMENT["id"]]}, request_only=True)],
 )
 class DownloadURLsRequest(serializers.Serializer[Any]):
-    ids = serializers.ListField(child=serializers.UUIDField(), max_length=100)
+    ids = serializers.ListField(child=WrittenUUID(), max_length=100)
 
 
 class DownloadURLsItem(serializers.Serializer[Any]):

@@ -22,10 +22,10 @@ from api.documents.serializers import (
     DownloadURLs,
     DownloadURLsRequest,
 )
-from api.permissions import OwnerOrStaffChanges
+from api.permissions import MayChange
 from api.profiles.models import Profile
+from api.refusals import Refused
 from api.throttles import Tickets
-from api.uploads.lifecycle import Refused
 from api.uploads.placement import remove
 from api.uploads.serializers import TicketSerializer, UploadRequest
 from api.uploads.views import issue_ticket
@@ -47,7 +47,7 @@ NO_STORE = {"Cache-Control": "no-store"}
 @extend_schema(tags=["documents"])
 class DocumentViewSet(ModelViewSet[Document]):
     serializer_class = DocumentSerializer
-    permission_classes = (OwnerOrStaffChanges,)
+    permission_classes = (MayChange,)
     filterset_class = DocumentFilters
     search_fields = ("title", "description")
     ordering_fields = ("title", "category", "created_at", "updated_at")

@@ -18,17 +18,17 @@ from django.db import models, transaction
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
+from api.refusals import Refused
 from api.uploads import verification
 from api.uploads.models import Upload
+from api.uploads.objects import delete_objects, discard
 from storage import keys
 from storage.base import (
     ARRIVALS,
     FOREVER,
     ObjectExists,
     ObjectMissing,
-    SignedStorage,
     SignedUpload,
-    StorageError,
     store_of,
 )
 from storage.fields import UploadField
@@ -39,20 +39,8 @@ PATIENCE = 10.0  # seconds that a second caller waits for the answer of the firs
 LEASE = timedelta(seconds=8)  # below PATIENCE: whoever asks after a crash gets the answer in the same call
 RENEWAL = 2.0  # seconds after which a verifier that still reads renews its lease
 LOOKS = (0.05, 0.5)  # seconds between two looks at the row, at first and at the most
-RESOURCE_GONE = {"code": "resource_gone", "detail": ""}
-SETTLED = {State.COMPLETED, State.REJECTED, State.EXPIRED, State.CANCELLED}
 
 logger = structlog.get_logger("api.uploads")
-
-
-class Refused(Exception):
-    """A rule says no: `code` names it, `detail` helps, `retry_after` is in seconds."""
-
-    def __init__(self, code: str, detail: str = "", retry_after: int | None = None) -> None:
-        super().__init__(code)
-        self.code = code
-        self.detail = detail
-        self.retry_after = retry_after
 
 
 class LostClaim(Exception):
@@ -133,7 +121,11 @@ def _settle(upload: Upload, act: Callable[[Upload], None], patience: float) -> U
     deadline, pause = time.monotonic() + patience, LOOKS[0]
     while True:
         upload = Upload.objects.get(pk=upload.pk)
-        if upload.state in SETTLED:
+        if upload.is_settled:
+            if upload.state != State.COMPLETED:
+                discard(
+                    store_of(ARRIVALS), upload.path
+                )  # the token outlives the ticket, and may fill it again
             return upload
         try:
             if claimed := _claim(upload):
@@ -219,7 +211,7 @@ def _judge(upload: Upload) -> None:
         resource = upload.model()._base_manager.filter(pk=upload.object_id).first()
         if resource is None:
             delete_objects(upload)
-            return _write(upload, state=State.CANCELLED, problem=RESOURCE_GONE)
+            return _write(upload, state=State.CANCELLED, problem=Upload.RESOURCE_GONE)
         try:
             _bring(upload, resource)
             found = verification.examine(
@@ -229,8 +221,7 @@ def _judge(upload: Upload) -> None:
         except Outdated:
             upload.refresh_from_db()  # the row was rolled back, and with it the end of our claim
         except ObjectMissing:
-            late = upload.expires_at <= timezone.now()
-            return _write(upload, state=State.EXPIRED if late else State.PENDING)
+            return _write(upload, state=State.PENDING)  # also when it is late: a slow PUT may still end
         except verification.Untrue as untrue:
             upload.field().storage.delete(upload.final_key)
             problem = {"code": untrue.code, "detail": untrue.detail}
@@ -270,11 +261,12 @@ def _bring(upload: Upload, resource: models.Model) -> None:
 def _record(upload: Upload, resource: models.Model, found: verification.Found) -> None:
     """Ticket and resource in one transaction; then the file that was there before goes."""
     field, now = upload.field(), timezone.now()
-    facts = {"name": upload.declared["filename"], **found.as_json(), "uploaded_at": now.isoformat()}
+    facts = {"name": upload.declared["filename"], **found.as_json(), "uploaded_at": now}
     with transaction.atomic(durable=True):
         _write(upload, state=State.COMPLETED, found=found.as_json())
         unchanged = type(resource)._base_manager.filter(pk=resource.pk, **field.placement(resource))
-        if not unchanged.update(**field.set_values(upload.final_key, facts), updated_at=now):
+        recorded = {field.name: upload.final_key, field.facts_field: facts}
+        if not unchanged.update(**recorded, updated_at=now):
             raise Outdated
     discard(field.storage, field.key_of(resource))
     logger.info("upload_completed", upload=str(upload.pk), **found.as_json())
@@ -282,36 +274,10 @@ def _record(upload: Upload, resource: models.Model, found: verification.Found) -
 
 def _refusal(upload: Upload) -> Refused:
     """Why a ticket that is not completed is not."""
-    match upload.state:
+    match upload.shown_state:
         case State.PENDING:
             return Refused("object_missing")
         case State.EXPIRED:
             return Refused("ticket_expired")
     problem = upload.problem or {"code": "ticket_cancelled", "detail": ""}
     return Refused(problem["code"], problem["detail"])
-
-
-# --- Objects ----------------------------------------------------------------------------------------
-
-
-def objects_of(upload: Upload) -> list[tuple[SignedStorage, str]]:
-    """Wherever the object that was sent with this ticket may have got to."""
-    return [
-        (store_of(ARRIVALS), upload.path),
-        *((upload.field().storage, key) for key in upload.chosen_keys()),
-    ]
-
-
-def delete_objects(upload: Upload) -> None:
-    for store, key in objects_of(upload):
-        store.delete(key)
-
-
-def discard(store: SignedStorage, key: str) -> None:
-    """Delete an object that nothing refers to any more; the change that freed it stands in any case."""
-    if not key:
-        return
-    try:
-        store.delete(key)
-    except StorageError:
-        logger.exception("object_left_behind", bucket=store.bucket, key=key)

@@ -37,6 +37,8 @@ class Uploads(models.QuerySet["Upload"]):
 
 
 class Upload(Resource):
+    RESOURCE_GONE = {"code": "resource_gone", "detail": ""}
+
     class State(models.TextChoices):
         PENDING = "pending"
         VERIFYING = "verifying"
@@ -80,6 +82,10 @@ class Upload(Resource):
 
     def __str__(self) -> str:
         return f"{self.declared['filename']} ({self.state})"
+
+    @property
+    def is_settled(self) -> bool:
+        return self.state not in (self.State.PENDING, self.State.VERIFYING)
 
     @property
     def shown_state(self) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 from django.db import models, transaction
 from django.utils import timezone
 
-from api.uploads.lifecycle import RESOURCE_GONE, discard, objects_of
 from api.uploads.models import Upload
+from api.uploads.objects import discard, objects_of
 from storage.base import ObjectMissing
 from storage.fields import UploadField
 
@@ -63,7 +63,7 @@ def remove(resource: models.Model) -> None:
             gone, _ = type(resource)._base_manager.filter(pk=resource.pk, **as_read).delete()
             if gone:
                 open_tickets.update(
-                    state=Upload.State.CANCELLED, problem=RESOURCE_GONE, updated_at=timezone.now()
+                    state=Upload.State.CANCELLED, problem=Upload.RESOURCE_GONE, updated_at=timezone.now()
                 )
         if gone:
             break

@@ -1,6 +1,6 @@
 """The shapes of an announcement, a ticket and an upload."""
 
-import re
+import unicodedata
 from typing import Any
 
 from django.conf import settings
@@ -12,8 +12,9 @@ from api.uploads.lifecycle import Ticket
 from api.uploads.models import Upload
 from storage.fields import UploadField
 
-#: Control characters, and those that turn the direction of the text (`fdp.exe` shown as `exe.pdf`).
-UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+#: Controls, line breaks, and what is unseen or turns the text around (`fdp.exe` shown as `exe.pdf`).
+UNSEEN = {"Cc", "Cf", "Zl", "Zp"}
+JOINERS = "\u200c\u200d"  # not seen either, but Persian words and joined emoji have them
 
 DECLARED = {"filename": "guía.pdf", "content_type": "application/pdf", "size": 5120, "sha256": "9f86…0a08"}
 FOUND = {"content_type": "application/pdf", "size": 5120, "sha256": "9f86…0a08"}
@@ -84,7 +85,8 @@ class UploadRequest(serializers.Serializer[Any]):
         return field
 
     def validate_filename(self, name: str) -> str:
-        if UNPRINTABLE.search(name) or "/" in name or "\\" in name or name in (".", ".."):
+        hidden = any(unicodedata.category(letter) in UNSEEN and letter not in JOINERS for letter in name)
+        if hidden or "/" in name or "\\" in name or name in (".", ".."):
             raise serializers.ValidationError("Send a plain file name, without a path or control characters.")
         return name
 

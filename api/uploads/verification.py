@@ -92,7 +92,7 @@ def _open_picture(file: BinaryIO, content_type: str, found: Found) -> None:
             width, height = picture.size
             if width * height <= settings.IMAGE_MAX_PIXELS:
                 picture.verify()
-    except StorageError:
+    except (StorageError, MemoryError):
         raise
     except Exception as error:  # decoders raise whatever a hostile file makes them raise
         raise Untrue("image_invalid", "The picture cannot be opened.", found) from error

@@ -13,7 +13,8 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import GenericViewSet
 
 from api.authentication import principal_of
-from api.permissions import OwnerChanges
+from api.lists import StrictOrdering
+from api.permissions import OwnTickets
 from api.throttles import Completions
 from api.uploads import lifecycle
 from api.uploads.models import Upload
@@ -28,8 +29,9 @@ from api.uploads.serializers import TicketSerializer, UploadRequest, UploadSeria
 @extend_schema(tags=["uploads"])
 class UploadViewSet(mixins.RetrieveModelMixin, mixins.ListModelMixin, GenericViewSet[Upload]):
     serializer_class = UploadSerializer
-    permission_classes = (OwnerChanges,)
-    filter_backends = ()
+    permission_classes = (OwnTickets,)
+    filter_backends = (StrictOrdering,)
+    ordering_fields = ("created_at", "expires_at")
     queryset = Upload.objects.none()
 
     def get_queryset(self) -> QuerySet[Upload]:

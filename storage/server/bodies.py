@@ -15,7 +15,6 @@ from multipart import MultipartError, MultipartSegment, PushMultipartParser, par
 from storage.base import PIECE
 from storage.server.refusals import Refusal
 
-STALLED = 60  # seconds without a byte, after which the connection is given up
 FRAMING = 64 * 1024  # bytes that a form may add around its file
 SECONDS = re.compile(rb"\d{1,10}")
 
@@ -59,8 +58,6 @@ def _declared_length(request: HttpRequest) -> int | None:
 
 def _wire(request: HttpRequest, length: int | None) -> Iterator[bytes]:
     stream = request.META["wsgi.input"]
-    if connection := request.META.get("gunicorn.socket"):
-        connection.settimeout(STALLED)
     while length is None or length > 0:
         try:
             piece = stream.read(PIECE if length is None else min(PIECE, length))
@@ -115,7 +112,7 @@ def _events(pieces: Iterator[bytes], boundary: str) -> Iterator[MultipartSegment
             for piece in pieces:
                 yield from parser.parse(piece)
     except MultipartError as error:
-        raise Refusal("InvalidRequest", f"The form cannot be read: {error}") from error
+        raise Refusal("InvalidRequest", "The form cannot be read") from error
 
 
 def _segment(events: Iterator[MultipartSegment | bytes | None]) -> Iterator[bytes]:

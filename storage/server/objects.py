@@ -38,6 +38,7 @@ def _answer(request: HttpRequest, file: BinaryIO, info: ObjectInfo) -> HttpRespo
     modified = int(info.last_modified.timestamp())
     unchanged = get_conditional_response(request, etag=info.etag, last_modified=modified)
     if unchanged is not None:
+        unchanged.headers["Content-Type"] = _harmless(info.content_type)
         return unchanged
     window = _range(request, info)
     start, end = window or (0, info.size)

@@ -5,6 +5,7 @@ from functools import wraps
 
 import structlog
 from django.conf import settings
+from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
@@ -127,6 +128,8 @@ def _as_refusal(error: Exception) -> Refusal:
             return Refusal(error.code, str(error))
         case keys.InvalidKey():
             return Refusal("InvalidKey")
+        case SuspiciousOperation():  # such as a query of a thousand fields
+            return Refusal("InvalidRequest")
         case ObjectMissing():
             return Refusal("NoSuchKey")
         case ObjectExists():

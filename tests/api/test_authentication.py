@@ -17,7 +17,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from api.authentication import development_token, member_id, principal
+from api.authentication import principal
+from api.development_tokens import development_token, member_id
 from storage import tokens
 from tests.cast import Caller, code
 

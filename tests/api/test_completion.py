@@ -1,5 +1,6 @@
 """Completion: every row of the table of states, replays, takeovers and losers."""
 
+import io
 from datetime import timedelta
 from uuid import uuid4
 
@@ -12,11 +13,13 @@ from api.documents.models import Document
 from api.models import Upload
 from api.uploads import lifecycle, verification
 from storage.base import StorageUnavailable
-from storage.local import LocalStorage
+from storage.local import LocalStorage, ObjectFile, _trouble
 from tests.api.test_documents import keys_of
+from tests.api.test_verification import picture
 from tests.cast import PDF, Caller, body, code, fetch, send
 
 OTHER = PDF + b"%other"
+PICTURE = picture("PNG", (300, 300), compress_level=0)
 
 
 @pytest.fixture
@@ -111,6 +114,24 @@ def test_a_rejected_ticket_stays_rejected(alice: Caller):
     assert code(alice.complete(ticket)) == "size_mismatch"
 
 
+@pytest.mark.parametrize("how", ["rejected", "given up", "gone"])
+def test_what_is_sent_after_all_is_over_does_not_stay(how: str, alice: Caller):
+    document = alice.document()
+    ticket = alice.ticket(document)
+    if how == "rejected":
+        send(ticket, OTHER)
+        assert code(alice.complete(ticket)) == "size_mismatch"
+    elif how == "given up":
+        alice.delete(f"uploads/{ticket['id']}/")
+    else:
+        alice.delete(f"documents/{document['id']}/")
+
+    for act in (lambda: alice.complete(ticket), lambda: alice.delete(f"uploads/{ticket['id']}/")):
+        send(ticket)
+        act()
+        assert keys_of("uploads") == set()
+
+
 # --- Late -------------------------------------------------------------------------------------------------
 
 
@@ -133,6 +154,18 @@ def test_late_and_empty_is_expired(alice: Caller):
     for _ in range(2):
         answer = alice.complete(ticket)
         assert (answer.status_code, code(answer)) == (409, "ticket_expired")
+
+
+def test_a_slow_put_that_ends_after_the_ticket_was_found_expired_is_not_lost(alice: Caller):
+    document = alice.document()
+    ticket = alice.ticket(document)
+    expire(ticket)
+    assert code(alice.complete(ticket)) == "ticket_expired"
+
+    send(ticket)
+
+    assert alice.complete(ticket).status_code == 200
+    assert body(fetch(alice.download_url(document))) == PDF
 
 
 def test_late_is_not_lost(alice: Caller):
@@ -175,6 +208,49 @@ def test_a_bug_in_the_verifier_leaves_the_ticket_as_it_was(alice: Caller, monkey
 
     assert state_of(alice, ticket) == "pending"
     assert alice.complete(ticket).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("trouble", "answered"), [(OSError(5, "I/O error"), "storage_unavailable"), (MemoryError(), "internal")]
+)
+def test_trouble_while_a_picture_is_read_does_not_condemn_it(trouble, answered, alice: Caller, monkeypatch):
+    document = alice.document()
+    ticket = alice.ticket(document, PICTURE, content_type="image/png")
+    send(ticket, PICTURE)
+    readinto = io.FileIO.readinto
+    reads = []
+
+    def fail_later(self, buffer):
+        reads.append(1)
+        if len(reads) > 1:
+            raise trouble
+        return readinto(self, buffer[:512])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ObjectFile, "readinto", _through_the_throat(fail_later))
+        answer = alice.complete(ticket)
+
+    assert code(answer) == answered
+    assert state_of(alice, ticket) == "pending"
+    assert alice.complete(ticket).status_code == 200
+
+
+# --- Rights that are lost -----------------------------------------------------------------------------------
+
+
+def test_a_ticket_does_not_outlive_the_right_to_it(alice: Caller, curator: Caller):
+    """Given staff with a ticket for another's document, when they are staff no more, it is worthless."""
+    document = alice.document_with_file()
+    ticket = curator.ticket(document, OTHER)
+    send(ticket, OTHER)
+    former = Caller("curator@example.org")
+
+    answer = former.complete(ticket)
+
+    assert (answer.status_code, code(answer)) == (403, "permission_denied")
+    assert body(fetch(alice.download_url(document))) == PDF
+    assert curator.complete(ticket).status_code == 200
+    assert former.complete(ticket).status_code == 200, "the answer of a completed ticket stays the same"
 
 
 # --- Several at once, and verifiers that died ---------------------------------------------------------------
@@ -479,6 +555,16 @@ def test_no_storage_call_is_made_inside_a_transaction(monkeypatch):
 
     assert {verb for verb, _ in inside} == {"describe", "move", "copy", "read", "_remove", "write"}
     assert not [verb for verb, in_transaction in inside if in_transaction]
+
+
+def _through_the_throat(read):
+    """Trouble of the disk becomes the store's where it does in earnest."""
+
+    def readinto(self, buffer):
+        with _trouble():
+            return read(self, buffer)
+
+    return readinto
 
 
 def _down(*args, **options):

@@ -135,6 +135,8 @@ def test_a_page_has_at_most_a_hundred(alice: Caller):
         ({"owner": "me\x00"}, 400),
         ({"category": "a\x00b"}, 400),
         ({"search": "a\x00b"}, 400),
+        ({"search": "word " * 21}, 400),
+        ({"search": "w," * 2000}, 400),
     ],
 )
 def test_a_senseless_list_is_refused(query: dict[str, str], status: int, alice: Caller):
@@ -430,6 +432,9 @@ def test_many_download_urls_in_the_order_asked(alice: Caller, bob: Caller):
         {"ids": ["nonsense"]},
         {"ids": "01971f6d-1d0a-7c11-9f0e-5b8c2f6f3a11"},
         {"ids": [None]},
+        {"ids": [1]},
+        {"ids": ["urn:uuid:01971f6d-1d0a-7c11-9f0e-5b8c2f6f3a11"]},
+        {"ids": ["{01971f6d-1d0a-7c11-9f0e-5b8c2f6f3a11}"]},
         {"ids": {"a": 1}},
         {},
     ],
@@ -461,3 +466,29 @@ def keys_of(alias: str) -> set[str]:
 
 def down(*args, **options):
     raise StorageUnavailable("down")
+
+
+def test_every_time_is_utc(alice: Caller, settings):
+    settings.TIME_ZONE = "America/New_York"
+    document = alice.document_with_file()
+    ticket = alice.ticket(document)
+    signed = alice.get(f"documents/{document['id']}/download-url/").json()
+
+    times = [
+        document["created_at"],
+        document["updated_at"],
+        document["file"]["uploaded_at"],
+        ticket["expires_at"],
+        alice.get(f"uploads/{ticket['id']}/").json()["expires_at"],
+        signed["expires_at"],
+    ]
+
+    assert all(time.endswith("Z") for time in times), times
+
+
+def test_options_describe_nothing(alice: Caller, bob: Caller):
+    document = alice.document()
+
+    for who in (alice, bob):
+        answer = who.client.options(f"/api/v1/documents/{document['id']}/")
+        assert (answer.status_code, code(answer)) == (405, "method_not_allowed")

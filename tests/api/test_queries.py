@@ -5,7 +5,8 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from api.authentication import development_token, principal, verify
+from api.authentication import principal, verify
+from api.development_tokens import development_token
 from api.models import Document, Upload
 from tests.cast import Caller, announcement, send
 

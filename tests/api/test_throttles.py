@@ -107,3 +107,15 @@ def test_what_is_refused_counts_too(alice: Caller, bob: Caller, three_a_minute, 
         assert code(bob.post(f"documents/{document['id']}/upload-url/", announcement())) == "not_found"
 
     assert code(bob.post(f"documents/{document['id']}/upload-url/", announcement())) == "throttled"
+
+
+def test_a_cache_that_is_down_does_not_take_the_api_down(alice: Caller, settings):
+    settings.CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": "redis://127.0.0.1:1/0",
+        }
+    }
+    document = alice.document()
+
+    assert alice.post(f"documents/{document['id']}/upload-url/", announcement()).status_code == 201

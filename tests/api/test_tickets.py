@@ -89,6 +89,9 @@ def test_the_token_is_kept_nowhere(alice: Caller):
         ({"filename": "a\x00.pdf"}, "#/filename"),
         ({"filename": "a\r\nX-Evil: 1.pdf"}, "#/filename"),
         ({"filename": "\u202efdp.exe"}, "#/filename"),
+        ({"filename": "\u061cfdp.exe"}, "#/filename"),
+        ({"filename": "a\u200b.pdf"}, "#/filename"),
+        ({"filename": "a\u2028.pdf"}, "#/filename"),
         ({"filename": "\ud800.pdf"}, "#/filename"),
     ],
 )
@@ -104,7 +107,16 @@ def test_a_senseless_announcement_is_refused(announced: dict, pointer: str, alic
 
 @pytest.mark.parametrize(
     "filename",
-    ["guía.pdf", "🐧.pdf", "%2e%2e%2fx.pdf", "'; drop table --.pdf", "x" * 255, "a b.PDF", "ملف.pdf"],
+    [
+        "guía.pdf",
+        "🐧.pdf",
+        "%2e%2e%2fx.pdf",
+        "'; drop table --.pdf",
+        "x" * 255,
+        "a b.PDF",
+        "ملف.pdf",
+        "👩\u200d🚀.pdf",
+    ],
 )
 def test_odd_names_are_harmless(filename: str, alice: Caller):
     """The name is kept for people; the key is of the server's making."""
@@ -146,6 +158,17 @@ def test_a_ticket_is_its_owners_and_staff_may_look(
         assert code(act(nobody)) == "not_authenticated"
     assert bob.get("uploads/").json()["count"] == 0
     assert alice.get("uploads/").json()["count"] == curator.get("uploads/").json()["count"] == 1
+
+
+def test_tickets_are_ordered(alice: Caller):
+    made = [alice.ticket(alice.document())["id"] for _ in range(3)]
+
+    def ids(**query: str) -> list[str]:
+        return [upload["id"] for upload in alice.get("uploads/", **query).json()["results"]]
+
+    assert ids() == made[::-1]
+    assert ids(ordering="created_at") == made
+    assert code(alice.get("uploads/", ordering="owner")) == "invalid"
 
 
 def test_an_upload_tells_what_was_declared_and_found(alice: Caller):

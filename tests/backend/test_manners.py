@@ -19,6 +19,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from api import errors
+from backend.middleware import STALLED
 from tests.cast import Caller, code
 from tests.server import Server
 
@@ -751,3 +752,31 @@ def test_one_refusal_does_not_spoil_the_connection_for_the_next(member: httpx.Cl
             == 413
         )
         assert member.get(DOCUMENTS).status_code == 200
+
+
+@pytest.mark.parametrize("debug", [True, False])
+@pytest.mark.parametrize(
+    "path", ["/api/schema/", "/api/v1/documents/", "/storage/v1/object/sign/documents/x"]
+)
+def test_a_query_of_a_thousand_fields_is_refused(path: str, debug: bool, alice: Caller, settings):
+    settings.DEBUG = debug
+
+    answer = alice.client.get(f"{path}?{'a=&' * 1001}")
+
+    assert answer.status_code == 400
+
+
+@pytest.mark.slow
+def test_bodies_that_never_come_do_not_hold_the_server(server: Server):
+    """More stalled connections than threads; the server answers again once they are given up."""
+    stalled = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(40)]
+    try:
+        for connection in stalled:
+            connection.sendall(
+                b"POST /api/v1/documents/ HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+                b"Transfer-Encoding: chunked\r\n\r\n5\r\nab"
+            )
+        assert httpx.get(f"{server.url}/livez", timeout=3 * STALLED).status_code == 200
+    finally:
+        for connection in stalled:
+            connection.close()

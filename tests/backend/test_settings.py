@@ -346,3 +346,15 @@ def test_a_file_type_that_first_bytes_do_not_tell_is_told_with_the_cure():
     assert "(storage.E001)" in done.stderr
     assert "image/made-up" in done.stderr
     assert "HINT" in done.stderr
+
+
+@pytest.mark.parametrize("bucket", ["../evil", "species", "uploads", "a/b", ".objects", "a b"])
+def test_a_bucket_that_is_another_one_or_a_path_is_refused(bucket: str):
+    assert "SUPABASE_STORAGE_BUCKET" in refusal(DEBUG="true", SUPABASE_STORAGE_BUCKET=bucket)
+
+
+def test_a_picture_type_that_nobody_opens_is_told_with_the_cure():
+    done = check(**PRODUCTION, DOCUMENT_TYPES="application/pdf,image/tiff")
+
+    assert "(api.E001)" in done.stderr
+    assert "image/webp" in done.stderr

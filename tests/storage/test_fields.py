@@ -68,7 +68,6 @@ def test_a_placement_is_what_the_place_was_chosen_by():
     assert FILE.key_of(row) == "owner/a.pdf"
     assert FILE.key_of(document()) == ""
     assert FILE.placement(row) == {"file": "owner/a.pdf", "visibility": "private"}
-    assert FILE.set_values("owner/b.pdf", {"size": 1}) == {"file": "owner/b.pdf", "file_facts": {"size": 1}}
 
 
 # --- Buckets ------------------------------------------------------------------------------------------------

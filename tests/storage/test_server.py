@@ -14,7 +14,7 @@ import pytest
 from django.conf import settings as configured
 from django.test import Client, RequestFactory
 
-from api.authentication import development_token
+from api.development_tokens import development_token
 from storage import buckets, tokens
 from storage.buckets import Bucket
 from storage.local import LocalStorage
