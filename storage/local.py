@@ -10,19 +10,15 @@ import hashlib
 import io
 import json
 import os
-import secrets
-import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import Any, BinaryIO
 
-from django.conf import settings
-from django.core.files import locks
 from django.utils.deconstruct import deconstructible
 
-from storage import keys, tokens
+from storage import disk, keys, tokens
 from storage.base import (
     ObjectExists,
     ObjectInfo,
@@ -33,9 +29,7 @@ from storage.base import (
     pieces_of,
 )
 
-ABANDONED = 60  # seconds: between making a temporary and locking it there are a few microseconds
 IN_THE_WAY = "A file cannot have the name of a folder, nor a folder that of a file"
-LOCKS = 256  # files; two objects may share one, which only makes their writers wait for each other
 
 
 @deconstructible
@@ -59,10 +53,10 @@ class LocalStorage(SignedStorage):
         replace: bool = False,
     ) -> ObjectInfo:
         """`put`, and what the Storage protocol calls an upsert when `replace` is true."""
-        with self._path(key, to_write=True) as path, self._arriving() as temporary:
+        with self._path(key, to_write=True) as path, disk.arriving() as temporary:
             digest = hashlib.md5(usedforsecurity=False)
             with temporary.open("ab") as file:
-                locks.lock(file, locks.LOCK_EX)  # so that `_sweep` sees that somebody is writing
+                disk.being_written(file)
                 for piece in pieces:
                     digest.update(piece)
                     file.write(piece)
@@ -76,7 +70,7 @@ class LocalStorage(SignedStorage):
                 "etag": f'"{digest.hexdigest()}"',
                 "created_at": datetime.now(UTC).isoformat(),
             }
-            with self._locked(key):
+            with disk.locked(self._name(key)):
                 if path.exists() and not replace:
                     raise ObjectExists(key)
                 self._appear(temporary, path, key, record)
@@ -85,7 +79,7 @@ class LocalStorage(SignedStorage):
     def move(self, key: str, to: SignedStorage, new_key: str) -> None:
         assert isinstance(to, LocalStorage)
         place = to._path(new_key, to_write=True)
-        with place as target, self._path(key) as source, self._locked(key, (to, new_key)):
+        with place as target, self._path(key) as source, disk.locked(self._name(key), to._name(new_key)):
             record = self._record(key, source.stat())
             if target.exists():
                 raise ObjectExists(new_key)
@@ -112,7 +106,7 @@ class LocalStorage(SignedStorage):
         return folders, [entry.name for entry in entries if not entry.is_dir()]
 
     def check_ready(self) -> None:
-        place = Path(settings.MEDIA_ROOT)
+        place = disk.root()
         while not os.path.lexists(place):  # it is made on demand: what must be there is where to make it
             place = place.parent
         if not (place.is_dir() and os.access(place, os.R_OK | os.W_OK | os.X_OK)):
@@ -120,10 +114,10 @@ class LocalStorage(SignedStorage):
 
     @property
     def folder(self) -> Path:
-        return Path(settings.MEDIA_ROOT) / self.bucket
+        return disk.root() / self.bucket
 
     def _remove(self, key: str) -> None:
-        with self._path(key) as path, self._locked(key):
+        with self._path(key) as path, disk.locked(self._name(key)):
             path.unlink()
             self._record_path(key).unlink(missing_ok=True)
             self._prune(path)
@@ -134,7 +128,7 @@ class LocalStorage(SignedStorage):
     def open_described(self, key: str) -> tuple[BinaryIO, ObjectInfo]:
         """The open file and what is known of these very bytes, whoever moves or deletes them next."""
         with self._path(key) as path:
-            file = io.BufferedReader(ObjectFile(path))
+            file = io.BufferedReader(disk.ObjectFile(path))
             return file, self._info(key, os.fstat(file.fileno()))
 
     def _upload_token(self, key: str, seconds: int) -> str:
@@ -149,28 +143,17 @@ class LocalStorage(SignedStorage):
     def _path(self, key: str, *, to_write: bool = False) -> Iterator[Path]:
         """The throat: a checked key becomes a path, and the trouble of disks becomes ours."""
         path = self.folder / keys.check(key)
-        with _trouble() if to_write else _ours(key):
+        with disk.trouble() if to_write else _ours(key):
             if path.is_dir():
                 raise keys.InvalidKey(IN_THE_WAY) if to_write else ObjectMissing(key)
             yield path
 
-    @property
-    def _own(self) -> Path:
-        return Path(settings.MEDIA_ROOT) / ".objects"
-
-    def _folder(self, name: str) -> Path:
-        """A folder of the store's own, made on demand. It holds no object, so it cannot lack one."""
-        folder = self._own / name
-        with _trouble():
-            folder.mkdir(parents=True, exist_ok=True)
-        return folder
-
-    def _digest(self, key: str) -> str:
-        return hashlib.sha256(f"{self.bucket}/{key}".encode()).hexdigest()
+    def _name(self, key: str) -> str:
+        return f"{self.bucket}/{key}"
 
     def _record_path(self, key: str) -> Path:
-        digest = self._digest(key)
-        return self._own / "records" / digest[:2] / f"{digest}.json"
+        digest = hashlib.sha256(self._name(key).encode()).hexdigest()
+        return disk.root() / ".objects" / "records" / digest[:2] / f"{digest}.json"
 
     def _prune(self, path: Path) -> None:
         """Take away the folders that the object leaves empty."""
@@ -221,9 +204,9 @@ class LocalStorage(SignedStorage):
         """Describe, then show: until the rename, the description of what was there before is kept too."""
         described = self._record_path(key)
         before = self._records(key)[:1] if path.exists() else []
-        with self._arriving() as temporary:
+        with disk.arriving() as temporary:
             temporary.write_text(json.dumps([record, *before]))
-            self._folder(f"records/{described.parent.name}")
+            disk.own(f"records/{described.parent.name}")
             temporary.replace(described)
         while True:
             try:
@@ -235,55 +218,6 @@ class LocalStorage(SignedStorage):
                 if not file.exists():
                     raise
                 # Another key left the folder empty, and took it away.
-
-    # --- Temporaries and locks ------------------------------------------------------------------------
-
-    @contextmanager
-    def _arriving(self) -> Iterator[Path]:
-        """A file that nobody serves, on the same disk; whatever is left of it is taken away."""
-        folder = self._folder("arriving")
-        _sweep(folder)
-        path = folder / secrets.token_hex(16)
-        path.touch()
-        try:
-            yield path
-        finally:
-            path.unlink(missing_ok=True)
-
-    @contextmanager
-    def _locked(self, key: str, *others: tuple["LocalStorage", str]) -> Iterator[None]:
-        """Hold these objects against the writers of all processes; the system lets go after a crash."""
-        folder = self._folder("locks")
-        digests = [self._digest(key), *(store._digest(other) for store, other in others)]
-        with ExitStack() as held:
-            for number in sorted({int(digest[:8], 16) % LOCKS for digest in digests}):
-                lock: IO[bytes] = held.enter_context((folder / f"{number:02x}").open("ab"))
-                locks.lock(lock, locks.LOCK_EX)
-            yield
-
-
-class ObjectFile(io.FileIO):
-    """An object on its way out: trouble of the disk in the middle of it is trouble of the store."""
-
-    def readinto(self, buffer: Any) -> int | None:
-        with _trouble():
-            return super().readinto(buffer)
-
-    def readall(self) -> bytes:
-        with _trouble():
-            return super().readall()
-
-
-def _sweep(folder: Path) -> None:
-    """Take away what processes that were killed in the middle of a write have left."""
-    for entry in os.scandir(folder):
-        try:
-            if time.time() - entry.stat().st_mtime > ABANDONED:
-                with open(entry.path, "ab") as file:
-                    if locks.lock(file, locks.LOCK_EX | locks.LOCK_NB):
-                        os.unlink(entry.path)
-        except OSError:  # its writer, or another sweeper, was faster
-            continue
 
 
 def _no_folder(path: Path) -> bool:
@@ -298,21 +232,10 @@ def _fingerprint(stat: os.stat_result) -> dict[str, int]:
 @contextmanager
 def _ours(key: str) -> Iterator[None]:
     """What is not there is an absent object, unless the disk itself is not there."""
-    with _trouble():
+    with disk.trouble():
         try:
             yield
         except (FileNotFoundError, NotADirectoryError) as error:
-            disk = settings.MEDIA_ROOT
-            if isinstance(error, StorageError) or (os.path.lexists(disk) and not os.path.isdir(disk)):
+            if isinstance(error, StorageError) or disk.is_lost():
                 raise
             raise ObjectMissing(key) from error
-
-
-@contextmanager
-def _trouble() -> Iterator[None]:
-    try:
-        yield
-    except StorageError:  # some are OSErrors too
-        raise
-    except OSError as error:
-        raise StorageUnavailable(f"{type(error).__name__}: {error.strerror}") from error

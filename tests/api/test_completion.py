@@ -13,7 +13,8 @@ from api.documents.models import Document
 from api.models import Upload
 from api.uploads import lifecycle, verification
 from storage.base import StorageUnavailable
-from storage.local import LocalStorage, ObjectFile, _trouble
+from storage.disk import ObjectFile, trouble
+from storage.local import LocalStorage
 from tests.api.test_documents import keys_of
 from tests.api.test_verification import picture
 from tests.cast import PDF, Caller, body, code, fetch, send
@@ -561,7 +562,7 @@ def _through_the_throat(read):
     """Trouble of the disk becomes the store's where it does in earnest."""
 
     def readinto(self, buffer):
-        with _trouble():
+        with trouble():
             return read(self, buffer)
 
     return readinto

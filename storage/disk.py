@@ -1,0 +1,103 @@
+"""What the local store asks of a disk: files that appear whole, locks that a crash lets go, honest trouble.
+
+Everything of the store's own lies in `MEDIA_ROOT/.objects/`, and is made on demand.
+"""
+
+import hashlib
+import io
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from django.conf import settings
+from django.core.files import locks
+
+from storage.base import StorageError, StorageUnavailable
+
+ABANDONED = 60  # seconds: between making a temporary and locking it there are a few microseconds
+LOCKS = 256  # files; two objects may share one, which only makes their writers wait for each other
+
+
+@contextmanager
+def trouble() -> Iterator[None]:
+    """The errors of a disk become the store's."""
+    try:
+        yield
+    except StorageError:  # some are OSErrors too
+        raise
+    except OSError as error:
+        raise StorageUnavailable(f"{type(error).__name__}: {error.strerror}") from error
+
+
+class ObjectFile(io.FileIO):
+    """An object on its way out: trouble of the disk in the middle of it is trouble of the store."""
+
+    def readinto(self, buffer: Any) -> int | None:
+        with trouble():
+            return super().readinto(buffer)
+
+    def readall(self) -> bytes:
+        with trouble():
+            return super().readall()
+
+
+def root() -> Path:
+    return Path(settings.MEDIA_ROOT)
+
+
+def is_lost() -> bool:
+    """Something is where the folder of all files should be, and it is no folder."""
+    return os.path.lexists(root()) and not root().is_dir()
+
+
+def own(name: str) -> Path:
+    """A folder of the store's own."""
+    folder = root() / ".objects" / name
+    with trouble():
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextmanager
+def arriving() -> Iterator[Path]:
+    """A file that nobody serves, on the same disk; whatever is left of it is taken away."""
+    folder = own("arriving")
+    _sweep(folder)
+    path = folder / secrets.token_hex(16)
+    path.touch()
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def being_written(file: IO[bytes]) -> None:
+    """Let sweepers see that somebody is writing this arriving file, until it is closed."""
+    locks.lock(file, locks.LOCK_EX)
+
+
+def _sweep(folder: Path) -> None:
+    """Take away what processes that were killed in the middle of a write have left."""
+    for entry in os.scandir(folder):
+        try:
+            if time.time() - entry.stat().st_mtime > ABANDONED:
+                with open(entry.path, "ab") as file:
+                    if locks.lock(file, locks.LOCK_EX | locks.LOCK_NB):
+                        os.unlink(entry.path)
+        except OSError:  # its writer, or another sweeper, was faster
+            continue
+
+
+@contextmanager
+def locked(*names: str) -> Iterator[None]:
+    """Hold these names against the writers of all processes; the system lets go after a crash."""
+    folder = own("locks")
+    numbers = {int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) % LOCKS for name in names}
+    with ExitStack() as held:
+        for number in sorted(numbers):  # always in this order, so that nobody waits in a circle
+            locks.lock(held.enter_context((folder / f"{number:02x}").open("ab")), locks.LOCK_EX)
+        yield
