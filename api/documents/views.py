@@ -10,6 +10,7 @@ from rest_framework.decorators import action
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.reverse import reverse
 from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import ModelViewSet
 
@@ -59,6 +60,9 @@ class DocumentViewSet(ModelViewSet[Document]):
     def perform_create(self, serializer: BaseSerializer[Document]) -> None:
         owner, _ = Profile.objects.get_or_create(pk=principal_of(self.request).id)
         serializer.save(owner=owner)
+
+    def get_success_headers(self, data: Any) -> dict[str, str]:
+        return {"Location": reverse("document-detail", args=[data["id"]], request=self.request)}
 
     def perform_destroy(self, document: Document) -> None:
         remove(document)

@@ -76,6 +76,13 @@ def test_the_creator_is_the_owner_whatever_they_say(alice: Caller, bob: Caller):
     assert document["file"] is None
 
 
+def test_a_new_document_says_where_it_is(alice: Caller):
+    answer = alice.post("documents/", {"title": "New"})
+
+    assert answer.headers["Location"] == f"http://testserver/api/v1/documents/{answer.json()['id']}/"
+    assert alice.get(answer.headers["Location"]).json() == answer.json()
+
+
 def test_documents_sort_by_the_time_of_their_making(alice: Caller):
     made = [alice.document()["id"] for _ in range(5)]
 
