@@ -1,7 +1,8 @@
 """Gathers the rooms' models, where Django looks for them."""
 
+from api.catalog.models import EducationalService, Exhibition, Species
 from api.documents.models import Document
 from api.profiles.models import Profile
 from api.uploads.models import Upload
 
-__all__ = ["Document", "Profile", "Upload"]
+__all__ = ["Document", "EducationalService", "Exhibition", "Profile", "Species", "Upload"]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rest_framework.permissions import SAFE_METHODS, IsAuthenticated
+from rest_framework.permissions import SAFE_METHODS, BasePermission, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
@@ -14,6 +14,13 @@ class MayChange(IsAuthenticated):
 
     def has_object_permission(self, request: Request, view: APIView, obj: Any) -> bool:
         return request.method in SAFE_METHODS or obj.may_be_changed_by(request.user)
+
+
+class StaffKeeps(BasePermission):
+    """Everybody reads what the queryset shows them; staff write. Who has no token is asked for one."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        return request.method in SAFE_METHODS or bool(request.user.is_authenticated and request.user.is_staff)
 
 
 class OwnTickets(IsAuthenticated):

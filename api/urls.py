@@ -2,10 +2,14 @@
 
 from rest_framework.routers import SimpleRouter
 
+from api.catalog.views import EducationalServiceViewSet, ExhibitionViewSet, SpeciesViewSet
 from api.documents.views import DocumentViewSet
 from api.uploads.views import UploadViewSet
 
 router = SimpleRouter()
+router.register("species", SpeciesViewSet)
+router.register("exhibitions", ExhibitionViewSet)
+router.register("educational-services", EducationalServiceViewSet)
 router.register("documents", DocumentViewSet)
 router.register("uploads", UploadViewSet)
 

@@ -238,6 +238,7 @@ DOWNLOAD_URL_TTL = env.int("DOWNLOAD_URL_TTL", 300)
 STORAGE_FILE_SIZE_LIMIT = env.int("STORAGE_FILE_SIZE_LIMIT", 50 * MIB)
 DOCUMENT_MAX_BYTES = env.int("DOCUMENT_MAX_BYTES", 50 * MIB)
 DOCUMENT_TYPES = env.list("DOCUMENT_TYPES", default=["application/pdf", "image/jpeg", "image/png"])
+IMAGE_MAX_BYTES = env.int("IMAGE_MAX_BYTES", 10 * MIB)
 IMAGE_MAX_PIXELS = env.int("IMAGE_MAX_PIXELS", 50_000_000)
 CHECKSUM_MAX_BYTES = env.int("CHECKSUM_MAX_BYTES", 100 * MIB)
 
@@ -274,6 +275,9 @@ SPECTACULAR_SETTINGS = {
         "for a ticket, send the file straight to storage, then call `complete_url`."
     ),
     "TAGS": [
+        {"name": "species", "description": "The catalogue of species."},
+        {"name": "exhibitions", "description": "What is shown, where and when."},
+        {"name": "educational services", "description": "What visitors may book."},
         {"name": "documents", "description": "Private and shared documents of the members."},
         {"name": "uploads", "description": "Tickets: one promised object each, and its callback."},
         {"name": "health", "description": "For load balancers and orchestrators."},

@@ -43,7 +43,7 @@ def _field(field: UploadField) -> list[CheckMessage]:
             )
         )
     try:
-        field.model._meta.get_field(field.facts_field)
+        field.model._meta.get_field(field.facts_field or field.name)
     except FieldDoesNotExist:
         problems.append(
             Error(

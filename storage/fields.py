@@ -17,7 +17,8 @@ class UploadField(models.FileField):
     `folder(instance)` says where the object belongs, and `placed_by` names the attributes that this
     depends on: when one of them changes while a file is being verified, its place is chosen again.
     `facts_field` names the JSON field that keeps what verification found, as ImageField's
-    `width_field` does: `{name, size, content_type, sha256, uploaded_at}`.
+    `width_field` does: `{name, size, content_type, sha256, uploaded_at}`. A field without one takes no
+    tickets: its files are of the server's own making.
 
     None of this is frozen in migrations: limits are configuration, not schema.
     """

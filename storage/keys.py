@@ -36,9 +36,9 @@ def check(key: str) -> str:
     return key
 
 
-def fresh(folder: str, content_type: str) -> str:
-    """A key under `folder` that nobody can guess, ending as files of this type do."""
-    key = check(f"{folder}/{secrets.token_urlsafe(18)}{suffix(content_type)}")
+def fresh(folder: str, content_type: str, stem: str = "") -> str:
+    """A key under `folder` that nobody can guess: `stem`, then chance, ending as its type does."""
+    key = check(f"{folder}/{stem}{secrets.token_urlsafe(18)}{suffix(content_type)}")
     assert PLAIN.fullmatch(key), "a folder is named in plain characters"
     return key
 

@@ -35,7 +35,8 @@ def change(resource: models.Model, field_name: str, changes: dict[str, Any]) -> 
                 raise
             continue  # the file was replaced meanwhile
         unchanged = type(resource)._base_manager.filter(pk=resource.pk, **before)
-        done = unchanged.update(**changes, **{field_name: key}, updated_at=timezone.now())
+        with transaction.atomic():  # so that a constraint's refusal leaves a transaction around it usable
+            done = unchanged.update(**changes, **{field_name: key}, updated_at=timezone.now())
         if key != old_key:
             discard(field.storage, old_key if done else key)
         resource.refresh_from_db()

@@ -170,9 +170,9 @@ def field_with(**changes: Any) -> UploadField:
         ({"max_bytes": 0}, ["storage.E002"]),
         ({"folder": None}, ["storage.E002"]),
         ({"facts_field": "missing"}, ["storage.E003"]),
-        ({"facts_field": ""}, ["storage.E003"]),
+        ({"facts_field": "nonsense"}, ["storage.E003"]),
         (
-            {"accepts": ["made/up"], "max_bytes": -1, "facts_field": ""},
+            {"accepts": ["made/up"], "max_bytes": -1, "facts_field": "nonsense"},
             ["storage.E001", "storage.E002", "storage.E003"],
         ),
     ],

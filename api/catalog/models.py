@@ -1,0 +1,196 @@
+"""The catalogue: what visitors read, and staff keep."""
+
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
+from django.core.validators import MinValueValidator
+from django.db import IntegrityError, models, transaction
+from django.db.models import Q
+from django.urls import reverse
+from django.utils.text import slugify
+
+from api.resources import Resource
+from storage.fields import UploadField
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from django.contrib.auth.models import AnonymousUser
+
+    from api.authentication import Principal
+
+PICTURES = ("image/jpeg", "image/png", "image/webp")
+QR_CODES = "qr-codes"  # their folder, beside those of the species: no slug may be the same
+RESERVED = {QR_CODES}
+SLUG = 100  # characters: it is printed on signs
+
+
+class Entries(models.QuerySet[Any]):
+    def visible_to(self, principal: "Principal | AnonymousUser") -> Self:
+        """Staff see all, everybody else what is published."""
+        return self if principal.is_staff else self.filter(published=True)
+
+
+def folder(entry: "Entry") -> str:
+    return entry.slug
+
+
+def picture(bucket: str) -> UploadField:
+    """The picture of an entry, in the public bucket of its kind."""
+    return UploadField(
+        storage=bucket,
+        accepts=PICTURES,
+        max_bytes=settings.IMAGE_MAX_BYTES,
+        folder=folder,
+        facts_field="image_facts",
+        blank=True,
+        editable=False,
+    )
+
+
+class Entry(Resource):
+    """What species, exhibitions and educational services share."""
+
+    slug = models.SlugField(max_length=SLUG, unique=True, editable=False)
+    description = models.TextField(max_length=20_000, blank=True)
+    published = models.BooleanField(default=False, db_index=True)
+    image_facts = models.JSONField(null=True, editable=False, encoder=DjangoJSONEncoder)
+
+    objects: ClassVar[Any] = Entries.as_manager()
+    route: ClassVar[str] = ""
+
+    class Meta:
+        abstract = True
+
+    def get_absolute_url(self) -> str:
+        return reverse(f"{self.route}-detail", args=[self.slug])
+
+    def may_be_changed_by(self, principal: "Principal | AnonymousUser") -> bool:
+        return principal.is_staff
+
+    def slug_words(self) -> str:
+        """What the slug is made of, once."""
+        raise NotImplementedError
+
+    def create(self) -> None:
+        """Insert it under a slug of its own: the second of a name gets `-2`. Raises IntegrityError.
+
+        Two that are created at once may choose the same: the database lets one win, the other goes on.
+        """
+        stem = slugify(self.slug_words())[: SLUG - 8].strip("-") or self._meta.model_name or "entry"
+        number = 1
+        while True:
+            self.slug = stem if number == 1 else f"{stem}-{number}"
+            taken = self.slug in RESERVED or type(self)._base_manager.filter(slug=self.slug).exists()
+            if not taken:
+                try:
+                    with transaction.atomic():
+                        return self.save(force_insert=True)
+                except IntegrityError:
+                    if not type(self)._base_manager.filter(slug=self.slug).exists():
+                        raise
+            number += 1
+
+
+class Species(Entry):
+    class ConservationStatus(models.TextChoices):
+        """The IUCN Red List's categories."""
+
+        EXTINCT = "EX"
+        EXTINCT_IN_THE_WILD = "EW"
+        CRITICALLY_ENDANGERED = "CR"
+        ENDANGERED = "EN"
+        VULNERABLE = "VU"
+        NEAR_THREATENED = "NT"
+        LEAST_CONCERN = "LC"
+        DATA_DEFICIENT = "DD"
+        NOT_EVALUATED = "NE"
+
+    common_name = models.CharField(max_length=200, db_index=True)
+    scientific_name = models.CharField(max_length=200, unique=True)
+    habitat = models.TextField(max_length=5000, blank=True)
+    taxonomic_class = models.CharField(max_length=100, blank=True, db_index=True)
+    taxonomic_order = models.CharField(max_length=100, blank=True, db_index=True)
+    family = models.CharField(max_length=100, blank=True, db_index=True)
+    conservation_status = models.CharField(
+        max_length=2, choices=ConservationStatus, default=ConservationStatus.NOT_EVALUATED, db_index=True
+    )
+    image = picture("species")
+    qr_code = UploadField(
+        storage="species",
+        accepts=["image/png"],
+        max_bytes=settings.IMAGE_MAX_BYTES,
+        folder=lambda species: QR_CODES,
+        blank=True,
+        editable=False,
+    )
+
+    route = "species"
+
+    class Meta(Entry.Meta):
+        verbose_name_plural = "species"
+        ordering = ["common_name", "-id"]
+
+    def __str__(self) -> str:
+        return f"{self.common_name} ({self.scientific_name})"
+
+    def slug_words(self) -> str:
+        return slugify(self.common_name) or self.scientific_name
+
+
+class Exhibitions(Entries):
+    def open_on(self, day: "date") -> Self:
+        """Those that have opened by then and have not closed; a date that is missing is no bound."""
+        opened = Q(opens_on__lte=day) | Q(opens_on=None)
+        return self.filter(opened, Q(closes_on__gte=day) | Q(closes_on=None))
+
+
+class Exhibition(Entry):
+    title = models.CharField(max_length=200, db_index=True)
+    location = models.CharField(max_length=200, blank=True)
+    opens_on = models.DateField(null=True, blank=True, db_index=True)
+    closes_on = models.DateField(null=True, blank=True, db_index=True, help_text="Empty: permanent.")
+    species = models.ManyToManyField(Species, related_name="exhibitions", blank=True)
+    image = picture("exhibitions")
+
+    objects: ClassVar[Any] = Exhibitions.as_manager()
+    route = "exhibition"
+
+    class Meta(Entry.Meta):
+        ordering = ["-opens_on", "-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(opens_on=None) | Q(closes_on=None) | Q(closes_on__gte=models.F("opens_on")),
+                name="exhibition_opens_before_it_closes",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+    def slug_words(self) -> str:
+        return self.title
+
+
+class EducationalService(Entry):
+    title = models.CharField(max_length=200, db_index=True)
+    audience = models.CharField(max_length=100, blank=True, db_index=True)
+    duration_minutes = models.PositiveIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
+    capacity = models.PositiveIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
+    price = models.DecimalField(
+        max_digits=10, decimal_places=2, null=True, blank=True, validators=[MinValueValidator(0)]
+    )
+    currency = models.CharField(max_length=3, blank=True, help_text="ISO 4217.")
+    image = picture("educational-services")
+
+    route = "educationalservice"
+
+    class Meta(Entry.Meta):
+        ordering = ["title", "-id"]
+
+    def __str__(self) -> str:
+        return self.title
+
+    def slug_words(self) -> str:
+        return self.title

@@ -1,0 +1,211 @@
+"""The shapes of the catalogue."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import Any
+
+from django.db import IntegrityError
+from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
+from iso4217 import Currency
+from rest_framework import serializers
+
+from api.catalog.models import EducationalService, Entry, Exhibition, Species
+from api.catalog.scientific_names import NotAName, normalise
+from api.uploads.placement import change
+
+ENTRY = ["slug", "description", "published", "image_url", "created_at", "updated_at"]
+
+
+class ScientificName(serializers.CharField):
+    """Put right where it is only written carelessly, refused where it is no name."""
+
+    def to_internal_value(self, data: Any) -> str:
+        text: str = super().to_internal_value(data)
+        try:
+            return normalise(text)
+        except NotAName as error:
+            raise serializers.ValidationError(str(error), code="not_a_name") from None
+
+
+class Slug(serializers.CharField):
+    """Made by the server and printed on signs: it may be sent back, and never be another."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, required=False, help_text="Made from the name; it never changes.")
+
+    def to_internal_value(self, data: Any) -> str:
+        slug: str = super().to_internal_value(data)
+        entry = self.parent.instance
+        if entry is None or slug != entry.slug:
+            raise serializers.ValidationError("A slug is made by the server and never changes.", code="fixed")
+        return slug
+
+
+class EntrySerializer(serializers.ModelSerializer[Any]):
+    slug = Slug()
+    image_url = serializers.SerializerMethodField(help_text="Unsigned and lasting; null without a picture.")
+
+    @extend_schema_field({"type": "string", "format": "uri", "nullable": True})
+    def get_image_url(self, entry: Any) -> str | None:
+        return entry.image.url if entry.image.name else None
+
+    def create(self, fields: dict[str, Any]) -> Entry:
+        related = fields.pop("species", None)
+        model: Any = self.Meta.model
+        entry: Entry = model(**fields)
+        with _checked_by_the_database():
+            entry.create()
+        self._relate(entry, related)
+        return entry
+
+    def update(self, entry: Entry, changes: dict[str, Any]) -> Entry:
+        """Write what was sent and nothing else: a picture may be recorded at the same moment."""
+        related = changes.pop("species", None)
+        changes.pop("slug", None)
+        with _checked_by_the_database():
+            change(entry, "image", changes)
+        self._relate(entry, related)
+        return entry
+
+    def _relate(self, entry: Any, species: list[Species] | None) -> None:
+        if species is not None:
+            entry.species.set(species)
+
+
+@contextmanager
+def _checked_by_the_database() -> Iterator[None]:
+    """Two that write at once both passed the checks; the database lets one of them in."""
+    try:
+        yield
+    except IntegrityError:
+        message = "This contradicts another entry, or a change at the same moment."
+        raise serializers.ValidationError(message, code="conflict") from None
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "A species",
+            {
+                "common_name": "African penguin",
+                "scientific_name": "Spheniscus demersus",
+                "taxonomic_class": "Aves",
+                "taxonomic_order": "Sphenisciformes",
+                "family": "Spheniscidae",
+                "conservation_status": "CR",
+                "published": True,
+            },
+        )
+    ]
+)
+class SpeciesSerializer(EntrySerializer):
+    scientific_name = ScientificName(max_length=200)
+
+    class Meta:
+        model = Species
+        fields = [
+            "id",
+            "common_name",
+            "scientific_name",
+            "habitat",
+            "taxonomic_class",
+            "taxonomic_order",
+            "family",
+            "conservation_status",
+            *ENTRY,
+        ]
+
+
+class KnownSpecies(serializers.SlugRelatedField):
+    """Species by slug. To those who may not see an unpublished one, it does not exist."""
+
+    def get_queryset(self) -> Any:
+        return Species.objects.all()
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "An exhibition",
+            {
+                "title": "Penguins of the cape",
+                "location": "House 3",
+                "opens_on": "2026-12-01",
+                "closes_on": "2027-03-31",
+                "species": ["african-penguin"],
+                "published": True,
+            },
+        )
+    ]
+)
+class ExhibitionSerializer(EntrySerializer):
+    species = KnownSpecies(slug_field="slug", many=True, required=False)
+
+    class Meta:
+        model = Exhibition
+        fields = ["id", "title", "location", "opens_on", "closes_on", "species", *ENTRY]
+
+    def validate(self, fields: dict[str, Any]) -> dict[str, Any]:
+        opens = fields.get("opens_on", getattr(self.instance, "opens_on", None))
+        closes = fields.get("closes_on", getattr(self.instance, "closes_on", None))
+        if opens and closes and closes < opens:
+            message = f"It cannot close before it opens, on {opens}."
+            raise serializers.ValidationError(
+                {"closes_on": serializers.ErrorDetail(message, "before_opening")}
+            )
+        return fields
+
+    def to_representation(self, exhibition: Exhibition) -> dict[str, Any]:
+        shown = super().to_representation(exhibition)
+        staff = self.context["request"].user.is_staff
+        seen = [species.slug for species in exhibition.species.all() if species.published or staff]
+        return {**shown, "species": sorted(seen)}
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "An educational service",
+            {
+                "title": "Night at the aquarium",
+                "audience": "families",
+                "duration_minutes": 90,
+                "capacity": 20,
+                "price": "12.50",
+                "currency": "EUR",
+                "published": True,
+            },
+        )
+    ]
+)
+class EducationalServiceSerializer(EntrySerializer):
+    price = serializers.DecimalField(
+        max_digits=10, decimal_places=2, min_value=Decimal(0), required=False, allow_null=True
+    )
+
+    class Meta:
+        model = EducationalService
+        fields = [
+            "id",
+            "title",
+            "audience",
+            "duration_minutes",
+            "capacity",
+            "price",
+            "currency",
+            *ENTRY,
+        ]
+
+    def validate_currency(self, code: str) -> str:
+        if code and code not in {currency.code for currency in Currency}:
+            raise serializers.ValidationError("Send a currency of ISO 4217, such as EUR.", code="currency")
+        return code
+
+    def validate(self, fields: dict[str, Any]) -> dict[str, Any]:
+        price = fields.get("price", getattr(self.instance, "price", None))
+        currency = fields.get("currency", getattr(self.instance, "currency", ""))
+        if price and not currency:
+            message = "A price needs its currency."
+            raise serializers.ValidationError({"currency": serializers.ErrorDetail(message, "required")})
+        return fields

@@ -1,0 +1,95 @@
+"""The catalogue: read by everybody, kept by staff."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+from rest_framework.viewsets import ModelViewSet
+
+from api.catalog.filters import EducationalServiceFilters, ExhibitionFilters, SpeciesFilters
+from api.catalog.models import EducationalService, Exhibition, Species
+from api.catalog.serializers import (
+    EducationalServiceSerializer,
+    ExhibitionSerializer,
+    SpeciesSerializer,
+)
+from api.permissions import StaffKeeps
+from api.throttles import Tickets
+from api.uploads.placement import remove
+from api.uploads.serializers import TicketSerializer, UploadRequest
+from api.uploads.views import issue_ticket
+
+KEPT = {
+    "list": extend_schema(summary="List the entries that you may see"),
+    "create": extend_schema(summary="Create an entry, without its picture"),
+    "retrieve": extend_schema(summary="Read an entry"),
+    "update": extend_schema(summary="Replace an entry's fields"),
+    "partial_update": extend_schema(summary="Change an entry"),
+    "destroy": extend_schema(summary="Delete an entry with its picture and its tickets"),
+}
+
+
+class EntryViewSet(ModelViewSet[Any]):
+    permission_classes = (StaffKeeps,)
+    lookup_field = "slug"
+
+    def get_queryset(self) -> QuerySet[Any]:
+        entries: Any = super().get_queryset()
+        return entries.visible_to(self.request.user)
+
+    def perform_destroy(self, entry: Any) -> None:
+        remove(entry)
+
+    def get_success_headers(self, data: Any) -> dict[str, str]:
+        return {"Location": reverse(f"{self.basename}-detail", args=[data["slug"]], request=self.request)}
+
+    @extend_schema(
+        summary="Ask for a ticket to send the picture",
+        request=UploadRequest,
+        responses={201: TicketSerializer},
+    )
+    @action(detail=True, methods=["post"], url_path="upload-url", throttle_classes=[Tickets])
+    def upload_url(self, request: Request, slug: str) -> Response:
+        return issue_ticket(self, "image")
+
+
+@extend_schema_view(**KEPT)
+@extend_schema(tags=["species"])
+class SpeciesViewSet(EntryViewSet):
+    queryset = Species.objects.all()
+    serializer_class = SpeciesSerializer
+    filterset_class = SpeciesFilters
+    search_fields = ("common_name", "scientific_name", "description")
+    ordering_fields = (
+        "common_name",
+        "scientific_name",
+        "taxonomic_class",
+        "taxonomic_order",
+        "family",
+        "created_at",
+        "updated_at",
+    )
+
+
+@extend_schema_view(**KEPT)
+@extend_schema(tags=["exhibitions"])
+class ExhibitionViewSet(EntryViewSet):
+    queryset = Exhibition.objects.prefetch_related("species")
+    serializer_class = ExhibitionSerializer
+    filterset_class = ExhibitionFilters
+    search_fields = ("title", "description")
+    ordering_fields = ("title", "opens_on", "closes_on", "created_at", "updated_at")
+
+
+@extend_schema_view(**KEPT)
+@extend_schema(tags=["educational services"])
+class EducationalServiceViewSet(EntryViewSet):
+    queryset = EducationalService.objects.all()
+    serializer_class = EducationalServiceSerializer
+    filterset_class = EducationalServiceFilters
+    search_fields = ("title", "description")
+    ordering_fields = ("title", "audience", "price", "duration_minutes", "created_at", "updated_at")
