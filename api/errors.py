@@ -35,7 +35,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "token_expired": (401, "The access token has expired: refresh the session."),
     "anonymous_not_allowed": (401, "Anonymous sign-ins are not admitted: sign in."),
     "client_not_allowed": (401, "Tokens of OAuth clients are not admitted."),
-    "permission_denied": (403, "You may see this, but not change it."),
+    "permission_denied": (403, "Your account does not allow this."),
     "not_found": (404, "There is nothing here, or nothing that you may see."),
     "file_missing": (404, "No file has been uploaded for this yet."),
     "method_not_allowed": (405, "This method is not possible here."),

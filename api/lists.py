@@ -53,4 +53,5 @@ class StrictOrdering(OrderingFilter):
         ordering = self.get_ordering(request, queryset, view)
         if not ordering:
             return queryset
-        return queryset.order_by(*ordering, "-id")
+        tie = "-id" if ordering[-1].startswith("-") else "id"  # one index then serves both directions
+        return queryset.order_by(*ordering, tie)

@@ -4,6 +4,7 @@ from rest_framework.routers import SimpleRouter
 
 from api.catalog.views import EducationalServiceViewSet, ExhibitionViewSet, SpeciesViewSet
 from api.documents.views import DocumentViewSet
+from api.profiles.views import ProfileViewSet
 from api.uploads.views import UploadViewSet
 
 router = SimpleRouter()
@@ -11,6 +12,7 @@ router.register("species", SpeciesViewSet)
 router.register("exhibitions", ExhibitionViewSet)
 router.register("educational-services", EducationalServiceViewSet)
 router.register("documents", DocumentViewSet)
+router.register("profiles", ProfileViewSet)
 router.register("uploads", UploadViewSet)
 
 urlpatterns = router.urls

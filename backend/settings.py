@@ -202,6 +202,13 @@ if not DEBUG:
     if len(SUPABASE_JWT_SECRET) < 32:
         raise ImproperlyConfigured("SUPABASE_JWT_SECRET is shorter than 32 characters (RFC 7518, 3.2).")
 
+# --- The public site -----------------------------------------------------------------------------
+
+PUBLIC_SITE_URL = env.str("PUBLIC_SITE_URL", f"http://127.0.0.1:{PORT}").strip().rstrip("/")
+if not re.fullmatch(r"https?://[^\s/?#][^\s?#]*", PUBLIC_SITE_URL) or not PUBLIC_SITE_URL.isascii():
+    # What it says gets printed on signs, and scanners disagree about letters beyond ASCII.
+    raise ImproperlyConfigured("PUBLIC_SITE_URL is not of the form it should have: https://zoo.example.org.")
+
 # --- Files ---------------------------------------------------------------------------------------
 
 MEDIA_ROOT = env.str("MEDIA_ROOT", str(BASE_DIR / "media"))
@@ -239,6 +246,7 @@ STORAGE_FILE_SIZE_LIMIT = env.int("STORAGE_FILE_SIZE_LIMIT", 50 * MIB)
 DOCUMENT_MAX_BYTES = env.int("DOCUMENT_MAX_BYTES", 50 * MIB)
 DOCUMENT_TYPES = env.list("DOCUMENT_TYPES", default=["application/pdf", "image/jpeg", "image/png"])
 IMAGE_MAX_BYTES = env.int("IMAGE_MAX_BYTES", 10 * MIB)
+AVATAR_MAX_BYTES = env.int("AVATAR_MAX_BYTES", 10 * MIB)
 IMAGE_MAX_PIXELS = env.int("IMAGE_MAX_PIXELS", 50_000_000)
 CHECKSUM_MAX_BYTES = env.int("CHECKSUM_MAX_BYTES", 100 * MIB)
 
@@ -279,6 +287,7 @@ SPECTACULAR_SETTINGS = {
         {"name": "exhibitions", "description": "What is shown, where and when."},
         {"name": "educational services", "description": "What visitors may book."},
         {"name": "documents", "description": "Private and shared documents of the members."},
+        {"name": "profiles", "description": "The members' own records, with their avatars."},
         {"name": "uploads", "description": "Tickets: one promised object each, and its callback."},
         {"name": "health", "description": "For load balancers and orchestrators."},
     ],

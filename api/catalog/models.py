@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
-from django.core.validators import MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import IntegrityError, models, transaction
 from django.db.models import Q
 from django.urls import reverse
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 PICTURES = ("image/jpeg", "image/png", "image/webp")
 QR_CODES = "qr-codes"  # their folder, beside those of the species: no slug may be the same
 RESERVED = {QR_CODES}
+POSITIVE = [MinValueValidator(1), MaxValueValidator(2**31 - 1)]  # what PostgreSQL's integer holds
 SLUG = 100  # characters: it is printed on signs
 
 
@@ -30,6 +31,14 @@ class Entries(models.QuerySet[Any]):
     def visible_to(self, principal: "Principal | AnonymousUser") -> Self:
         """Staff see all, everybody else what is published."""
         return self if principal.is_staff else self.filter(published=True)
+
+
+def in_order_of(prefix: str, *fields: str) -> list[models.Index]:
+    """One index for each field that lists are ordered or filtered by.
+
+    Ties are broken by id in the direction of the field, so that one index is read either way.
+    """
+    return [models.Index(fields=[field, "id"], name=f"{prefix}_by_{field}") for field in fields]
 
 
 def folder(entry: "Entry") -> str:
@@ -107,14 +116,14 @@ class Species(Entry):
         DATA_DEFICIENT = "DD"
         NOT_EVALUATED = "NE"
 
-    common_name = models.CharField(max_length=200, db_index=True)
+    common_name = models.CharField(max_length=200)
     scientific_name = models.CharField(max_length=200, unique=True)
     habitat = models.TextField(max_length=5000, blank=True)
-    taxonomic_class = models.CharField(max_length=100, blank=True, db_index=True)
-    taxonomic_order = models.CharField(max_length=100, blank=True, db_index=True)
-    family = models.CharField(max_length=100, blank=True, db_index=True)
+    taxonomic_class = models.CharField(max_length=100, blank=True)
+    taxonomic_order = models.CharField(max_length=100, blank=True)
+    family = models.CharField(max_length=100, blank=True)
     conservation_status = models.CharField(
-        max_length=2, choices=ConservationStatus, default=ConservationStatus.NOT_EVALUATED, db_index=True
+        max_length=2, choices=ConservationStatus, default=ConservationStatus.NOT_EVALUATED
     )
     image = picture("species")
     qr_code = UploadField(
@@ -130,7 +139,18 @@ class Species(Entry):
 
     class Meta(Entry.Meta):
         verbose_name_plural = "species"
-        ordering = ["common_name", "-id"]
+        ordering = ["common_name", "id"]
+        indexes = in_order_of(
+            "species",
+            "common_name",
+            "scientific_name",
+            "taxonomic_class",
+            "taxonomic_order",
+            "family",
+            "conservation_status",
+            "created_at",
+            "updated_at",
+        )
 
     def __str__(self) -> str:
         return f"{self.common_name} ({self.scientific_name})"
@@ -147,10 +167,10 @@ class Exhibitions(Entries):
 
 
 class Exhibition(Entry):
-    title = models.CharField(max_length=200, db_index=True)
+    title = models.CharField(max_length=200)
     location = models.CharField(max_length=200, blank=True)
-    opens_on = models.DateField(null=True, blank=True, db_index=True)
-    closes_on = models.DateField(null=True, blank=True, db_index=True, help_text="Empty: permanent.")
+    opens_on = models.DateField(null=True, blank=True)
+    closes_on = models.DateField(null=True, blank=True, help_text="Empty: permanent.")
     species = models.ManyToManyField(Species, related_name="exhibitions", blank=True)
     image = picture("exhibitions")
 
@@ -159,6 +179,7 @@ class Exhibition(Entry):
 
     class Meta(Entry.Meta):
         ordering = ["-opens_on", "-id"]
+        indexes = in_order_of("exhibition", "title", "opens_on", "closes_on", "created_at", "updated_at")
         constraints = [
             models.CheckConstraint(
                 condition=Q(opens_on=None) | Q(closes_on=None) | Q(closes_on__gte=models.F("opens_on")),
@@ -174,10 +195,10 @@ class Exhibition(Entry):
 
 
 class EducationalService(Entry):
-    title = models.CharField(max_length=200, db_index=True)
-    audience = models.CharField(max_length=100, blank=True, db_index=True)
-    duration_minutes = models.PositiveIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
-    capacity = models.PositiveIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
+    title = models.CharField(max_length=200)
+    audience = models.CharField(max_length=100, blank=True)
+    duration_minutes = models.PositiveIntegerField(null=True, blank=True, validators=POSITIVE)
+    capacity = models.PositiveIntegerField(null=True, blank=True, validators=POSITIVE)
     price = models.DecimalField(
         max_digits=10, decimal_places=2, null=True, blank=True, validators=[MinValueValidator(0)]
     )
@@ -187,7 +208,10 @@ class EducationalService(Entry):
     route = "educationalservice"
 
     class Meta(Entry.Meta):
-        ordering = ["title", "-id"]
+        ordering = ["title", "id"]
+        indexes = in_order_of(
+            "service", "title", "audience", "price", "duration_minutes", "created_at", "updated_at"
+        )
 
     def __str__(self) -> str:
         return self.title

@@ -7,14 +7,36 @@ algae, fungi, and plants (ICN 23, 24, 60, H.1–H.3), International Code of Nome
 """
 
 import re
-from collections.abc import Iterator
+import unicodedata
 
 TIMES = "×"
-RANKS = {"subsp.": "subsp.", "ssp.": "subsp.", "var.": "var.", "f.": "f.", "forma": "f.", "cv.": "cv."}
-#: Latin letters, the diaeresis that botanists keep (`Isoëtes`), and hyphens inside (`bursa-pastoris`).
-WORD = re.compile(r"[a-zëïöü]{2,}(?:-[a-zëïöü]+)*", re.IGNORECASE)
-CULTIVAR = re.compile(r"'[^\W_][^']*'")
-OPEN = {"sp.", "spp.", "cf.", "aff.", "indet.", "hybrid"}
+LONGEST = 200  # characters: far longer than any, and short enough to be looked at with care
+CULTIVATED = "cv."
+#: What is written, without its point, and what should be: from the highest to the lowest (ICN 4, H.3).
+RANKS = {
+    "nothosubsp": "nothosubsp.",
+    "subsp": "subsp.",
+    "ssp": "subsp.",
+    "nothovar": "nothovar.",
+    "var": "var.",
+    "subvar": "subvar.",
+    "nothof": "nothof.",
+    "f": "f.",
+    "forma": "f.",
+    "subf": "subf.",
+    "cv": CULTIVATED,
+}
+ORDER = list(dict.fromkeys(RANKS.values()))
+#: Latin letters, the diaeresis that botanists keep (`Isoëtes`), and hyphens inside (`c-album`).
+WORD = re.compile(r"(?=.{2})[a-zëïöü]+(?:-[a-zëïöü]+)*")
+#: A genus alone, as in a formula, may be shortened where it was written out before.
+INITIAL = re.compile(r"[A-Za-z]\.")
+#: In quotes, which apostrophes inside do not end: `'Cox's Orange Pippin'`.
+QUOTED = r"'(?:[^']|'(?=[^\W\d_]))*'"
+#: Letters of western languages with their accents, digits, and the marks that cultivars have (ICNCP 21).
+CULTIVAR = re.compile(r"[A-Za-zÀ-ÖØ-öø-ž0-9](?:[A-Za-zÀ-ÖØ-öø-ž0-9 .,&!/'-]*[A-Za-zÀ-ÖØ-öø-ž0-9.!])?")
+QUOTES = str.maketrans("‘’‛`´", "'''''")
+OPEN = {"sp", "spp", "cf", "aff", "nr", "indet", "hybrid", "hyb"}
 
 
 class NotAName(ValueError):
@@ -23,70 +45,114 @@ class NotAName(ValueError):
 
 def normalise(text: str) -> str:
     """The name as it is properly written. Raises NotAName."""
-    words = _words(text)
-    if TIMES in words[2:] and not _is_rank_before(words, words.index(TIMES, 2)):
-        at = words.index(TIMES, 2)
-        return f"{_name(words[:at])} {TIMES} {_name(words[at + 1 :])}"
-    return _name(words)
+    if len(text) > LONGEST:
+        raise NotAName(f"A scientific name is not longer than {LONGEST} characters.")
+    parents = _parents(_words(text))
+    genera = [_genus_of(parent) for parent in parents]
+    return f" {TIMES} ".join(_name(parent, genera[:at]) for at, parent in enumerate(parents))
 
 
 def _words(text: str) -> list[str]:
-    spaced = re.sub(rf"{TIMES}", f" {TIMES} ", text.strip())
-    words: list[str] = re.findall(r"'[^']*'|\S+", spaced)
+    text = unicodedata.normalize("NFC", text.strip().translate(QUOTES))
+    if any(unicodedata.category(letter) == "Cc" for letter in text):
+        raise NotAName("A scientific name has no control characters or line breaks.")
+    spaced = text.replace(TIMES, f" {TIMES} ")
+    words: list[str] = re.findall(rf"(?<!\S){QUOTED}(?!\S)|\S+", spaced)
     return [TIMES if word in ("x", "X") else word for word in words]
 
 
-def _is_rank_before(words: list[str], at: int) -> bool:
-    return words[at - 1].lower() in RANKS
+def _parents(words: list[str]) -> list[list[str]]:
+    """One name, or the several of a hybrid's formula: `Salix aurita × Salix caprea`.
 
-
-def _name(words: list[str]) -> str:
-    """Genus and epithets, with `×` before the one that is a hybrid."""
-    rest = iter(words)
-    written = [_genus(rest)]
-    epithets = 0
-    for word in rest:
-        if word == TIMES:
-            written.append(f"{TIMES} {_epithet(next(rest, ''))}")
-            epithets += 1
-        elif word.lower() in RANKS:
-            written.append(_ranked(RANKS[word.lower()], rest))
-        elif CULTIVAR.fullmatch(word):
-            written.append(word)
+    `×` belongs to the word after it where that is a genus or the first epithet, or has its rank before it;
+    else it stands between two names.
+    """
+    parents: list[list[str]] = [[]]
+    for word in words:
+        before = parents[-1]
+        if word == TIMES and len(before) - before.count(TIMES) > 1 and not _rank(before[-1]):
+            parents.append([])
         else:
-            written.append(_epithet(word))
+            before.append(word)
+    return parents
+
+
+def _genus_of(words: list[str]) -> str:
+    plain = [word for word in words if word != TIMES]
+    return plain[0].capitalize() if plain else ""
+
+
+def _name(words: list[str], genera: list[str]) -> str:
+    """Genus and epithets, with `×` before the one that is a hybrid. `genera` may be meant by an initial."""
+    rest = list(words)
+    written = [_genus(rest, genera)]
+    epithets, ranks = 0, [-1]
+    while rest:
+        rank = _rank(rest[0])
+        if rank == CULTIVATED or rest[0].startswith("'"):
+            written.append(_cultivar(rest))
+            return " ".join(written)
+        if rank:
+            if epithets != 1 or ORDER.index(rank) <= ranks[-1]:
+                raise NotAName(
+                    f"“{rest[0]}” stands after genus and epithet, and a lower rank after a higher."
+                )
+            ranks.append(ORDER.index(rank))
+            written.append(rank)
+            rest.pop(0)
+        elif len(ranks) > 1 or epithets == 2:
+            raise NotAName("A third epithet needs its rank before it: subsp., var., f. or cv.")
+        else:
             epithets += 1
-    if len(written) < 2:
+        written.append(_epithet(rest))
+    if not epithets:
         raise NotAName("A scientific name has a genus and an epithet: write “Panthera leo”.")
-    if epithets > 2:
-        raise NotAName("A third epithet needs its rank before it: subsp., var., f. or cv.")
     return " ".join(written)
 
 
-def _genus(rest: Iterator[str]) -> str:
-    first = next(rest, "")
-    hybrid = first == TIMES
-    genus = next(rest, "") if hybrid else first
-    if not WORD.fullmatch(genus):
-        raise NotAName(f"“{genus[:50]}” is no genus: it is one word of Latin letters.")
-    return (f"{TIMES} " if hybrid else "") + genus.capitalize()
+def _rank(word: str) -> str:
+    """The rank that the word stands for, properly written, or ""."""
+    return RANKS.get(word.lower().removesuffix("."), "")
 
 
-def _epithet(word: str) -> str:
-    if word.lower() in OPEN:
+def _genus(rest: list[str], genera: list[str]) -> str:
+    """Takes the first word, or two."""
+    hybrid = rest[:1] == [TIMES]
+    word = "".join(rest[hybrid : hybrid + 1])
+    del rest[: hybrid + 1]
+    if INITIAL.fullmatch(word):
+        meant = {genus for genus in genera if genus[:1] == word[0].upper()}
+        word = meant.pop() if len(meant) == 1 else word
+    if not word:
+        raise NotAName("The name ends too early: a genus is missing.")
+    if not WORD.fullmatch(word.lower()):
+        raise NotAName(f"“{word[:50]}” is no genus: it is one word of Latin letters, written out.")
+    return (f"{TIMES} " if hybrid else "") + word.lower().capitalize()
+
+
+def _epithet(rest: list[str]) -> str:
+    """Takes the first word, or two."""
+    hybrid = rest[:1] == [TIMES]
+    word = "".join(rest[hybrid : hybrid + 1]).lower()
+    del rest[: hybrid + 1]
+    if not word or _rank(word):
+        raise NotAName("The name ends too early: an epithet is missing.")
+    if word.removesuffix(".") in OPEN:
         raise NotAName(f"“{word}” leaves the species open: name it.")
     if not WORD.fullmatch(word):
         raise NotAName(f"“{word[:50]}” is no epithet: leave out authors, years and brackets.")
-    return word.lower()
+    return (f"{TIMES} " if hybrid else "") + word
 
 
-def _ranked(rank: str, rest: Iterator[str]) -> str:
-    if rank == "cv.":
-        cultivar = " ".join(rest)
-        if not cultivar or not re.fullmatch(r"[\w' -]+", cultivar):
-            raise NotAName("After “cv.” comes the name of the cultivar.")
-        return f"cv. {cultivar}"
-    word = next(rest, "")
-    if word == TIMES:
-        return f"{rank} {TIMES} {_epithet(next(rest, ''))}"
-    return f"{rank} {_epithet(word)}"
+def _cultivar(rest: list[str]) -> str:
+    """Takes all: nothing comes after a cultivar."""
+    ranked = _rank(rest[0]) == CULTIVATED
+    name = " ".join(rest[ranked:])
+    quoted = re.fullmatch(QUOTED, name)
+    name = name[1:-1].strip() if quoted else name
+    if not (ranked or quoted) or not CULTIVAR.fullmatch(name) or name.isdigit():
+        raise NotAName(
+            "A cultivar is named last, after “cv.” or in single quotes: write “Rosa canina 'Assisi'”."
+        )
+    name = name[0].upper() + name[1:]
+    return f"'{name}'" if quoted else f"{CULTIVATED} {name}"

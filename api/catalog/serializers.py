@@ -5,12 +5,13 @@ from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
-from django.db import IntegrityError
+from django.db import IntegrityError, transaction
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from iso4217 import Currency
 from rest_framework import serializers
+from rest_framework.validators import UniqueValidator
 
-from api.catalog.models import EducationalService, Entry, Exhibition, Species
+from api.catalog.models import SLUG, EducationalService, Entry, Exhibition, Species
 from api.catalog.scientific_names import NotAName, normalise
 from api.uploads.placement import change
 
@@ -54,18 +55,18 @@ class EntrySerializer(serializers.ModelSerializer[Any]):
         related = fields.pop("species", None)
         model: Any = self.Meta.model
         entry: Entry = model(**fields)
-        with _checked_by_the_database():
+        with _checked_by_the_database(), transaction.atomic():
             entry.create()
-        self._relate(entry, related)
+            self._relate(entry, related)
         return entry
 
     def update(self, entry: Entry, changes: dict[str, Any]) -> Entry:
         """Write what was sent and nothing else: a picture may be recorded at the same moment."""
         related = changes.pop("species", None)
         changes.pop("slug", None)
-        with _checked_by_the_database():
+        with _checked_by_the_database(), transaction.atomic():  # the store is not asked: the slug stays
             change(entry, "image", changes)
-        self._relate(entry, related)
+            self._relate(entry, related)
         return entry
 
     def _relate(self, entry: Any, species: list[Species] | None) -> None:
@@ -100,7 +101,15 @@ def _checked_by_the_database() -> Iterator[None]:
     ]
 )
 class SpeciesSerializer(EntrySerializer):
-    scientific_name = ScientificName(max_length=200)
+    qr_code_url = serializers.SerializerMethodField(
+        help_text="Unsigned and lasting; null until the QR code is made."
+    )
+    scientific_name = ScientificName(
+        max_length=200,
+        validators=[
+            UniqueValidator(Species.objects.all(), message="There is a species of this name already.")
+        ],
+    )
 
     class Meta:
         model = Species
@@ -114,14 +123,35 @@ class SpeciesSerializer(EntrySerializer):
             "family",
             "conservation_status",
             *ENTRY,
+            "qr_code_url",
         ]
 
+    @extend_schema_field({"type": "string", "format": "uri", "nullable": True})
+    def get_qr_code_url(self, species: Species) -> str | None:
+        return species.qr_code.url if species.qr_code.name else None
 
-class KnownSpecies(serializers.SlugRelatedField):
-    """Species by slug. To those who may not see an unpublished one, it does not exist."""
 
-    def get_queryset(self) -> Any:
-        return Species.objects.all()
+class KnownSpecies(serializers.ListField):
+    """Species by slug, looked up together. To those who may not see an unpublished one, it does not exist."""
+
+    child = serializers.CharField(max_length=SLUG)
+
+    def to_internal_value(self, data: Any) -> list[Species]:
+        slugs = super().to_internal_value(data)
+        self.run_validators(slugs)  # before they are looked up: databases take only so many
+        known = {species.slug: species for species in Species.objects.filter(slug__in=slugs)}
+        unknown: Any = {
+            at: [serializers.ErrorDetail(f"There is no species {slug!r}.", "does_not_exist")]
+            for at, slug in enumerate(slugs)
+            if slug not in known
+        }
+        if unknown:
+            raise serializers.ValidationError(unknown)
+        return list(known.values())
+
+    def to_representation(self, related: Any) -> list[str]:
+        staff = self.context["request"].user.is_staff
+        return sorted(species.slug for species in related.all() if species.published or staff)
 
 
 @extend_schema_serializer(
@@ -140,7 +170,7 @@ class KnownSpecies(serializers.SlugRelatedField):
     ]
 )
 class ExhibitionSerializer(EntrySerializer):
-    species = KnownSpecies(slug_field="slug", many=True, required=False)
+    species = KnownSpecies(required=False, max_length=1000)
 
     class Meta:
         model = Exhibition
@@ -155,12 +185,6 @@ class ExhibitionSerializer(EntrySerializer):
                 {"closes_on": serializers.ErrorDetail(message, "before_opening")}
             )
         return fields
-
-    def to_representation(self, exhibition: Exhibition) -> dict[str, Any]:
-        shown = super().to_representation(exhibition)
-        staff = self.context["request"].user.is_staff
-        seen = [species.slug for species in exhibition.species.all() if species.published or staff]
-        return {**shown, "species": sorted(seen)}
 
 
 @extend_schema_serializer(

@@ -8,8 +8,11 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
+from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import ModelViewSet
 
+from api.catalog import qr_codes
+from api.catalog.caching import CachedForVisitors
 from api.catalog.filters import EducationalServiceFilters, ExhibitionFilters, SpeciesFilters
 from api.catalog.models import EducationalService, Exhibition, Species
 from api.catalog.serializers import (
@@ -33,9 +36,10 @@ KEPT = {
 }
 
 
-class EntryViewSet(ModelViewSet[Any]):
+class EntryViewSet(CachedForVisitors, ModelViewSet[Any]):
     permission_classes = (StaffKeeps,)
     lookup_field = "slug"
+    lookup_value_regex = "[-a-zA-Z0-9_]+"
 
     def get_queryset(self) -> QuerySet[Any]:
         entries: Any = super().get_queryset()
@@ -73,6 +77,21 @@ class SpeciesViewSet(EntryViewSet):
         "created_at",
         "updated_at",
     )
+
+    def perform_create(self, serializer: BaseSerializer[Any]) -> None:
+        qr_codes.try_to_make(serializer.save())
+
+    @extend_schema(
+        summary="Make the QR code again",
+        description="It leads to the page of the species on the public site. The old picture is deleted.",
+        request=None,
+        responses=SpeciesSerializer,
+    )
+    @action(detail=True, methods=["post"], url_path="qr-code")
+    def qr_code(self, request: Request, slug: str) -> Response:
+        species = self.get_object()
+        qr_codes.make(species)
+        return Response(self.get_serializer(species).data)
 
 
 @extend_schema_view(**KEPT)

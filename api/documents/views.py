@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework.decorators import action
@@ -58,8 +59,9 @@ class DocumentViewSet(ModelViewSet[Document]):
         return Document.objects.visible_to(principal_of(self.request))
 
     def perform_create(self, serializer: BaseSerializer[Document]) -> None:
-        owner, _ = Profile.objects.get_or_create(pk=principal_of(self.request).id)
-        serializer.save(owner=owner)
+        with transaction.atomic():  # held, so that an erasure at the same moment waits for the document
+            owner, _ = Profile.objects.select_for_update().get_or_create(pk=principal_of(self.request).id)
+            serializer.save(owner=owner)
 
     def get_success_headers(self, data: Any) -> dict[str, str]:
         return {"Location": reverse("document-detail", args=[data["id"]], request=self.request)}

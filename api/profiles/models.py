@@ -1,8 +1,33 @@
 """The member's own record. Supabase keeps the account; this keeps what Vivarium adds to it."""
 
+from typing import TYPE_CHECKING, Self
+from uuid import UUID
+
+from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
+from django.urls import reverse
 
 from api.resources import Resource
+from storage.fields import UploadField
+
+if TYPE_CHECKING:
+    from api.authentication import Principal
+
+
+class Profiles(models.QuerySet["Profile"]):
+    def visible_to(self, principal: "Principal") -> Self:
+        """Staff see all, members their own."""
+        return self if principal.is_staff else self.filter(pk=principal.id)
+
+    def of(self, member: UUID) -> "Profile":
+        """This member's, made if it is the first time that one is needed."""
+        profile, _ = self.get_or_create(pk=member)
+        return profile
+
+
+def folder(profile: "Profile") -> str:
+    return str(profile.pk)
 
 
 class Profile(Resource):
@@ -11,7 +36,30 @@ class Profile(Resource):
     id = models.UUIDField(primary_key=True, editable=False)
     display_name = models.CharField(max_length=100, blank=True)
     bio = models.TextField(max_length=2000, blank=True)
-    language = models.CharField(max_length=10, blank=True)
+    language = models.CharField(max_length=12, blank=True)
+    avatar = UploadField(
+        storage="user-profiles",
+        accepts=["image/jpeg", "image/png", "image/webp"],
+        max_bytes=settings.AVATAR_MAX_BYTES,
+        folder=folder,
+        facts_field="avatar_facts",
+        blank=True,
+        editable=False,
+    )
+    avatar_facts = models.JSONField(null=True, editable=False, encoder=DjangoJSONEncoder)
+
+    objects = Profiles.as_manager()
+
+    class Meta:
+        ordering = ["display_name", "-id"]
+        indexes = [models.Index(fields=["display_name", "-id"], name="profile_by_name")]
 
     def __str__(self) -> str:
         return self.display_name or str(self.pk)
+
+    def may_be_changed_by(self, principal: "Principal") -> bool:
+        """Nobody but the member: staff look, and that is all."""
+        return self.pk == principal.id
+
+    def get_absolute_url(self) -> str:
+        return reverse("profile-detail", args=[self.pk])

@@ -122,10 +122,8 @@ def _settle(upload: Upload, act: Callable[[Upload], None], patience: float) -> U
     while True:
         upload = Upload.objects.get(pk=upload.pk)
         if upload.is_settled:
-            if upload.state != State.COMPLETED:
-                discard(
-                    store_of(ARRIVALS), upload.path
-                )  # the token outlives the ticket, and may fill it again
+            if upload.state != State.COMPLETED:  # the token outlives the ticket, and may fill the path again
+                discard(store_of(ARRIVALS), upload.path)
             return upload
         try:
             if claimed := _claim(upload):

@@ -1,0 +1,24 @@
+"""Makes the QR codes of all species again, or of those that have none. Safe to repeat."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from api.catalog import qr_codes
+
+
+class Command(BaseCommand):
+    help = __doc__
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--missing", action="store_true", help="only for species without one")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        results = []
+        for slug, done in qr_codes.make_all(only_missing=options["missing"]):
+            self.stdout.write(f"{slug}: {'made' if done else 'failed'}")
+            results.append(done)
+        self.stdout.write(f"{results.count(True)} made, {results.count(False)} failed")
+        if not all(results):
+            raise CommandError("The store did not take every QR code: run this again.")

@@ -1,0 +1,77 @@
+"""The shapes of profiles, and of what an erasure removed."""
+
+import re
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
+from rest_framework import serializers
+
+from api.profiles.models import Profile
+from api.uploads.placement import change
+from api.uploads.serializers import FileFacts
+
+#: Language, script, region, as in RFC 5646, without its variants and extensions.
+LANGUAGE = re.compile(r"([A-Za-z]{2,3})(-[A-Za-z]{4})?(-(?:[A-Za-z]{2}|[0-9]{3}))?")
+
+PROFILE = {
+    "id": "6c1f9a52-6f0a-5d7e-9b7e-2f6a3c0d9b11",
+    "display_name": "Alice",
+    "bio": "Keeper of the penguins.",
+    "language": "es-MX",
+    "avatar": {
+        "name": "me.png",
+        "size": 20480,
+        "content_type": "image/png",
+        "sha256": "9f86…0a08",
+        "uploaded_at": "2026-11-21T02:45:07Z",
+    },
+    "created_at": "2026-11-21T02:44:00Z",
+    "updated_at": "2026-11-21T02:45:07Z",
+}
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample("A new name", {"display_name": "Alice", "language": "es-MX"}, request_only=True),
+        OpenApiExample("A profile", PROFILE, response_only=True),
+    ]
+)
+class ProfileSerializer(serializers.ModelSerializer[Profile]):
+    avatar = serializers.SerializerMethodField(help_text="null until a ticket is completed")
+
+    class Meta:
+        model = Profile
+        fields = ["id", "display_name", "bio", "language", "avatar", "created_at", "updated_at"]
+        extra_kwargs = {"language": {"help_text": "A language tag: `en`, `es-MX`, `zh-Hant-TW`."}}
+
+    @extend_schema_field(FileFacts(allow_null=True))
+    def get_avatar(self, profile: Profile) -> dict[str, Any] | None:
+        return profile.avatar_facts
+
+    def validate_language(self, tag: str) -> str:
+        """In the usual spelling, whichever was sent: `es-MX`, never `ES-mx`."""
+        parts = LANGUAGE.fullmatch(tag)
+        if tag and not parts:
+            raise serializers.ValidationError(
+                "Send a language tag such as `en`, `es-MX` or `zh-Hant-TW`.", code="not_a_language"
+            )
+        language, script, region = parts.groups(default="") if parts else ("", "", "")
+        return f"{language.lower()}{script.title()}{region.upper()}"
+
+    def update(self, profile: Profile, changes: dict[str, Any]) -> Profile:
+        """Write what was sent and nothing else: an avatar may be recorded at the same moment."""
+        change(profile, "avatar", changes)
+        return profile
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample("A member of some years", {"documents": 12, "objects": 13, "tickets": 17}),
+    ]
+)
+class Erased(serializers.Serializer[Any]):
+    """How many of each this call removed: a repeated one counts what was left."""
+
+    documents = serializers.IntegerField()
+    objects = serializers.IntegerField(help_text="Files in the store, the avatar too.")
+    tickets = serializers.IntegerField()

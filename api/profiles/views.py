@@ -1,0 +1,114 @@
+"""Profiles: the member's own, and the avatar. Staff look."""
+
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import QuerySet
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from rest_framework import mixins
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+from rest_framework.viewsets import GenericViewSet
+
+from api.authentication import principal_of
+from api.documents.serializers import DownloadURL
+from api.permissions import MayChange
+from api.profiles.erasure import erase, summary
+from api.profiles.models import Profile
+from api.profiles.serializers import Erased, ProfileSerializer
+from api.refusals import Refused
+from api.throttles import Tickets
+from api.uploads.serializers import TicketSerializer, UploadRequest
+from api.uploads.views import issue_ticket
+from storage.base import store_of
+
+ID = OpenApiParameter("id", str, OpenApiParameter.PATH, description="A member's UUID, or `me`.")
+
+
+class MayChangeAndStaffList(MayChange):
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        listing = getattr(view, "action", None) == "list"
+        return super().has_permission(request, view) and (not listing or principal_of(request).is_staff)
+
+
+@extend_schema_view(
+    list=extend_schema(summary="List the profiles (staff)"),
+    retrieve=extend_schema(summary="Read a profile", parameters=[ID]),
+    partial_update=extend_schema(summary="Change your profile", parameters=[ID]),
+)
+@extend_schema(tags=["profiles"])
+class ProfileViewSet(
+    mixins.RetrieveModelMixin, mixins.UpdateModelMixin, mixins.ListModelMixin, GenericViewSet[Profile]
+):
+    serializer_class = ProfileSerializer
+    permission_classes = (MayChangeAndStaffList,)
+    http_method_names = ("get", "post", "patch", "delete", "head", "options")  # nothing to PUT as a whole
+    search_fields = ("display_name",)
+    ordering_fields = ("display_name", "created_at", "updated_at")
+    queryset = Profile.objects.none()
+
+    def get_queryset(self) -> QuerySet[Profile]:
+        return Profile.objects.visible_to(principal_of(self.request))
+
+    def get_object(self) -> Profile:
+        """One's own is made by asking for it."""
+        own = principal_of(self.request).id
+        if self.kwargs["pk"] == "me" or _uuid(self.kwargs["pk"]) == own:
+            return Profile.objects.of(own)
+        return super().get_object()
+
+    @extend_schema(
+        summary="Erase yourself",
+        description="Removes your profile, documents, files and tickets. Repeat it if it could not finish.",
+        parameters=[ID],
+        responses=Erased,
+    )
+    def destroy(self, request: Request, pk: str) -> Response:
+        return Response(Erased(summary(erase(self.get_object().pk))).data)
+
+    @extend_schema(
+        summary="Ask for a ticket to send the avatar",
+        parameters=[ID],
+        request=UploadRequest,
+        responses={201: TicketSerializer},
+    )
+    @action(detail=True, methods=["post"], url_path="upload-url", throttle_classes=[Tickets])
+    def upload_url(self, request: Request, pk: str) -> Response:
+        return issue_ticket(self, "avatar")
+
+    @extend_schema(
+        summary="Get a URL to read the avatar",
+        parameters=[
+            ID,
+            OpenApiParameter(
+                "download",
+                str,
+                description="Absent: the browser shows the picture. Empty: it saves it under its original "
+                "name. Else: under this name.",
+                allow_blank=True,
+            ),
+        ],
+        responses=DownloadURL,
+        filters=False,
+    )
+    @action(detail=True, methods=["get"], url_path="download-url")
+    def download_url(self, request: Request, pk: str) -> Response:
+        profile = self.get_object()
+        if not profile.avatar.name:
+            raise Refused("file_missing")
+        name = request.query_params.get("download")
+        signed = store_of("user-profiles").sign_download(
+            profile.avatar.name,
+            seconds=settings.DOWNLOAD_URL_TTL,
+            filename=(profile.avatar_facts or {}).get("name", "") if name == "" else name,
+        )
+        return Response(DownloadURL(signed).data, headers={"Cache-Control": "no-store"})
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
