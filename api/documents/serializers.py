@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from api.documents.models import Document
 from api.uploads.placement import change
-from api.uploads.serializers import FileFacts
+from api.uploads.serializers import SIGNED, FileFacts
 
 DOCUMENT = {
     "id": "01971f6d-1d0a-7c11-9f0e-5b8c2f6f3a10",
@@ -26,10 +26,6 @@ DOCUMENT = {
     },
     "created_at": "2026-11-21T02:44:00Z",
     "updated_at": "2026-11-21T02:45:07Z",
-}
-SIGNED = {
-    "url": "https://ref.supabase.co/storage/v1/object/sign/documents/6c1f9a52-…/Zk0….pdf?token=…",
-    "expires_at": "2026-11-21T02:50:00Z",
 }
 
 
@@ -65,12 +61,6 @@ class DocumentSerializer(serializers.ModelSerializer[Document]):
         """Write what was sent and nothing else: a file may be recorded at the same moment."""
         change(document, "file", changes)
         return document
-
-
-@extend_schema_serializer(examples=[OpenApiExample("A signed URL", SIGNED, response_only=True)])
-class DownloadURL(serializers.Serializer[Any]):
-    url = serializers.CharField()
-    expires_at = serializers.DateTimeField()
 
 
 class WrittenUUID(serializers.UUIDField):

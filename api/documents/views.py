@@ -6,7 +6,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.decorators import action
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
@@ -20,17 +20,15 @@ from api.documents.filters import DocumentFilters
 from api.documents.models import Document
 from api.documents.serializers import (
     DocumentSerializer,
-    DownloadURL,
     DownloadURLs,
     DownloadURLsRequest,
 )
 from api.permissions import MayChange
 from api.profiles.models import Profile
-from api.refusals import Refused
 from api.throttles import Tickets
 from api.uploads.placement import remove
-from api.uploads.serializers import TicketSerializer, UploadRequest
-from api.uploads.views import issue_ticket
+from api.uploads.serializers import DownloadURL, TicketSerializer, UploadRequest
+from api.uploads.views import DOWNLOAD, issue_download, issue_ticket
 from storage.base import SignedURL, store_of
 
 NO_STORE = {"Cache-Control": "no-store"}
@@ -78,30 +76,13 @@ class DocumentViewSet(ModelViewSet[Document]):
 
     @extend_schema(
         summary="Get a URL to read the file",
-        parameters=[
-            OpenApiParameter(
-                "download",
-                str,
-                description="Absent: the browser shows the file. Empty: it saves it under its original name. "
-                "Else: under this name.",
-                allow_blank=True,
-            )
-        ],
+        parameters=[DOWNLOAD],
         responses=DownloadURL,
         filters=False,
     )
     @action(detail=True, methods=["get"], url_path="download-url")
     def download_url(self, request: Request, pk: str) -> Response:
-        document = self.get_object()
-        if not document.file.name:
-            raise Refused("file_missing")
-        name = request.query_params.get("download")
-        signed = store_of("documents").sign_download(
-            document.file.name,
-            seconds=settings.DOWNLOAD_URL_TTL,
-            filename=(document.file_facts or {}).get("name", "") if name == "" else name,
-        )
-        return Response(DownloadURL(signed).data, headers=NO_STORE)
+        return issue_download(self, "file")
 
     @extend_schema(
         summary="Get URLs to read up to 100 files",

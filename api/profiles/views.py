@@ -2,7 +2,6 @@
 
 from uuid import UUID
 
-from django.conf import settings
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import mixins
@@ -13,16 +12,13 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
 from api.authentication import principal_of
-from api.documents.serializers import DownloadURL
 from api.permissions import MayChange
 from api.profiles.erasure import erase, summary
 from api.profiles.models import Profile
 from api.profiles.serializers import Erased, ProfileSerializer
-from api.refusals import Refused
 from api.throttles import Tickets
-from api.uploads.serializers import TicketSerializer, UploadRequest
-from api.uploads.views import issue_ticket
-from storage.base import store_of
+from api.uploads.serializers import DownloadURL, TicketSerializer, UploadRequest
+from api.uploads.views import DOWNLOAD, issue_download, issue_ticket
 
 ID = OpenApiParameter("id", str, OpenApiParameter.PATH, description="A member's UUID, or `me`.")
 
@@ -80,31 +76,13 @@ class ProfileViewSet(
 
     @extend_schema(
         summary="Get a URL to read the avatar",
-        parameters=[
-            ID,
-            OpenApiParameter(
-                "download",
-                str,
-                description="Absent: the browser shows the picture. Empty: it saves it under its original "
-                "name. Else: under this name.",
-                allow_blank=True,
-            ),
-        ],
+        parameters=[ID, DOWNLOAD],
         responses=DownloadURL,
         filters=False,
     )
     @action(detail=True, methods=["get"], url_path="download-url")
     def download_url(self, request: Request, pk: str) -> Response:
-        profile = self.get_object()
-        if not profile.avatar.name:
-            raise Refused("file_missing")
-        name = request.query_params.get("download")
-        signed = store_of("user-profiles").sign_download(
-            profile.avatar.name,
-            seconds=settings.DOWNLOAD_URL_TTL,
-            filename=(profile.avatar_facts or {}).get("name", "") if name == "" else name,
-        )
-        return Response(DownloadURL(signed).data, headers={"Cache-Control": "no-store"})
+        return issue_download(self, "avatar")
 
 
 def _uuid(text: str) -> UUID | None:

@@ -43,6 +43,10 @@ TICKET = {
     "limits": {"max_bytes": 52428800, "content_types": ["application/pdf", "image/jpeg", "image/png"]},
     "complete_url": "https://api.example.org/api/v1/uploads/01971f6e-8c5b-7a40-b0a5-3d6b1c1f7e55/complete/",
 }
+SIGNED = {
+    "url": "https://ref.supabase.co/storage/v1/object/sign/documents/6c1f9a52-…/Zk0….pdf?token=…",
+    "expires_at": "2026-11-21T02:50:00Z",
+}
 
 
 class FileFacts(serializers.Serializer[Any]):
@@ -202,3 +206,9 @@ class UploadSerializer(serializers.ModelSerializer[Upload]):
             return None
         url: str = self.context["request"].build_absolute_uri(upload.resource.get_absolute_url())
         return url
+
+
+@extend_schema_serializer(examples=[OpenApiExample("A signed URL", SIGNED, response_only=True)])
+class DownloadURL(serializers.Serializer[Any]):
+    url = serializers.CharField()
+    expires_at = serializers.DateTimeField()

@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.db.models import QuerySet
-from drf_spectacular.utils import extend_schema, extend_schema_view
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import mixins
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -15,10 +16,19 @@ from rest_framework.viewsets import GenericViewSet
 from api.authentication import principal_of
 from api.lists import StrictOrdering
 from api.permissions import OwnTickets
+from api.refusals import Refused
 from api.throttles import Completions
 from api.uploads import lifecycle
 from api.uploads.models import Upload
-from api.uploads.serializers import TicketSerializer, UploadRequest, UploadSerializer
+from api.uploads.serializers import DownloadURL, TicketSerializer, UploadRequest, UploadSerializer
+
+DOWNLOAD = OpenApiParameter(
+    "download",
+    str,
+    description="Absent: the browser shows the file. Empty: it saves it under its original name. "
+    "Else: under this name.",
+    allow_blank=True,
+)
 
 
 @extend_schema_view(
@@ -65,3 +75,17 @@ def issue_ticket(view: GenericViewSet[Any], field_name: str) -> Response:
     shape: BaseSerializer[Any] = TicketSerializer(ticket, context=view.get_serializer_context())
     location = reverse("upload-detail", args=[ticket.upload.pk], request=view.request)
     return Response(shape.data, status=201, headers={"Location": location, "Cache-Control": "no-store"})
+
+
+def issue_download(view: GenericViewSet[Any], field_name: str) -> Response:
+    """The answer of every `download-url/`: where this file of the view's object is read for a while."""
+    resource = view.get_object()
+    field = resource._meta.get_field(field_name)
+    key = field.key_of(resource)
+    if not key:
+        raise Refused("file_missing")
+    name = view.request.query_params.get("download")
+    if name == "":
+        name = (getattr(resource, field.facts_field) or {}).get("name", "")
+    signed = field.storage.sign_download(key, seconds=settings.DOWNLOAD_URL_TTL, filename=name)
+    return Response(DownloadURL(signed).data, headers={"Cache-Control": "no-store"})
