@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import IntegrityError, models, transaction
-from django.db.models import Q
+from django.db.models import OuterRef, Q, Subquery
 from django.urls import reverse
 from django.utils.text import slugify
 
@@ -159,7 +159,23 @@ class Species(Entry):
         return slugify(self.common_name) or self.scientific_name
 
 
+class JSONList(models.Aggregate):
+    """The values of the group as a list, in no order."""
+
+    function = "JSON_GROUP_ARRAY"
+    output_field = models.JSONField()
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        return self.as_sql(compiler, connection, function="JSONB_AGG", **context)
+
+
 class Exhibitions(Entries):
+    def with_species_visible_to(self, principal: "Principal | AnonymousUser") -> Self:
+        """Each with `species_slugs`, None for no species: one query for a page, however many there are."""
+        shown = Species.objects.visible_to(principal).filter(exhibitions=OuterRef("pk"))
+        slugs = shown.values("exhibitions").annotate(slugs=JSONList("slug")).values("slugs")
+        return self.annotate(species_slugs=Subquery(slugs))
+
     def open_on(self, day: "date") -> Self:
         """Those that have opened by then and have not closed; a date that is missing is no bound."""
         opened = Q(opens_on__lte=day) | Q(opens_on=None)
@@ -171,6 +187,7 @@ class Exhibition(Entry):
     location = models.CharField(max_length=200, blank=True)
     opens_on = models.DateField(null=True, blank=True)
     closes_on = models.DateField(null=True, blank=True, help_text="Empty: permanent.")
+    species_slugs: list[str] | None  # of `with_species_visible_to`
     species = models.ManyToManyField(Species, related_name="exhibitions", blank=True)
     image = picture("exhibitions")
 

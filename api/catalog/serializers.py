@@ -149,9 +149,11 @@ class KnownSpecies(serializers.ListField):
             raise serializers.ValidationError(unknown)
         return list(known.values())
 
-    def to_representation(self, related: Any) -> list[str]:
-        staff = self.context["request"].user.is_staff
-        return sorted(species.slug for species in related.all() if species.published or staff)
+    def get_attribute(self, exhibition: Exhibition) -> list[str]:
+        return exhibition.species_slugs or []
+
+    def to_representation(self, slugs: Any) -> list[str]:
+        return sorted(slugs)
 
 
 @extend_schema_serializer(

@@ -97,11 +97,25 @@ class SpeciesViewSet(EntryViewSet):
 @extend_schema_view(**KEPT)
 @extend_schema(tags=["exhibitions"])
 class ExhibitionViewSet(EntryViewSet):
-    queryset = Exhibition.objects.prefetch_related("species")
+    queryset = Exhibition.objects.all()
     serializer_class = ExhibitionSerializer
     filterset_class = ExhibitionFilters
     search_fields = ("title", "description")
     ordering_fields = ("title", "opens_on", "closes_on", "created_at", "updated_at")
+
+    def get_queryset(self) -> QuerySet[Any]:
+        exhibitions: Any = super().get_queryset()
+        return exhibitions.with_species_visible_to(self.request.user)
+
+    def perform_create(self, serializer: BaseSerializer[Any]) -> None:
+        self._show(serializer)
+
+    def perform_update(self, serializer: BaseSerializer[Any]) -> None:
+        self._show(serializer)
+
+    def _show(self, serializer: BaseSerializer[Any]) -> None:
+        """Answer with the species that it has now, not with those that were read before."""
+        serializer.instance = self.get_queryset().get(pk=serializer.save().pk)
 
 
 @extend_schema_view(**KEPT)

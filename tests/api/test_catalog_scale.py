@@ -10,6 +10,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 from django.db import connection
+from django.db.utils import ConnectionHandler
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIRequestFactory
 
@@ -72,7 +73,7 @@ def test_a_list_costs_the_same_at_one_and_at_fifty(kind: str, who: str, request)
     at_fifty = cost(caller, f"{kind}/", page_size=100)
 
     assert len(caller.get(f"{kind}/", page_size=100).json()["results"]) == 50
-    assert at_one == at_fifty <= 3
+    assert at_one == at_fifty <= 2
 
 
 def test_an_exhibition_costs_the_same_with_one_and_with_fifty_species(curator: Caller):
@@ -113,6 +114,7 @@ def test_ten_thousand_species_cost_no_more_queries_than_a_hundred(who: str, requ
 # --- Indexes, as PostgreSQL uses them ------------------------------------------------------------------
 
 SERVER = "host=127.0.0.1 port=5432 user=root"
+DIALECT = ConnectionHandler({"default": {"ENGINE": "django.db.backends.postgresql"}})["default"]
 ENTRY = """ md5(random()::text)::uuid, now() - n * interval '1 minute',
             now() - (n * 7 % 10000) * interval '1 minute', prefix || n, '', n % 10 > 0 """
 FILL = f"""
@@ -129,6 +131,11 @@ SELECT {ENTRY.replace("prefix", "'x'")}, '', '', 'Title ' || n * 7 % 10000,
     CASE WHEN n % 20 > 0 THEN date '2000-01-01' + n END,
     CASE WHEN n % 20 > 1 THEN date '2000-01-01' + n + n % 300 END
 FROM generate_series(1, 10000) AS n;
+
+INSERT INTO api_exhibition_species (exhibition_id, species_id)
+SELECT exhibition.id, species.id FROM api_exhibition AS exhibition
+JOIN generate_series(0, 2) AS m ON true
+JOIN api_species AS species ON species.slug = 's' || (substr(exhibition.slug, 2)::int + m * 100) % 10000 + 1;
 
 INSERT INTO api_educationalservice (id, created_at, updated_at, slug, description, published, image, title,
     audience, duration_minutes, capacity, price, currency)
@@ -189,8 +196,8 @@ def first_page(kind: str, staff: bool, query: dict[str, str]) -> tuple[str, tupl
     view.setup(APIRequestFactory().get("/", query))
     view.request = view.initialize_request(view.request)
     view.request.user, view.action, view.format_kwarg = Somebody(staff), "list", None
-    rows = view.filter_queryset(view.get_queryset()).prefetch_related(None)[:25]
-    return rows.query.sql_with_params()
+    rows = view.filter_queryset(view.get_queryset())[:25]
+    return rows.query.get_compiler(connection=DIALECT).as_sql()
 
 
 def nodes(plan: dict) -> Iterator[dict]:
