@@ -1,7 +1,15 @@
-"""What every model has: an id that sorts by time, and the times of its making and last change."""
+"""What every model has: an id that sorts by time, the times of its making and last change, indexes."""
 
 from django.db import models
 from uuid_utils.compat import uuid7
+
+
+def in_order_of(prefix: str, *fields: str) -> list[models.Index]:
+    """One index for each field that lists are ordered or filtered by.
+
+    Ties are broken by id in the direction of the field, so that one index is read either way.
+    """
+    return [models.Index(fields=[field, "id"], name=f"{prefix}_by_{field}") for field in fields]
 
 
 class Resource(models.Model):

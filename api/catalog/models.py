@@ -10,7 +10,7 @@ from django.db.models import OuterRef, Q, Subquery
 from django.urls import reverse
 from django.utils.text import slugify
 
-from api.resources import Resource
+from api.resources import Resource, in_order_of
 from storage.fields import UploadField
 
 if TYPE_CHECKING:
@@ -31,14 +31,6 @@ class Entries(models.QuerySet[Any]):
     def visible_to(self, principal: "Principal | AnonymousUser") -> Self:
         """Staff see all, everybody else what is published."""
         return self if principal.is_staff else self.filter(published=True)
-
-
-def in_order_of(prefix: str, *fields: str) -> list[models.Index]:
-    """One index for each field that lists are ordered or filtered by.
-
-    Ties are broken by id in the direction of the field, so that one index is read either way.
-    """
-    return [models.Index(fields=[field, "id"], name=f"{prefix}_by_{field}") for field in fields]
 
 
 def folder(entry: "Entry") -> str:

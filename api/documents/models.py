@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.urls import reverse
 
 from api.profiles.models import Profile
-from api.resources import Resource
+from api.resources import Resource, in_order_of
 from storage.fields import UploadField
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Document(Resource):
 
     title = models.CharField(max_length=200)
     description = models.TextField(max_length=5000, blank=True)
-    category = models.CharField(max_length=50, blank=True, db_index=True)
+    category = models.CharField(max_length=50, blank=True)
     visibility = models.CharField(max_length=20, choices=Visibility, default=Visibility.PRIVATE)
     owner = models.ForeignKey(Profile, on_delete=models.PROTECT, related_name="documents")
     file = UploadField(
@@ -59,6 +59,7 @@ class Document(Resource):
         indexes = [
             models.Index(fields=["owner", "-id"], name="document_of_owner"),
             models.Index(fields=["visibility", "-id"], name="document_visibility"),
+            *in_order_of("document", "title", "category", "created_at", "updated_at"),
         ]
 
     def __str__(self) -> str:

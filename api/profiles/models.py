@@ -8,7 +8,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.urls import reverse
 
-from api.resources import Resource
+from api.resources import Resource, in_order_of
 from storage.fields import UploadField
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ class Profile(Resource):
     objects = Profiles.as_manager()
 
     class Meta:
-        ordering = ["display_name", "-id"]
-        indexes = [models.Index(fields=["display_name", "-id"], name="profile_by_name")]
+        ordering = ["display_name", "id"]
+        indexes = in_order_of("profile", "display_name", "created_at", "updated_at")
 
     def __str__(self) -> str:
         return self.display_name or str(self.pk)

@@ -1,0 +1,188 @@
+"""Every filter and ordering of a list has its index, and PostgreSQL uses it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from django.contrib.auth.models import AnonymousUser
+from django.db.utils import ConnectionHandler
+from rest_framework.test import APIRequestFactory
+
+from api.authentication import Principal
+from api.catalog.views import EducationalServiceViewSet, ExhibitionViewSet, SpeciesViewSet
+from api.documents.views import DocumentViewSet
+from api.profiles.views import ProfileViewSet
+from tests.cast import Caller
+from tests.server import ROOT
+
+VIEWS: dict[str, Any] = {
+    "species": SpeciesViewSet,
+    "exhibitions": ExhibitionViewSet,
+    "educational-services": EducationalServiceViewSet,
+    "documents": DocumentViewSet,
+    "profiles": ProfileViewSet,
+}
+FILTERS: dict[str, list[dict[str, str]]] = {
+    "species": [
+        {"conservation_status": "CR"},
+        {"taxonomic_class": "Class 7"},
+        {"taxonomic_order": "Order 7"},
+        {"family": "Family 7"},
+    ],
+    "exhibitions": [{"open_on": "2026-12-24"}],
+    "educational-services": [{"audience": "Audience 7"}],
+    "documents": [{"owner": "me"}, {"visibility": "authenticated"}, {"category": "Category 7"}],
+    "profiles": [],
+}
+ALICE = Caller("alice@example.org").id
+STAFF, MEMBER, VISITOR = Principal(uuid4(), is_staff=True), Principal(ALICE), AnonymousUser()
+READERS = {"documents": [STAFF, MEMBER], "profiles": [STAFF]}  # the rest is for visitors and staff
+
+SERVER = "host=127.0.0.1 port=5432 user=root"
+DIALECT = ConnectionHandler({"default": {"ENGINE": "django.db.backends.postgresql"}})["default"]
+TIMES = "now() - n * interval '1 minute', now() - (n * 7 % 10000) * interval '1 minute'"
+ENTRY = f"md5(random()::text)::uuid, {TIMES}, prefix || n, '', n % 10 > 0"
+FILL = f"""
+INSERT INTO api_species (id, created_at, updated_at, slug, description, published, image, qr_code, habitat,
+    common_name, scientific_name, taxonomic_class, taxonomic_order, family, conservation_status)
+SELECT {ENTRY.replace("prefix", "'s'")}, '', '', '', 'Name ' || n * 7 % 10000, 'Genus epithet' || n,
+    'Class ' || n % 10, 'Order ' || n % 100, 'Family ' || n % 500,
+    (ARRAY['EX', 'EW', 'CR', 'EN', 'VU', 'NT', 'LC', 'DD', 'NE'])[n % 9 + 1]
+FROM generate_series(1, 10000) AS n;
+
+INSERT INTO api_exhibition (id, created_at, updated_at, slug, description, published, image, location,
+    title, opens_on, closes_on)
+SELECT {ENTRY.replace("prefix", "'x'")}, '', '', 'Title ' || n * 7 % 10000,
+    CASE WHEN n % 20 > 0 THEN date '2000-01-01' + n END,
+    CASE WHEN n % 20 > 1 THEN date '2000-01-01' + n + n % 300 END
+FROM generate_series(1, 10000) AS n;
+
+INSERT INTO api_exhibition_species (exhibition_id, species_id)
+SELECT exhibition.id, species.id FROM api_exhibition AS exhibition
+JOIN generate_series(0, 2) AS m ON true
+JOIN api_species AS species ON species.slug = 's' || (substr(exhibition.slug, 2)::int + m * 100) % 10000 + 1;
+
+INSERT INTO api_educationalservice (id, created_at, updated_at, slug, description, published, image, title,
+    audience, duration_minutes, capacity, price, currency)
+SELECT {ENTRY.replace("prefix", "'e'")}, '', 'Title ' || n * 7 % 10000, 'Audience ' || n % 50, n % 300 + 1,
+    20, n * 7 % 10000 / 100.0, 'EUR'
+FROM generate_series(1, 10000) AS n;
+
+INSERT INTO api_profile (id, created_at, updated_at, display_name, bio, language, avatar)
+SELECT CASE WHEN n = 1 THEN '{ALICE}' ELSE md5('p' || n)::uuid END, {TIMES},
+    'Member ' || n * 7 % 10000, '', '', ''
+FROM generate_series(1, 10000) AS n;
+
+INSERT INTO api_document (id, created_at, updated_at, title, description, category, visibility, owner_id,
+    file)
+SELECT md5(random()::text)::uuid, {TIMES}, 'Title ' || n * 7 % 10000, '', 'Category ' || n % 50,
+    CASE WHEN n % 4 = 0 THEN 'authenticated' ELSE 'private' END,
+    CASE WHEN n % 500 = 1 THEN '{ALICE}' ELSE md5('p' || n % 500 + 2)::uuid END, ''
+FROM generate_series(1, 10000) AS n;
+"""
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[psycopg.Connection]:
+    """A database of our own, migrated, with 10,000 rows of each kind."""
+    try:
+        admin = psycopg.connect(f"{SERVER} dbname=test", autocommit=True, connect_timeout=5)
+    except psycopg.OperationalError:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip("no PostgreSQL on 127.0.0.1:5432: whether indexes are used was not looked at")
+    name = f"vivarium_indexes_{uuid4().hex[:12]}"
+    with admin:
+        admin.execute(f"CREATE DATABASE {name}")
+        try:
+            with psycopg.connect(f"{SERVER} dbname={name}", autocommit=True) as connected:
+                migrate(f"postgres://root@127.0.0.1:5432/{name}")
+                connected.execute(FILL)
+                connected.execute("ANALYZE")
+                yield connected
+        finally:
+            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def migrate(url: str) -> None:
+    subprocess.run(
+        [sys.executable, "manage.py", "migrate", "-v0"],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "backend.settings",  # those of the tests choose a database themselves
+            "DEBUG": "true",
+            "ENV_FILE": os.devnull,
+            "DATABASE_URL": url,
+        },
+        check=True,
+        timeout=120,
+    )
+
+
+def first_page(kind: str, who: Any, query: dict[str, str]) -> tuple[str, tuple]:
+    """The SQL of the rows that the view puts on its first page, as PostgreSQL is asked it."""
+    view = VIEWS[kind](action_map={"get": "list"})
+    view.setup(APIRequestFactory().get("/", query))
+    view.request = view.initialize_request(view.request)
+    view.request.user, view.action, view.format_kwarg = who, "list", None
+    rows = view.filter_queryset(view.get_queryset())[:25]
+    return rows.query.get_compiler(connection=DIALECT).as_sql()
+
+
+def nodes(plan: dict) -> Iterator[dict]:
+    yield plan
+    for inner in plan.get("Plans", []):
+        yield from nodes(inner)
+
+
+QUERIES = [
+    (kind, who, query)
+    for kind, view in VIEWS.items()
+    for who in READERS.get(kind, [STAFF, VISITOR])
+    for query in (
+        {},
+        *FILTERS[kind],
+        *({"ordering": sign + field} for field in view.ordering_fields for sign in ("", "-")),
+    )
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "who", "query"), QUERIES)
+def test_every_filter_and_ordering_has_its_index(
+    kind: str, who: Any, query: dict, postgres: psycopg.Connection
+):
+    sql, values = first_page(kind, who, query)
+    with psycopg.ClientCursor(postgres) as cursor:
+        cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}", values)
+        plan = cursor.fetchone()[0][0]["Plan"]
+
+    steps = [(node["Node Type"], node.get("Index Name", "")) for node in nodes(plan)]
+    assert not [step for step in steps if step[0] == "Seq Scan"], json.dumps(plan, indent=1)
+    field = query.get("ordering", "").lstrip("-")
+    if field:
+        assert not [step for step in steps if "Sort" in step[0]], steps
+        assert any(index.endswith(f"_by_{field}") for _, index in steps), steps
+
+
+@pytest.mark.slow
+def test_a_field_without_an_index_would_be_seen(postgres: psycopg.Connection):
+    with postgres.cursor() as cursor:
+        cursor.execute("EXPLAIN (FORMAT JSON) SELECT * FROM api_species ORDER BY habitat, id LIMIT 25")
+        plan = cursor.fetchone()[0][0]["Plan"]
+
+    assert "Seq Scan" in {node["Node Type"] for node in nodes(plan)}
+
+
+def test_every_field_that_lists_are_filtered_by_is_looked_at():
+    for kind, view in VIEWS.items():
+        filters = getattr(view, "filterset_class", None)
+        known = set(filters.base_filters) if filters else set()
+        assert known == {name for query in FILTERS[kind] for name in query}
