@@ -8,7 +8,7 @@ from uuid import UUID
 from django.http.response import HttpResponseBase
 from django.test import Client
 
-from api.demo import pdf
+from api.demo.drawing import pdf
 from api.development_tokens import development_token, member_id
 
 PDF = pdf("Feeding plan", "Sprat, twice a day.")

@@ -1,4 +1,4 @@
-"""The commands for development: a token for anybody, and data to look at."""
+"""The command for development that makes a token for anybody."""
 
 import subprocess
 import sys
@@ -13,9 +13,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import Client
 
-from api.documents.models import Document
-from api.uploads.models import Upload
-from tests.cast import Caller, body, code, fetch
+from tests.cast import Caller, code
 from tests.server import ROOT
 
 
@@ -129,43 +127,3 @@ def test_in_production_no_token_is_issued(tmp_path):
     assert "DEBUG=true" in done.stderr
     assert "k" * 60 not in done.stderr
     assert "j" * 60 not in done.stderr
-
-
-# --- load_demo --------------------------------------------------------------------------------------
-
-
-def test_in_production_no_demo_data_are_loaded(db):
-    with pytest.raises(CommandError, match="DEBUG"):
-        run("load_demo")
-    assert not Document.objects.exists()
-
-
-def test_demo_data_are_real_documents_of_the_cast(debug, alice: Caller, bob: Caller):
-    printed = run("load_demo")
-
-    assert len(printed.splitlines()) == Document.objects.count() > 0
-    own = alice.get("documents/", owner="me").json()["results"]
-    assert {document["title"] for document in own} == {"Feeding plan, winter", "Visitor rules"}
-    for document in own:
-        assert body(fetch(alice.download_url(document))).startswith(b"%PDF")
-    seen = {document["title"] for document in bob.get("documents/").json()["results"]}
-    assert seen == {"Quarantine protocol", "Visitor rules"}
-
-
-def test_demo_data_are_loaded_once(debug, db):
-    run("load_demo")
-    before = list(Document.objects.order_by("id").values())
-
-    assert run("load_demo") == ""
-    assert list(Document.objects.order_by("id").values()) == before
-
-
-def test_demo_data_that_lack_a_file_get_one(debug, db):
-    run("load_demo")
-    Document.objects.filter(title="Visitor rules").update(file="", file_facts=None)
-    before = Document.objects.count()
-
-    assert "Visitor rules" in run("load_demo")
-    assert Document.objects.count() == before
-    assert not Document.objects.filter(file="").exists()
-    assert not Upload.objects.exclude(state="completed").exists()

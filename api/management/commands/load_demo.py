@@ -1,11 +1,13 @@
-"""Loads demo data: two members with real documents. Safe to repeat; refused without DEBUG."""
+"""Loads demo data: a small zoo, and two members. Safe to repeat; refused without DEBUG."""
 
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from api import demo
+from api.demo.loading import load
+from api.refusals import Refused
+from storage.base import StorageError
 
 
 class Command(BaseCommand):
@@ -14,5 +16,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.DEBUG:
             raise CommandError("Demo data is for DEBUG=true only.")
-        for made in demo.load():
-            self.stdout.write(f"made {made}")
+        try:
+            for made in load():
+                self.stdout.write(f"made {made}")
+        except (StorageError, Refused) as error:
+            raise CommandError(f"Not everything was taken, run this again: {error}") from error
