@@ -5,6 +5,7 @@ whoever reads meanwhile gets a code that is whole.
 """
 
 from collections.abc import Iterator
+from datetime import timedelta
 from io import BytesIO
 
 import segno
@@ -13,15 +14,16 @@ from django.conf import settings
 from django.utils import timezone
 
 from api.catalog.models import QR_CODES, Species
-from api.uploads.objects import discard
+from api.uploads.objects import discard, files_in
 from storage import keys
-from storage.base import FOREVER, StorageError
+from storage.base import FOREVER, ObjectMissing, StorageError
 from storage.fields import UploadField
 
 PNG = "image/png"
 ERROR_LEVEL = "Q"  # at least a quarter may be scratched or wet; segno takes H where it costs no space
 QUIET_ZONE = 4  # modules left white on each side (ISO/IEC 18004): scanners find the code by it
 WIDTH = 600  # pixels, about: a module is a whole number of them, or its edges would blur
+ABANDONED = timedelta(hours=1)  # between storing a code and writing its row there are milliseconds
 
 logger = structlog.get_logger("api.catalog")
 
@@ -45,8 +47,7 @@ def make(species: Species) -> None:
 
     Raises StorageUnavailable, then nothing has changed, and DoesNotExist when it is deleted meanwhile.
     """
-    field = Species._meta.get_field("qr_code")
-    assert isinstance(field, UploadField)
+    field = _field()
     key = keys.fresh(QR_CODES, PNG, stem=f"{species.slug}-")
     field.storage.put(key, [picture(address(species))], content_type=PNG, cache_control=f"max-age={FOREVER}")
     while not _record(species, key, in_place_of=(old_key := field.key_of(species))):
@@ -57,6 +58,12 @@ def make(species: Species) -> None:
             raise
     discard(field.storage, old_key)
     species.refresh_from_db()
+
+
+def _field() -> UploadField:
+    field = Species._meta.get_field("qr_code")
+    assert isinstance(field, UploadField)
+    return field
 
 
 def _record(species: Species, key: str, in_place_of: str) -> bool:
@@ -83,3 +90,24 @@ def make_all(*, only_missing: bool) -> Iterator[tuple[str, bool]]:
         species = wanted.filter(pk=pk).first()  # as it is now: the work takes a while
         if species is not None:
             yield species.slug, try_to_make(species)
+
+
+def remove_abandoned() -> Iterator[str]:
+    """Delete the codes that no species names, because their maker died before it could: their keys.
+
+    Raises StorageUnavailable; then it can be called again.
+    """
+    store = _field().storage
+    there = files_in(store, QR_CODES)
+    named = set(Species.objects.values_list("qr_code", flat=True))  # read last: one that is listed may be new
+    for key in there:
+        if key not in named and _is_old(key):
+            store.delete(key)
+            yield key
+
+
+def _is_old(key: str) -> bool:
+    try:
+        return timezone.now() - _field().storage.describe(key).created_at > ABANDONED
+    except ObjectMissing:  # somebody else deleted it
+        return False

@@ -19,8 +19,8 @@ from api.profiles.models import Profile
 from api.refusals import Refused
 from api.uploads import lifecycle
 from api.uploads.models import Upload
-from api.uploads.objects import objects_of
-from storage.base import ObjectMissing, SignedStorage
+from api.uploads.objects import files_in, objects_of
+from storage.base import SignedStorage
 from storage.fields import UploadField
 
 
@@ -135,16 +135,8 @@ def _folders(member: UUID) -> Iterator[Removed]:
     for resource in owned:
         for field in resource._meta.get_fields():
             if isinstance(field, UploadField):
-                folder = field.folder(resource)
-                for name in _files(field.storage, folder):
-                    yield from _object(field.storage, f"{folder}/{name}")
-
-
-def _files(store: SignedStorage, folder: str) -> list[str]:
-    try:
-        return store.listdir(folder)[1]
-    except ObjectMissing:
-        return []
+                for key in files_in(field.storage, field.folder(resource)):
+                    yield from _object(field.storage, key)
 
 
 def _object(store: SignedStorage, key: str) -> Iterator[Removed]:

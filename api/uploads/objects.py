@@ -3,7 +3,7 @@
 import structlog
 
 from api.uploads.models import Upload
-from storage.base import ARRIVALS, SignedStorage, StorageError, store_of
+from storage.base import ARRIVALS, ObjectMissing, SignedStorage, StorageError, store_of
 
 logger = structlog.get_logger("api.uploads")
 
@@ -28,3 +28,11 @@ def discard(store: SignedStorage, key: str) -> None:
         store.delete(key)
     except StorageError:
         logger.exception("object_left_behind", bucket=store.bucket, key=key)
+
+
+def files_in(store: SignedStorage, folder: str) -> list[str]:
+    """The keys of the objects right in this folder; none if there is no such folder."""
+    try:
+        return [f"{folder}/{name}" for name in store.listdir(folder)[1]]
+    except ObjectMissing:
+        return []

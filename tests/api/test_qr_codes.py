@@ -2,6 +2,7 @@
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from io import BytesIO, StringIO
 from typing import Any
 
@@ -12,6 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import storages
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.utils import timezone
 from PIL import Image, ImageDraw, ImageOps
 
 from api.catalog import qr_codes
@@ -469,6 +471,76 @@ def test_the_command_passes_over_what_changed_since_it_began(three, curator: Cal
 
 def test_the_command_has_nothing_to_do_in_an_empty_catalogue(db):
     assert generate() == ["0 made, 0 failed"]
+
+
+# --- Codes that nothing names ------------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """As if the process had been killed."""
+
+
+def die():
+    raise Killed
+
+
+@pytest.fixture
+def abandoned(three, curator: Caller, monkeypatch) -> str:
+    """The key of a code whose maker died before its row was written."""
+    before = codes()
+    meanwhile(monkeypatch, die)
+    with pytest.raises(Killed):
+        qr_codes.make(Species.objects.get(slug="bear"))
+    [name] = codes() - before
+    return f"qr-codes/{name}"
+
+
+def later(monkeypatch, **span: int) -> None:
+    then = timezone.now() + timedelta(**span)
+    monkeypatch.setattr(timezone, "now", lambda: then)
+
+
+def test_a_code_whose_maker_died_is_removed_an_hour_later(abandoned: str, curator: Caller, monkeypatch):
+    before = shown(curator)
+    later(monkeypatch, minutes=61)
+
+    assert generate("--missing") == ["fox: made", "1 made, 0 failed"]
+    assert storages["species"].exists(abandoned)
+    assert generate("--missing", "--prune") == ["0 made, 0 failed", f"{abandoned}: removed"]
+
+    assert len(codes()) == 3
+    after = shown(curator)
+    assert {slug for slug in after if after[slug] == before[slug]} == {"ant", "bear"}
+    for url in after.values():
+        assert fetch(url).status_code == 200
+    assert generate("--missing", "--prune") == ["0 made, 0 failed"]
+
+
+def test_a_code_that_may_be_about_to_be_named_stays(abandoned: str, monkeypatch):
+    later(monkeypatch, minutes=59)
+
+    assert generate("--missing", "--prune") == ["fox: made", "1 made, 0 failed"]
+    assert storages["species"].exists(abandoned)
+
+
+def test_pictures_of_species_are_never_taken_for_codes(abandoned: str, monkeypatch):
+    storages["species"].put("bear/picture.png", [b"x"], content_type="image/png", cache_control="no-cache")
+    later(monkeypatch, days=1)
+
+    assert f"{abandoned}: removed" in generate("--prune")
+    assert storages["species"].exists("bear/picture.png")
+
+
+def test_codes_that_cannot_be_removed_are_told(abandoned: str, monkeypatch):
+    later(monkeypatch, days=1)
+    monkeypatch.setattr(LocalStorage, "_remove", down)
+
+    assert generate("--missing", "--prune") == ["fox: made", "1 made, 0 failed", "error 1"]
+    assert storages["species"].exists(abandoned)
+
+
+def test_there_is_nothing_to_remove_in_an_empty_store(db):
+    assert generate("--prune") == ["0 made, 0 failed"]
 
 
 # --- PUBLIC_SITE_URL --------------------------------------------------------------------------------

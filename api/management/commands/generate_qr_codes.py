@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from api.catalog import qr_codes
+from storage.base import StorageError
 
 
 class Command(BaseCommand):
@@ -13,6 +14,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--missing", action="store_true", help="only for species without one")
+        parser.add_argument(
+            "--prune", action="store_true", help="also remove codes that no species names, if an hour old"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         results = []
@@ -22,3 +26,12 @@ class Command(BaseCommand):
         self.stdout.write(f"{results.count(True)} made, {results.count(False)} failed")
         if not all(results):
             raise CommandError("The store did not take every QR code: run this again.")
+        if options["prune"]:
+            self.prune()
+
+    def prune(self) -> None:
+        try:
+            for key in qr_codes.remove_abandoned():
+                self.stdout.write(f"{key}: removed")
+        except StorageError as error:
+            raise CommandError(f"The store did not remove every QR code, run this again: {error}") from error
