@@ -12,6 +12,7 @@ from django.utils import timezone
 from PIL import Image, PdfParser
 
 from api.catalog.scientific_names import normalise
+from api.demo import drawing
 from api.models import Document, EducationalService, Exhibition, Profile, Species, Upload
 from storage.base import StorageUnavailable
 from storage.fields import upload_fields
@@ -109,6 +110,31 @@ def test_each_species_has_a_picture_and_a_code_that_leads_to_its_page(demo, nobo
     assert len({image.tobytes() for image in pictures}) == len(species), "each has its own names on it"
     for each in species:
         assert scanned(picture(each)).text == f"{settings.PUBLIC_SITE_URL}/species/{each['slug']}"
+
+
+def test_a_picture_shows_both_names_and_the_classes():
+    shown = [
+        ("Okapi", "Okapia johnstoni", ["Mammalia"]),
+        ("Gharial", "Okapia johnstoni", ["Mammalia"]),
+        ("Okapi", "Gavialis gangeticus", ["Mammalia"]),
+        *(
+            ("Okapi", "Okapia johnstoni", [each])
+            for each in ("Aves", "Reptilia", "Amphibia", "Actinopterygii")
+        ),
+        ("Okapi", "Okapia johnstoni", ["Mammalia", "Aves"]),
+    ]
+
+    assert len({drawing.picture(*each) for each in shown}) == len(shown)
+
+
+def test_a_long_name_stays_within_the_picture():
+    image = Image.open(BytesIO(drawing.picture("Name " * 50, "Name " * 50, ["Aves"]))).convert("L")
+
+    caption = image.crop((0, 800 - drawing.CAPTION + 8, 1200, 800))
+    paper = caption.getpixel((0, 0))
+    for x in (*range(40), *range(1160, 1200)):
+        assert {abs(caption.getpixel((x, y)) - paper) < 8 for y in range(caption.height)} == {True}
+    assert min(caption.get_flattened_data()) < 100, "there are letters in between"
 
 
 def test_one_exhibition_is_over_one_is_on_and_one_is_permanent(demo, nobody: Caller):
