@@ -1,0 +1,39 @@
+"""Fixtures of the tests of storage."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from storage.policies import in_place
+from tests.storage.project import HOSTED, THEIRS, as_hosted, project_database, skip_without_postgresql
+
+
+@pytest.fixture(scope="session")
+def project() -> Iterator[str]:
+    """The URL of a Supabase project's database that all tests share: leave it as it was."""
+    skip_without_postgresql()
+    with project_database() as url:
+        yield url
+
+
+@pytest.fixture
+def hosted(project: str) -> Iterator[psycopg.Connection[Any]]:
+    """A connection as a hosted project's role, with a policy for a bucket of others. Rolled back."""
+    with psycopg.connect(project) as connection, connection.transaction(force_rollback=True):
+        connection.execute(f"set local role {HOSTED}")
+        connection.execute(THEIRS)
+        yield connection
+
+
+@pytest.fixture
+def committed(project: str) -> Iterator[str]:
+    """The URL of the same role, for tests that commit. Their policies are dropped."""
+    yield as_hosted(project)
+    with psycopg.connect(project) as connection:
+        for policy in in_place(connection):
+            connection.execute(
+                sql.SQL("drop policy {} on storage.objects").format(sql.Identifier(policy.name))
+            )

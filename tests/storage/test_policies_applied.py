@@ -1,0 +1,132 @@
+"""Policies reach the database whole or not at all, and again and again; other people's stay as they are."""
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from storage import policies
+from storage.policies import PolicyError
+from tests.storage.people import RULES
+from tests.storage.project import GUIDE
+
+
+def ours(connection: psycopg.Connection[Any]) -> list[policies.Policy]:
+    return [policy for policy in policies.in_place(connection) if policy.is_ours]
+
+
+def test_applying_again_changes_nothing_and_leaves_others_alone(hosted):
+    hosted.execute(GUIDE)
+    others = policies.in_place(hosted)
+
+    reported = policies.apply(hosted, RULES)
+    once = policies.in_place(hosted)
+    policies.apply(hosted, RULES)
+
+    assert reported == others
+    assert len(others) == 3
+    assert policies.in_place(hosted) == once
+    assert [policy for policy in once if not policy.is_ours] == others
+    assert len(ours(hosted)) == 8
+    assert all(policy.name.startswith("vivarium_") for policy in ours(hosted))
+
+
+def test_other_rules_replace_the_old_ones(hosted):
+    policies.apply(hosted, replace(RULES, staff_roles=["admin"], direct_uploads=True))
+    others = ours(hosted)
+
+    policies.apply(hosted, RULES)
+    after = ours(hosted)
+
+    assert [policy.name for policy in after] == [policy.name for policy in others]
+    assert after != others
+
+
+def test_the_role_of_a_hosted_project_can_do_no_more_than_ours_need(hosted):
+    for refused in (
+        "alter table storage.objects add column note text",
+        "create index on storage.objects (owner_id)",
+        "create function storage.mine() returns int language sql as 'select 1'",
+        "drop function storage.filename(text)",
+        "comment on table storage.objects is 'mine'",
+    ):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege), hosted.transaction():
+            hosted.execute(refused)
+
+
+def test_a_url_will_do(committed: str):
+    assert policies.apply(committed, RULES) == []
+
+    with psycopg.connect(committed) as connection:
+        assert len(ours(connection)) == 8
+
+
+def test_what_is_printed_is_what_is_applied(committed: str):
+    policies.apply(committed, RULES)
+    with psycopg.connect(committed) as connection:
+        applied = policies.in_place(connection)
+        connection.execute("drop policy vivarium_select_limit on storage.objects")
+    printed = policies.render(RULES)
+
+    with psycopg.connect(committed, autocommit=True) as connection:
+        connection.execute(printed)
+        connection.execute(printed)
+
+        assert policies.in_place(connection) == applied
+    assert re.match(r"begin;\nset local lock_timeout = '5s';\n", printed)
+    assert printed.endswith("\ncommit;\n")
+
+
+def test_all_or_nothing_and_nobody_waits_long(committed: str):
+    policies.apply(committed, replace(RULES, staff_roles=["old"]))
+    with psycopg.connect(committed) as busy:
+        before = ours(busy)
+        busy.execute("lock table storage.objects in access share mode")
+
+        with pytest.raises(PolicyError, match="in use: nothing was changed"):
+            policies.apply(committed, RULES, lock_timeout="20ms")
+
+    with psycopg.connect(committed) as connection:
+        assert ours(connection) == before
+
+
+def test_a_policy_that_fails_takes_the_others_back(committed: str):
+    policies.apply(committed, RULES)
+    with psycopg.connect(committed) as connection:
+        before = ours(connection)
+
+    with pytest.raises(PolicyError, match="The database refused"):
+        policies.apply(committed, replace(RULES, staff_roles=["\0"]))  # no text in PostgreSQL holds one
+
+    with psycopg.connect(committed) as connection:
+        assert ours(connection) == before
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("postgresql://postgres:hunter2@127.0.0.1:1/postgres", "cannot be reached"),
+        ("postgresql://postgres:hunter2%zz@127.0.0.1/postgres", "not of the form"),
+        ("hunter2", "not of the form"),
+    ],
+)
+def test_a_bad_url_is_told_without_its_password(url: str, told: str):
+    with pytest.raises(PolicyError, match=told) as refused:
+        policies.apply(url, RULES)
+
+    assert "hunter2" not in str(refused.value)
+
+
+def test_another_database_is_told(project: str):
+    with pytest.raises(PolicyError, match="not the database of a Supabase project"):
+        policies.apply(make_conninfo(project, dbname="postgres"), RULES)
+
+
+def test_a_role_that_may_not_is_told(hosted):
+    hosted.execute("set local role authenticated")
+
+    with pytest.raises(PolicyError, match="may not do that"):
+        policies.apply(hosted, RULES)

@@ -1,0 +1,185 @@
+"""What the doctor says of the policies in place: missing, changed, widened or narrowed by others."""
+
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+from psycopg.rows import dict_row
+
+from storage import policies
+from storage.policies import PolicyError
+from storage.policy_audit import Effect, inspect
+from tests.storage.direct import allowed
+from tests.storage.people import ALICE, BOB, PEOPLE, RULES
+from tests.storage.project import GUIDE, put
+
+LIMITED = "vivarium_select_limit"
+
+
+def effects(connection: psycopg.Connection[Any]) -> dict[str, Effect]:
+    return {policy.name: effect for policy, effect in inspect(connection, RULES).others}
+
+
+def test_before_anything_is_applied_all_is_missing(hosted):
+    findings = inspect(hosted, RULES)
+
+    assert len(findings.missing) == 8
+    assert all(name.startswith("vivarium_") for name in findings.missing)
+    assert findings.enforced
+    assert not findings.is_sound
+
+
+def test_what_was_applied_is_sound(hosted):
+    policies.apply(hosted, RULES)
+
+    findings = inspect(hosted, RULES)
+
+    assert (findings.missing, findings.changed) == ((), ())
+    assert effects(hosted) == {"members do as they like": Effect.NONE}
+    assert findings.is_sound
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"staff_roles": ["staff"]},
+        {"staff_roles": ["admin", "o'brien"]},
+        {"allow_anonymous": True},
+        {"allow_oauth_clients": True},
+        {"direct_uploads": True},
+        {"buckets": {**RULES.buckets, "more": False}},
+        {"buckets": {**RULES.buckets, "media": True}},
+    ],
+    ids=str,
+)
+def test_other_settings_than_those_applied_are_told(hosted, other: dict[str, Any]):
+    policies.apply(hosted, RULES)
+
+    findings = inspect(hosted, replace(RULES, **other))
+
+    assert findings.changed
+    assert not findings.missing
+    assert not findings.is_sound
+
+
+def test_a_policy_that_is_gone_is_missing(hosted):
+    policies.apply(hosted, RULES)
+    hosted.execute(f"drop policy {LIMITED} on storage.objects")
+
+    assert inspect(hosted, RULES).missing == (LIMITED,)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        f"alter policy {LIMITED} on storage.objects using (true)",
+        f"alter policy {LIMITED} on storage.objects to anon",
+        "alter policy vivarium_update_limit on storage.objects with check (true)",
+        f"drop policy {LIMITED} on storage.objects; create policy {LIMITED} on storage.objects using (true)",
+    ],
+)
+def test_a_policy_that_somebody_changed_is_told(hosted, change: str):
+    policies.apply(hosted, RULES)
+    hosted.execute(change)
+
+    findings = inspect(hosted, RULES)
+
+    assert len(findings.changed) == 1
+    assert findings.missing == ()
+    assert not findings.is_sound
+
+
+def test_what_guides_say_is_held_back_as_long_as_the_limits_stand(hosted):
+    policies.apply(hosted, RULES)
+    hosted.execute(GUIDE)
+    view, own = "Authenticated users can view documents", "Users can access own documents"
+
+    assert effects(hosted) == {view: Effect.HELD, own: Effect.HELD, "members do as they like": Effect.NONE}
+    assert inspect(hosted, RULES).is_sound
+
+    hosted.execute("drop policy vivarium_delete_limit on storage.objects")
+    assert effects(hosted)[view] == Effect.HELD
+    assert effects(hosted)[own] == Effect.WIDENS  # it is for every command
+
+    hosted.execute(f"alter policy {LIMITED} on storage.objects using (true)")
+    assert effects(hosted)[view] == Effect.WIDENS
+    put(hosted, "documents", f"{ALICE}/plan.pdf")
+    assert "get" in allowed(hosted, PEOPLE["stranger"], "documents", f"{ALICE}/plan.pdf")
+
+
+def test_what_somebody_elses_restrictive_policy_refuses_is_told(hosted):
+    policies.apply(hosted, RULES)
+    hosted.execute("create policy office_hours on storage.objects as restrictive using (false)")
+
+    findings = inspect(hosted, RULES)
+
+    assert effects(hosted)["office_hours"] == Effect.NARROWS
+    assert not findings.is_sound
+    put(hosted, "documents", f"{BOB}/plan.pdf")
+    assert allowed(hosted, PEOPLE["stranger"], "documents", f"{BOB}/plan.pdf") == set()
+
+
+@pytest.mark.parametrize(
+    ("expression", "effect"),
+    [
+        ("bucket_id = 'theirs'", Effect.NONE),
+        ("bucket_id = 'it''s theirs' and owner = auth.uid()", Effect.NONE),
+        ("bucket_id = 'theirs' and (name = 'a' or bucket_id = 'documents')", Effect.NONE),
+        ("bucket_id = 'documents'", Effect.HELD),
+        ("bucket_id = 'theirs' or name = 'a'", Effect.HELD),
+        ("(bucket_id = 'theirs' and name = 'a') or (name = 'b')", Effect.HELD),
+        ("bucket_id = 'theirs' or (bucket_id = 'theirs' and name = 'a')", Effect.HELD),
+        ("bucket_id <> 'theirs'", Effect.HELD),
+        ("bucket_id = 'theirs' is not true", Effect.HELD),
+        ("not (bucket_id = 'theirs' and name = 'a')", Effect.HELD),
+        ("true", Effect.HELD),
+        ("owner = auth.uid()", Effect.HELD),
+    ],
+)
+def test_only_a_policy_that_plainly_is_about_another_bucket_is_no_concern(hosted, expression, effect):
+    policies.apply(hosted, RULES)
+    hosted.execute(f"create policy odd on storage.objects for select using ({expression})")
+
+    assert effects(hosted)["odd"] == effect
+
+
+def test_a_policy_that_lets_objects_in_from_elsewhere_is_a_concern(hosted):
+    policies.apply(hosted, RULES)
+    hosted.execute(
+        "create policy odd on storage.objects for update using (bucket_id = 'theirs') with check (true)"
+    )
+
+    assert effects(hosted)["odd"] == Effect.HELD
+
+
+def test_a_table_that_heeds_no_policies_is_told(project: str):
+    with psycopg.connect(project) as connection, connection.transaction(force_rollback=True):
+        policies.apply(connection, RULES)
+        connection.execute("alter table storage.objects disable row level security")
+
+        findings = inspect(connection, RULES)
+
+    assert not findings.enforced
+    assert (findings.missing, findings.changed) == ((), ())
+    assert not findings.is_sound
+
+
+def test_looking_leaves_nothing_behind(committed: str):
+    policies.apply(committed, RULES)
+
+    assert inspect(committed, RULES).is_sound
+    with psycopg.connect(committed, row_factory=dict_row) as connection:
+        before = policies.in_place(connection)
+        for _ in range(2):
+            assert inspect(connection, RULES).is_sound
+        assert policies.in_place(connection) == before
+        assert connection.execute(
+            "select count(*) from pg_policies where tablename <> 'objects'"
+        ).fetchone() == (0,)
+
+
+def test_another_database_is_told(project: str):
+    with pytest.raises(PolicyError, match="not the database of a Supabase project"):
+        inspect(make_conninfo(project, dbname="postgres"), RULES)
