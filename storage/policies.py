@@ -1,4 +1,4 @@
-"""Row-level security on `storage.objects`: who reaches files with a token of their own, past the API.
+"""Row-level security of Supabase Storage: who reaches files with a token of their own, past the API.
 
 The rules stand in `sql/`; here they get their values and reach the database. A hosted project lets its
 role `postgres` create policies there and nothing else: no table changes, no functions.
@@ -21,7 +21,6 @@ from storage.base import ARRIVALS
 from storage.buckets import declared
 
 FOLDER = Path(__file__).parent / "sql"
-OBJECTS = sql.Identifier("storage", "objects")
 OWNED = ("documents", "user-profiles")  # private buckets whose first folder is the id of the owner
 SHARED = ("documents",)  # ... and those of them that have a folder `shared/` for every member
 UUID = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
@@ -50,8 +49,9 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One policy as PostgreSQL prints it back. `command` may be ALL."""
+    """One policy as PostgreSQL prints it back. `table` is objects or buckets, `command` may be ALL."""
 
+    table: str
     name: str
     permissive: bool
     roles: tuple[str, ...]
@@ -96,8 +96,8 @@ def apply(
         return [policy for policy in in_place(connection) if not policy.is_ours]
 
 
-def statements(rules: Rules, table: sql.Composable = OBJECTS) -> sql.Composed:
-    """The policies themselves, on `table`; every value is quoted as a literal."""
+def statements(rules: Rules, schema: str = "storage") -> sql.Composed:
+    """The policies themselves, on the tables of `schema`; every value is quoted as a literal."""
     values: dict[str, sql.Composable] = {
         "uuid": sql.Literal(UUID),
         "staff_roles": _array([json.dumps(role, ensure_ascii=False) for role in rules.staff_roles], "jsonb"),
@@ -109,24 +109,24 @@ def statements(rules: Rules, table: sql.Composable = OBJECTS) -> sql.Composed:
         "public": _array(name for name, public in rules.buckets.items() if public),
         "owned": _array(rules.private(OWNED)),
         "shared": _array(rules.private(SHARED)),
-        "table": table,
+        "objects": sql.Identifier(schema, "objects"),
+        "buckets": sql.Identifier(schema, "buckets"),
     }
     for part in ("member", "staff", "reading", "creating", "changing"):
         values[part] = _filled(part, values, comments=False)  # they stand in many places
     return _filled("policies", values)
 
 
-def in_place(
-    connection: psycopg.Connection[Any], schema: str = "storage", table: str = "objects"
-) -> list[Policy]:
-    """Every policy on this table, whosever it is, by name."""
+def in_place(connection: psycopg.Connection[Any], schema: str = "storage") -> list[Policy]:
+    """Every policy on objects and buckets, whosever it is."""
     with connection.cursor(row_factory=tuple_row) as cursor:
         cursor.execute(
-            "select policyname, permissive = 'PERMISSIVE', roles::text[], cmd, qual, with_check"
-            " from pg_policies where schemaname = %s and tablename = %s order by policyname",
-            [schema, table],
+            "select permissive = 'PERMISSIVE', roles::text[], tablename, policyname, cmd, qual, with_check"
+            " from pg_policies where schemaname = %s and tablename in ('objects', 'buckets')"
+            " order by tablename desc, policyname",
+            [schema],
         )
-        return [Policy(name, permissive, tuple(roles), *rest) for name, permissive, roles, *rest in cursor]
+        return [_policy(*row) for row in cursor]
 
 
 @contextmanager
@@ -139,7 +139,7 @@ def connected(where: psycopg.Connection[Any] | str) -> Iterator[psycopg.Connecti
             with _open(where) as connection:
                 yield connection
     except errors.LockNotAvailable:
-        raise PolicyError("storage.objects is in use: nothing was changed. Run it again.") from None
+        raise PolicyError("Storage is in use: nothing was changed. Run it again.") from None
     except errors.InsufficientPrivilege:
         raise PolicyError("This role may not do that: connect as the project's role `postgres`.") from None
     except (
@@ -168,6 +168,10 @@ def _open(url: str) -> psycopg.Connection[Any]:
         return psycopg.connect(url, connect_timeout=CONNECT_TIMEOUT, prepare_threshold=None)
     except psycopg.OperationalError as error:
         raise PolicyError(f"The database cannot be reached: {error}") from None
+
+
+def _policy(permissive: bool, roles: list[str], table: str, name: str, *rest: Any) -> Policy:
+    return Policy(table, name, permissive, tuple(roles), *rest)
 
 
 def _lock_timeout(time: str) -> sql.Composed:

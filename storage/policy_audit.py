@@ -1,4 +1,4 @@
-"""What the policies on `storage.objects` are worth as they stand: ours, and what others do to them."""
+"""What the policies of a project are worth as they stand: ours, and what those of others do to them."""
 
 import re
 from collections.abc import Iterable
@@ -12,12 +12,16 @@ from psycopg.rows import scalar_row
 
 from storage.policies import Policy, Rules, connected, in_place, statements
 
-COMMANDS = {"SELECT", "INSERT", "UPDATE", "DELETE"}
-EXPECTED = "vivarium_expected"  # a temporary table that no commit ever sees
+COMMANDS = {
+    "objects": {"SELECT", "INSERT", "UPDATE", "DELETE"},
+    "buckets": {"INSERT", "UPDATE", "DELETE"},  # which buckets there are is no secret
+}
+ALL = COMMANDS["objects"]
 
-#: `bucket_id = '…'`, alone or the first of conditions that must all hold, as PostgreSQL prints it.
+#: `bucket_id = '…'`, or `id` of a bucket: alone, or the first of conditions that must all hold, as printed.
 ONE_BUCKET = re.compile(
-    r"\(bucket_id = '((?:[^']|'')*)'::text\)|\(\(bucket_id = '((?:[^']|'')*)'::text\) AND .*\)", re.DOTALL
+    r"\((?:bucket_)?id = '((?:[^']|'')*)'::text\)|\(\((?:bucket_)?id = '((?:[^']|'')*)'::text\) AND .*\)",
+    re.DOTALL,
 )
 
 
@@ -32,7 +36,7 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """`enforced`: whether the table heeds policies at all. Names of ours, policies of others."""
+    """`enforced`: whether the tables heed policies at all. Names of ours; policies of others."""
 
     enforced: bool
     missing: tuple[str, ...]
@@ -51,36 +55,38 @@ class Findings:
 def inspect(where: psycopg.Connection[Any] | str, rules: Rules) -> Findings:
     """Compare the policies in place with what `rules` give. Changes nothing. Raises PolicyError."""
     with connected(where) as connection, connection.transaction(force_rollback=True):
-        expected = {policy.name: policy for policy in _expected(connection, rules)}
-        found = {policy.name: policy for policy in in_place(connection)}
+        expected = {(policy.table, policy.name): policy for policy in _expected(connection, rules)}
+        found = {(policy.table, policy.name): policy for policy in in_place(connection)}
         enforced = _is_enforced(connection)
     sound = [policy for name, policy in expected.items() if found.get(name) == policy]
-    limited = {policy.command for policy in sound if not policy.permissive} if enforced else set()
+    limited = {(policy.table, policy.command) for policy in sound if enforced and not policy.permissive}
+    others = [policy for name, policy in found.items() if name not in expected]
     return Findings(
         enforced=enforced,
-        missing=tuple(name for name in expected if name not in found),
-        changed=tuple(name for name in expected if name in found and expected[name] not in sound),
-        others=tuple(
-            (policy, _effect(policy, rules.buckets, limited))
-            for name, policy in found.items()
-            if name not in expected
+        missing=tuple(policy.name for name, policy in expected.items() if name not in found),
+        changed=tuple(
+            policy.name for name, policy in expected.items() if name in found and policy not in sound
         ),
+        others=tuple((policy, _effect(policy, rules.buckets, limited)) for policy in others),
     )
 
 
 def _expected(connection: psycopg.Connection[Any], rules: Rules) -> list[Policy]:
-    """Ours as PostgreSQL prints them: it rewrites expressions, so it is asked to rewrite both sides."""
+    """Ours as PostgreSQL prints them: it rewrites expressions, so it is asked to rewrite both sides.
+
+    On temporary tables with the columns that policies name, in a transaction that is rolled back.
+    """
     connection.execute(
-        sql.SQL("create temporary table {} (bucket_id text, path_tokens text[]) on commit drop").format(
-            sql.Identifier(EXPECTED)
-        )
+        "create temporary table objects (bucket_id text, path_tokens text[]) on commit drop;"
+        "create temporary table buckets (id text) on commit drop"
     )
-    connection.execute(statements(rules, sql.Identifier("pg_temp", EXPECTED)))
-    return in_place(connection, _value(connection, "pg_my_temp_schema()::regnamespace::text"), EXPECTED)
+    connection.execute(statements(rules, "pg_temp"))
+    return in_place(connection, _value(connection, "pg_my_temp_schema()::regnamespace::text"))
 
 
 def _is_enforced(connection: psycopg.Connection[Any]) -> bool:
-    return bool(_value(connection, "relrowsecurity from pg_class where oid = 'storage.objects'::regclass"))
+    tables = "('storage.objects'::regclass, 'storage.buckets'::regclass)"
+    return bool(_value(connection, f"bool_and(relrowsecurity) from pg_class where oid in {tables}"))
 
 
 def _value(connection: psycopg.Connection[Any], expression: LiteralString) -> Any:
@@ -89,15 +95,18 @@ def _value(connection: psycopg.Connection[Any], expression: LiteralString) -> An
         return cursor.execute(sql.SQL("select ") + sql.SQL(expression)).fetchone()
 
 
-def _effect(policy: Policy, ours: Iterable[str], limited: set[str]) -> Effect:
-    """`limited`: the commands for which our own limit is in place."""
+def _effect(policy: Policy, ours: Iterable[str], limited: set[tuple[str, str]]) -> Effect:
+    """`limited`: the commands, by table, for which our own limit is in place."""
     expressions = [text for text in (policy.using, policy.with_check) if text is not None]
     if expressions and all(_bucket_of(text) not in (None, *ours) for text in expressions):
         return Effect.NONE
+    commands = COMMANDS[policy.table] & ({policy.command} if policy.command != "ALL" else ALL)
+    if not commands:
+        return Effect.NONE
     if not policy.permissive:
         return Effect.NARROWS
-    commands = COMMANDS if policy.command == "ALL" else {policy.command}
-    return Effect.HELD if commands <= limited else Effect.WIDENS
+    held = all((policy.table, command) in limited for command in commands)
+    return Effect.HELD if held else Effect.WIDENS
 
 
 def _bucket_of(expression: str) -> str | None:

@@ -34,6 +34,5 @@ def committed(project: str) -> Iterator[str]:
     yield as_hosted(project)
     with psycopg.connect(project) as connection:
         for policy in in_place(connection):
-            connection.execute(
-                sql.SQL("drop policy {} on storage.objects").format(sql.Identifier(policy.name))
-            )
+            name, table = sql.Identifier(policy.name), sql.Identifier("storage", policy.table)
+            connection.execute(sql.SQL("drop policy {} on {}").format(name, table))

@@ -9,6 +9,7 @@ import jwt
 import psycopg
 import pytest
 from django.test import Client
+from psycopg.errors import InsufficientPrivilege
 
 from api.models import Document, Profile
 from storage import policies
@@ -193,6 +194,33 @@ def test_nothing_goes_from_one_place_to_another_but_among_public_buckets(databas
                     )
                     done = carried_out(database, verb(bucket, f"{key}.new"), *where(place))
                     assert done == may, (person, place, other)
+
+
+CARELESS = "create policy careless on storage.buckets for all to authenticated using (true)"
+PUBLISH = "update storage.buckets set public = true where id = %s returning *"
+
+
+def test_nobody_makes_a_bucket_of_ours_public(database):
+    """Then its objects are served to everybody, and no policy on them is asked."""
+    database.execute(CARELESS)
+    with asking(database, PEOPLE["stranger"]):
+        assert database.execute(PUBLISH, ["documents"]).fetchone()
+
+    policies.apply(database, RULES)
+
+    for person in ("stranger", "staff"):
+        with asking(database, PEOPLE[person]):
+            assert database.execute(PUBLISH, ["documents"]).fetchone() is None
+            assert database.execute(PUBLISH, ["theirs"]).fetchone()
+            assert database.execute("delete from storage.buckets where id = 'documents'").rowcount == 0
+            with pytest.raises(InsufficientPrivilege), database.transaction():
+                database.execute(
+                    "insert into storage.buckets (id, name) values ('educational-services', 'a')"
+                )
+            with pytest.raises(InsufficientPrivilege), database.transaction():
+                database.execute("update storage.buckets set id = 'educational-services' where id = 'theirs'")
+    with asking(database, PEOPLE["server"]):
+        assert database.execute(PUBLISH, ["documents"]).fetchone()
 
 
 def test_a_sub_that_is_no_uuid_is_no_error_of_ours(database):

@@ -30,7 +30,7 @@ def test_applying_again_changes_nothing_and_leaves_others_alone(hosted):
     assert len(others) == 3
     assert policies.in_place(hosted) == once
     assert [policy for policy in once if not policy.is_ours] == others
-    assert len(ours(hosted)) == 8
+    assert len(ours(hosted)) == 11
     assert all(policy.name.startswith("vivarium_") for policy in ours(hosted))
 
 
@@ -61,7 +61,7 @@ def test_a_url_will_do(committed: str):
     assert policies.apply(committed, RULES) == []
 
     with psycopg.connect(committed) as connection:
-        assert len(ours(connection)) == 8
+        assert len(ours(connection)) == 11
 
 
 def test_what_is_printed_is_what_is_applied(committed: str):

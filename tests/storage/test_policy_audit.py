@@ -25,7 +25,7 @@ def effects(connection: psycopg.Connection[Any]) -> dict[str, Effect]:
 def test_before_anything_is_applied_all_is_missing(hosted):
     findings = inspect(hosted, RULES)
 
-    assert len(findings.missing) == 8
+    assert len(findings.missing) == 11
     assert all(name.startswith("vivarium_") for name in findings.missing)
     assert findings.enforced
     assert not findings.is_sound
@@ -109,6 +109,19 @@ def test_what_guides_say_is_held_back_as_long_as_the_limits_stand(hosted):
     assert "get" in allowed(hosted, PEOPLE["stranger"], "documents", f"{ALICE}/plan.pdf")
 
 
+def test_policies_on_buckets_are_looked_at_too(hosted):
+    policies.apply(hosted, RULES)
+    hosted.execute("create policy look on storage.buckets for select using (true)")
+    hosted.execute("create policy careless on storage.buckets for update using (true)")
+    hosted.execute("create policy own on storage.buckets for update using (id = 'theirs')")
+
+    found = effects(hosted)
+    assert (found["look"], found["careless"], found["own"]) == (Effect.NONE, Effect.HELD, Effect.NONE)
+
+    hosted.execute("drop policy vivarium_bucket_update_limit on storage.buckets")
+    assert effects(hosted)["careless"] == Effect.WIDENS
+
+
 def test_what_somebody_elses_restrictive_policy_refuses_is_told(hosted):
     policies.apply(hosted, RULES)
     hosted.execute("create policy office_hours on storage.objects as restrictive using (false)")
@@ -175,7 +188,7 @@ def test_looking_leaves_nothing_behind(committed: str):
         for _ in range(2):
             assert inspect(connection, RULES).is_sound
         assert policies.in_place(connection) == before
-        others = connection.execute("select * from pg_policies where tablename <> 'objects'")
+        others = connection.execute("select * from pg_policies where schemaname <> 'storage'")
         assert others.fetchall() == []
 
 

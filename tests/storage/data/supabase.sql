@@ -140,6 +140,9 @@ end $$;
 create trigger protect_objects_delete before delete on storage.objects
     for each statement execute function storage.protect_delete();
 
+create trigger protect_buckets_delete before delete on storage.buckets
+    for each statement execute function storage.protect_delete();
+
 alter schema storage owner to supabase_storage_admin;
 alter table storage.buckets owner to supabase_storage_admin;
 alter table storage.objects owner to supabase_storage_admin;
