@@ -5,6 +5,7 @@ role `postgres` create policies there and nothing else: no table changes, no fun
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ FOLDER = Path(__file__).parent / "sql"
 OWNED = ("documents", "user-profiles")  # private buckets whose first folder is the id of the owner
 SHARED = ("documents",)  # ... and those of them that have a folder `shared/` for every member
 UUID = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
-PREFIX = "vivarium_"
+NAMES = frozenset(re.findall(r"create policy (vivarium_\w+)", (FOLDER / "policies.sql").read_text()))
 LOCK_TIMEOUT = "5s"  # creating a policy waits for whoever uses the table, and everybody waits behind it
 CONNECT_TIMEOUT = 10  # seconds
 
@@ -61,7 +62,7 @@ class Policy:
 
     @property
     def is_ours(self) -> bool:
-        return self.name.startswith(PREFIX)
+        return self.name in NAMES
 
 
 def from_settings(*, direct_uploads: bool = False) -> Rules:

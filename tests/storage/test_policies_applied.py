@@ -34,6 +34,14 @@ def test_applying_again_changes_nothing_and_leaves_others_alone(hosted):
     assert all(policy.name.startswith("vivarium_") for policy in ours(hosted))
 
 
+def test_a_policy_that_only_looks_like_one_of_ours_is_somebody_elses(hosted):
+    hosted.execute("create policy vivarium_old on storage.objects using (true)")
+
+    reported = policies.apply(hosted, RULES)
+
+    assert "vivarium_old" in [policy.name for policy in reported]
+
+
 def test_other_rules_replace_the_old_ones(hosted):
     policies.apply(hosted, replace(RULES, staff_roles=["admin"], direct_uploads=True))
     others = ours(hosted)
