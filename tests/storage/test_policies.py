@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import jwt
@@ -62,6 +63,10 @@ theirs: ALICE/note.txt              | rw    rw       rw    rw    | rw           
 """  # noqa: E501
 
 WIDE_OPEN = "create policy anything on storage.objects for all to public using (bucket_id <> 'theirs')"
+WITHOUT_LIMITS = ";".join(
+    f"drop policy vivarium_{command}_limit on storage.objects"
+    for command in ("select", "insert", "update", "delete")
+)
 
 # --- The table above, read -----------------------------------------------------------------------------
 
@@ -178,22 +183,32 @@ def test_the_buckets_of_others_are_as_they_were(database):
     assert {person: allowed(database, claims, *place) for person, claims in PEOPLE.items()} == before
 
 
-@pytest.mark.parametrize("verb", [move_to, copy_to])
-def test_nothing_goes_from_one_place_to_another_but_among_public_buckets(database, verb):
-    """Staff also copy what they may read to where they may write."""
+def test_a_limit_that_somebody_drops_lets_nobody_in_by_itself(database):
     policies.apply(database, RULES)
+    database.execute(WITHOUT_LIMITS)
+
+    for person, claims in PEOPLE.items():
+        assert answers(database, claims, TELLING) == expected(person, TELLING), person
+
+
+@pytest.mark.parametrize(
+    "then", ["", WIDE_OPEN, WITHOUT_LIMITS], ids=["alone", "beside anything", "without limits"]
+)
+@pytest.mark.parametrize("verb", [move_to, copy_to])
+def test_nothing_goes_from_one_place_to_another_but_among_those_one_may_write(database, verb, then: str):
+    """And by copy, from where one may read."""
+    policies.apply(database, RULES)
+    database.execute(then)
+    places = [*TELLING, "exhibitions: shared/BOB/photo.jpg"]
+    enough = {"rw"} if verb is move_to else {"r", "rw"}
 
     for person in ("owner", "staff", "oauth_client"):
         with asking(database, PEOPLE[person]):
-            for place in TELLING:
-                for other in TELLING:
-                    bucket, key = where(other)
-                    may = EXPECTED[person][other] == "rw" and (
-                        EXPECTED[person][place] == "rw"
-                        or (verb is copy_to and EXPECTED[person][place] == "r")
-                    )
-                    done = carried_out(database, verb(bucket, f"{key}.new"), *where(place))
-                    assert done == may, (person, place, other)
+            for place, other in product(places, repeat=2):
+                bucket, key = where(other)
+                may = EXPECTED[person][place] in enough and EXPECTED[person][other] == "rw"
+                done = carried_out(database, verb(bucket, f"{key}.new"), *where(place))
+                assert done == may, (person, place, other)
 
 
 CARELESS = "create policy careless on storage.buckets for all to authenticated using (true)"
@@ -337,6 +352,15 @@ def test_direct_uploads_reach_no_folder_but_ones_own(database):
                 done = carried_out(database, verb(bucket, f"{key}.new"), *own)
                 mine = bucket in ("documents", "user-profiles") and key.startswith(f"{ALICE}/")
                 assert done == (verb is copy_to and (mine or bucket == "theirs")), (verb, bucket, key)
+        for key in (
+            ALICE,
+            f"{ALICE}.pdf",
+            "plan.pdf",
+            f"/{ALICE}/plan.pdf",
+            "shared/x.pdf",
+            f"x/{ALICE}/x.pdf",
+        ):
+            assert not carried_out(database, copy_to("user-profiles", key), *own), key
 
 
 def test_the_rules_are_those_of_the_settings(settings):
