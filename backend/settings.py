@@ -146,6 +146,9 @@ USE_TZ = True
 
 # --- Database and cache --------------------------------------------------------------------------
 
+DATABASE_SCHEMA = env.str("DATABASE_SCHEMA", "")
+if DATABASE_SCHEMA and not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", DATABASE_SCHEMA):
+    raise ImproperlyConfigured("DATABASE_SCHEMA is not of the form it should have: vivarium.")
 DATABASES = {"default": env.db_url("DATABASE_URL", f"sqlite:///{BASE_DIR / 'db.sqlite3'}")}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
@@ -159,8 +162,8 @@ elif DATABASES["default"]["ENGINE"].endswith("postgresql"):
     DATABASES["default"].update(CONN_MAX_AGE=60, CONN_HEALTH_CHECKS=True, DISABLE_SERVER_SIDE_CURSORS=True)
     # A transaction pooler gives each transaction another connection: nothing may be left on one.
     DATABASES["default"].setdefault("OPTIONS", {})["prepare_threshold"] = None
-    if schema := env.str("DATABASE_SCHEMA", ""):
-        DATABASES["default"]["OPTIONS"]["options"] = f"-c search_path={schema}"
+    if DATABASE_SCHEMA:
+        DATABASES["default"]["OPTIONS"]["options"] = f"-c search_path={DATABASE_SCHEMA}"
 
 CACHES = {"default": env.cache_url("CACHE_URL", "locmemcache://")}
 
