@@ -97,6 +97,7 @@ WSGI_APPLICATION = "backend.wsgi.application"
 APPEND_SLASH = False  # a redirect would lose the body of a POST
 
 INSTALLED_APPS = [
+    "api",  # before the admin, whose templates it adds to
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -109,7 +110,6 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "storage",
-    "api",
 ]
 MIDDLEWARE = [
     "backend.middleware.RequestContext",
@@ -118,6 +118,7 @@ MIDDLEWARE = [
     "corsheaders.middleware.CorsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "backend.middleware.ApiManners",
+    "backend.middleware.AdminManners",
     "django.middleware.common.CommonMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

@@ -9,7 +9,9 @@ from django.db import IntegrityError, models, transaction
 from django.db.models import OuterRef, Q, Subquery
 from django.urls import reverse
 from django.utils.text import slugify
+from django.utils.translation import gettext_lazy as _
 
+from api.catalog import rules
 from api.resources import Resource, in_order_of
 from storage.fields import UploadField
 
@@ -40,6 +42,7 @@ def folder(entry: "Entry") -> str:
 def picture(bucket: str) -> UploadField:
     """The picture of an entry, in the public bucket of its kind."""
     return UploadField(
+        _("picture"),
         storage=bucket,
         accepts=PICTURES,
         max_bytes=settings.IMAGE_MAX_BYTES,
@@ -53,9 +56,9 @@ def picture(bucket: str) -> UploadField:
 class Entry(Resource):
     """What species, exhibitions and educational services share."""
 
-    slug = models.SlugField(max_length=SLUG, unique=True, editable=False)
-    description = models.TextField(max_length=20_000, blank=True)
-    published = models.BooleanField(default=False, db_index=True)
+    slug = models.SlugField(_("slug"), max_length=SLUG, unique=True, editable=False)
+    description = models.TextField(_("description"), max_length=20_000, blank=True)
+    published = models.BooleanField(_("published"), default=False, db_index=True)
     image_facts = models.JSONField(null=True, editable=False, encoder=DjangoJSONEncoder)
 
     objects: ClassVar[Any] = Entries.as_manager()
@@ -98,27 +101,33 @@ class Species(Entry):
     class ConservationStatus(models.TextChoices):
         """The IUCN Red List's categories."""
 
-        EXTINCT = "EX"
-        EXTINCT_IN_THE_WILD = "EW"
-        CRITICALLY_ENDANGERED = "CR"
-        ENDANGERED = "EN"
-        VULNERABLE = "VU"
-        NEAR_THREATENED = "NT"
-        LEAST_CONCERN = "LC"
-        DATA_DEFICIENT = "DD"
-        NOT_EVALUATED = "NE"
+        EXTINCT = "EX", _("Extinct")
+        EXTINCT_IN_THE_WILD = "EW", _("Extinct in the wild")
+        CRITICALLY_ENDANGERED = "CR", _("Critically endangered")
+        ENDANGERED = "EN", _("Endangered")
+        VULNERABLE = "VU", _("Vulnerable")
+        NEAR_THREATENED = "NT", _("Near threatened")
+        LEAST_CONCERN = "LC", _("Least concern")
+        DATA_DEFICIENT = "DD", _("Data deficient")
+        NOT_EVALUATED = "NE", _("Not evaluated")
 
-    common_name = models.CharField(max_length=200)
-    scientific_name = models.CharField(max_length=200, unique=True)
-    habitat = models.TextField(max_length=5000, blank=True)
-    taxonomic_class = models.CharField(max_length=100, blank=True)
-    taxonomic_order = models.CharField(max_length=100, blank=True)
-    family = models.CharField(max_length=100, blank=True)
+    common_name = models.CharField(_("common name"), max_length=200)
+    scientific_name = models.CharField(
+        _("scientific name"), max_length=200, unique=True, error_messages={"unique": rules.NAME_IS_TAKEN}
+    )
+    habitat = models.TextField(_("habitat"), max_length=5000, blank=True)
+    taxonomic_class = models.CharField(_("taxonomic class"), max_length=100, blank=True)
+    taxonomic_order = models.CharField(_("taxonomic order"), max_length=100, blank=True)
+    family = models.CharField(_("family"), max_length=100, blank=True)
     conservation_status = models.CharField(
-        max_length=2, choices=ConservationStatus, default=ConservationStatus.NOT_EVALUATED
+        _("conservation status"),
+        max_length=2,
+        choices=ConservationStatus,
+        default=ConservationStatus.NOT_EVALUATED,
     )
     image = picture("species")
     qr_code = UploadField(
+        _("QR code"),
         storage="species",
         accepts=["image/png"],
         max_bytes=settings.IMAGE_MAX_BYTES,
@@ -130,7 +139,7 @@ class Species(Entry):
     route = "species"
 
     class Meta(Entry.Meta):
-        verbose_name_plural = "species"
+        verbose_name = verbose_name_plural = _("species")
         ordering = ["common_name", "id"]
         indexes = in_order_of(
             "species",
@@ -175,18 +184,21 @@ class Exhibitions(Entries):
 
 
 class Exhibition(Entry):
-    title = models.CharField(max_length=200)
-    location = models.CharField(max_length=200, blank=True)
-    opens_on = models.DateField(null=True, blank=True)
-    closes_on = models.DateField(null=True, blank=True, help_text="Empty: permanent.")
+    title = models.CharField(_("title"), max_length=200)
+    location = models.CharField(_("location"), max_length=200, blank=True)
+    opens_on = models.DateField(_("opens on"), null=True, blank=True)
+    closes_on = models.DateField(_("closes on"), null=True, blank=True, help_text=_("Empty: permanent."))
     species_slugs: list[str] | None  # of `with_species_visible_to`
-    species = models.ManyToManyField(Species, related_name="exhibitions", blank=True)
+    species = models.ManyToManyField(
+        Species, verbose_name=_("species"), related_name="exhibitions", blank=True
+    )
     image = picture("exhibitions")
 
     objects: ClassVar[Any] = Exhibitions.as_manager()
     route = "exhibition"
 
     class Meta(Entry.Meta):
+        verbose_name, verbose_name_plural = _("exhibition"), _("exhibitions")
         ordering = ["-opens_on", "-id"]
         indexes = in_order_of("exhibition", "title", "opens_on", "closes_on", "created_at", "updated_at")
         constraints = [
@@ -199,24 +211,32 @@ class Exhibition(Entry):
     def __str__(self) -> str:
         return self.title
 
+    def clean(self) -> None:
+        rules.opens_before_it_closes(self.opens_on, self.closes_on)
+
     def slug_words(self) -> str:
         return self.title
 
 
 class EducationalService(Entry):
-    title = models.CharField(max_length=200)
-    audience = models.CharField(max_length=100, blank=True)
-    duration_minutes = models.PositiveIntegerField(null=True, blank=True, validators=POSITIVE)
-    capacity = models.PositiveIntegerField(null=True, blank=True, validators=POSITIVE)
-    price = models.DecimalField(
-        max_digits=10, decimal_places=2, null=True, blank=True, validators=[MinValueValidator(0)]
+    title = models.CharField(_("title"), max_length=200)
+    audience = models.CharField(_("audience"), max_length=100, blank=True)
+    duration_minutes = models.PositiveIntegerField(
+        _("duration in minutes"), null=True, blank=True, validators=POSITIVE
     )
-    currency = models.CharField(max_length=3, blank=True, help_text="ISO 4217.")
+    capacity = models.PositiveIntegerField(_("capacity"), null=True, blank=True, validators=POSITIVE)
+    price = models.DecimalField(
+        _("price"), max_digits=10, decimal_places=2, null=True, blank=True, validators=[MinValueValidator(0)]
+    )
+    currency = models.CharField(
+        _("currency"), max_length=3, blank=True, validators=[rules.is_currency], help_text=_("ISO 4217.")
+    )
     image = picture("educational-services")
 
     route = "educationalservice"
 
     class Meta(Entry.Meta):
+        verbose_name, verbose_name_plural = _("educational service"), _("educational services")
         ordering = ["title", "id"]
         indexes = in_order_of(
             "service", "title", "audience", "price", "duration_minutes", "created_at", "updated_at"
@@ -224,6 +244,9 @@ class EducationalService(Entry):
 
     def __str__(self) -> str:
         return self.title
+
+    def clean(self) -> None:
+        rules.price_has_its_currency(self.price, self.currency)
 
     def slug_words(self) -> str:
         return self.title

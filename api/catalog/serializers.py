@@ -7,26 +7,19 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
-from iso4217 import Currency
 from rest_framework import serializers
 from rest_framework.validators import UniqueValidator
 
+from api.catalog import rules
 from api.catalog.models import SLUG, EducationalService, Entry, Exhibition, Species
-from api.catalog.scientific_names import NotAName, normalise
 from api.uploads.placement import change
 
 ENTRY = ["slug", "description", "published", "image_url", "created_at", "updated_at"]
 
 
 class ScientificName(serializers.CharField):
-    """Put right where it is only written carelessly, refused where it is no name."""
-
     def to_internal_value(self, data: Any) -> str:
-        text: str = super().to_internal_value(data)
-        try:
-            return normalise(text)
-        except NotAName as error:
-            raise serializers.ValidationError(str(error), code="not_a_name") from None
+        return rules.scientific_name(super().to_internal_value(data))
 
 
 class Slug(serializers.CharField):
@@ -106,9 +99,7 @@ class SpeciesSerializer(EntrySerializer):
     )
     scientific_name = ScientificName(
         max_length=200,
-        validators=[
-            UniqueValidator(Species.objects.all(), message="There is a species of this name already.")
-        ],
+        validators=[UniqueValidator(Species.objects.all(), message=rules.NAME_IS_TAKEN)],
     )
 
     class Meta:
@@ -181,11 +172,7 @@ class ExhibitionSerializer(EntrySerializer):
     def validate(self, fields: dict[str, Any]) -> dict[str, Any]:
         opens = fields.get("opens_on", getattr(self.instance, "opens_on", None))
         closes = fields.get("closes_on", getattr(self.instance, "closes_on", None))
-        if opens and closes and closes < opens:
-            message = f"It cannot close before it opens, on {opens}."
-            raise serializers.ValidationError(
-                {"closes_on": serializers.ErrorDetail(message, "before_opening")}
-            )
+        rules.opens_before_it_closes(opens, closes)
         return fields
 
 
@@ -223,15 +210,8 @@ class EducationalServiceSerializer(EntrySerializer):
             *ENTRY,
         ]
 
-    def validate_currency(self, code: str) -> str:
-        if code and code not in {currency.code for currency in Currency}:
-            raise serializers.ValidationError("Send a currency of ISO 4217, such as EUR.", code="currency")
-        return code
-
     def validate(self, fields: dict[str, Any]) -> dict[str, Any]:
         price = fields.get("price", getattr(self.instance, "price", None))
         currency = fields.get("currency", getattr(self.instance, "currency", ""))
-        if price and not currency:
-            message = "A price needs its currency."
-            raise serializers.ValidationError({"currency": serializers.ErrorDetail(message, "required")})
+        rules.price_has_its_currency(price, currency)
         return fields

@@ -7,6 +7,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models import Q
 from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
 
 from api.profiles.models import Profile
 from api.resources import Resource, in_order_of
@@ -32,15 +33,20 @@ def folder(document: "Document") -> str:
 
 class Document(Resource):
     class Visibility(models.TextChoices):
-        PRIVATE = "private"
-        AUTHENTICATED = "authenticated"
+        PRIVATE = "private", _("private")
+        AUTHENTICATED = "authenticated", _("every member")
 
-    title = models.CharField(max_length=200)
-    description = models.TextField(max_length=5000, blank=True)
-    category = models.CharField(max_length=50, blank=True)
-    visibility = models.CharField(max_length=20, choices=Visibility, default=Visibility.PRIVATE)
-    owner = models.ForeignKey(Profile, on_delete=models.PROTECT, related_name="documents")
+    title = models.CharField(_("title"), max_length=200)
+    description = models.TextField(_("description"), max_length=5000, blank=True)
+    category = models.CharField(_("category"), max_length=50, blank=True)
+    visibility = models.CharField(
+        _("visibility"), max_length=20, choices=Visibility, default=Visibility.PRIVATE
+    )
+    owner = models.ForeignKey(
+        Profile, verbose_name=_("owner"), on_delete=models.PROTECT, related_name="documents"
+    )
     file = UploadField(
+        _("file"),
         storage="documents",
         accepts=settings.DOCUMENT_TYPES,
         max_bytes=settings.DOCUMENT_MAX_BYTES,
@@ -55,6 +61,7 @@ class Document(Resource):
     objects = Documents.as_manager()
 
     class Meta:
+        verbose_name, verbose_name_plural = _("document"), _("documents")
         ordering = ["-id"]
         indexes = [
             models.Index(fields=["owner", "-id"], name="document_of_owner"),

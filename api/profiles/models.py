@@ -7,6 +7,7 @@ from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
 
 from api.resources import Resource, in_order_of
 from storage.fields import UploadField
@@ -34,10 +35,11 @@ class Profile(Resource):
     """A member; the primary key is the `sub` of their tokens. Made the first time one is needed."""
 
     id = models.UUIDField(primary_key=True, editable=False)
-    display_name = models.CharField(max_length=100, blank=True)
-    bio = models.TextField(max_length=2000, blank=True)
-    language = models.CharField(max_length=12, blank=True)
+    display_name = models.CharField(_("display name"), max_length=100, blank=True)
+    bio = models.TextField(_("bio"), max_length=2000, blank=True)
+    language = models.CharField(_("language"), max_length=12, blank=True)
     avatar = UploadField(
+        _("avatar"),
         storage="user-profiles",
         accepts=["image/jpeg", "image/png", "image/webp"],
         max_bytes=settings.AVATAR_MAX_BYTES,
@@ -51,6 +53,7 @@ class Profile(Resource):
     objects = Profiles.as_manager()
 
     class Meta:
+        verbose_name, verbose_name_plural = _("profile"), _("profiles")
         ordering = ["display_name", "id"]
         indexes = in_order_of("profile", "display_name", "created_at", "updated_at")
 

@@ -7,6 +7,7 @@ from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from api.resources import Resource
 from storage.fields import UploadField
@@ -40,16 +41,16 @@ class Upload(Resource):
     RESOURCE_GONE = {"code": "resource_gone", "detail": ""}
 
     class State(models.TextChoices):
-        PENDING = "pending"
-        VERIFYING = "verifying"
-        COMPLETED = "completed"
-        REJECTED = "rejected"
-        EXPIRED = "expired"
-        CANCELLED = "cancelled"
+        PENDING = "pending", _("pending")
+        VERIFYING = "verifying", _("verifying")
+        COMPLETED = "completed", _("completed")
+        REJECTED = "rejected", _("rejected")
+        EXPIRED = "expired", _("expired")
+        CANCELLED = "cancelled", _("cancelled")
 
-    owner = models.UUIDField(help_text="Who asked for the ticket: the `sub` of their token.")
-    state = models.CharField(max_length=20, choices=State, default=State.PENDING)
-    expires_at = models.DateTimeField()
+    owner = models.UUIDField(_("owner"), help_text=_("Who asked for the ticket: the `sub` of their token."))
+    state = models.CharField(_("state"), max_length=20, choices=State, default=State.PENDING)
+    expires_at = models.DateTimeField(_("expires at"))
 
     content_type = models.ForeignKey(ContentType, on_delete=models.CASCADE)
     object_id = models.UUIDField()
@@ -73,6 +74,7 @@ class Upload(Resource):
     objects = Uploads.as_manager()
 
     class Meta:
+        verbose_name, verbose_name_plural = _("ticket"), _("tickets")
         ordering = ["-id"]
         indexes = [
             models.Index(fields=["owner", "-id"], name="upload_of_owner"),

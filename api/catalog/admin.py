@@ -1,0 +1,198 @@
+"""The admin of the catalogue, for the people who keep it: the same rules, slugs, pictures and QR codes."""
+
+from functools import partial
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import ObjectDoesNotExist
+from django.db import IntegrityError, transaction
+from django.db.models import Field, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern
+from django.utils.html import format_html
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+
+from api.catalog import qr_codes, rules
+from api.catalog.models import EducationalService, Entry, Exhibition, Species
+from api.uploads import placement
+from api.uploads.admin import RowAdmin
+from api.uploads.admin_tickets import ticket_urls
+
+RECORD = (_("Record"), {"fields": ["slug", "created_at", "updated_at"]})
+PICTURES = "image"  # the field that the form sends straight to storage
+
+
+def thumbnail(url: str, alt: str = "") -> str:
+    return format_html(
+        '<a href="{}"><img class="thumbnail" src="{}" alt="{}" loading="lazy"></a>', url, url, alt
+    )
+
+
+class EntryAdmin(RowAdmin):
+    change_form_template = "admin/api/entry_form.html"
+    readonly_fields = ["slug", "created_at", "updated_at"]
+
+    class Media:
+        js = [forms.Script("vivarium/upload.js", type="module")]
+
+    def get_urls(self) -> list[URLPattern]:
+        return [*ticket_urls(self, PICTURES), *super().get_urls()]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """A new entry has no record yet."""
+        return [*super().get_fieldsets(request, obj), *([RECORD] if obj else [])]
+
+    def formfield_for_dbfield(self, db_field: Field, request: HttpRequest, **options: Any) -> Any:
+        """The form remembers what it showed: what its user left alone is not changed back.
+
+        Not of relations: each species would be two of the thousand fields that a form may have.
+        """
+        options.setdefault("show_hidden_initial", not db_field.many_to_many)
+        return super().formfield_for_dbfield(db_field, request, **options)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **options: Any
+    ) -> Any:
+        field: Any = self.model._meta.get_field(PICTURES)
+        return super().render_change_form(request, {**context, "picture": field}, *args, **options)
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **options: Any) -> HttpResponse:
+        """Who was overtaken between the check and the write is shown what the check says now."""
+        for _attempt in range(2):
+            try:
+                return super().changeform_view(request, *args, **options)
+            except (IntegrityError, ObjectDoesNotExist):
+                continue
+        self.message_user(
+            request,
+            gettext("This contradicts a change at the same moment: look, and save again."),
+            messages.ERROR,
+        )
+        return HttpResponseRedirect(request.get_full_path())
+
+    def save_model(self, request: HttpRequest, obj: Entry, form: Any, change: bool) -> None:
+        """Write what was changed and nothing else: a picture may be recorded at the same moment."""
+        if not change:
+            obj.create()
+        elif form.changed_data:
+            plain = {field.name for field in self.opts.fields}.intersection(form.changed_data)
+            changes = {name: form.cleaned_data[name] for name in plain}
+            placement.change(obj, PICTURES, changes)  # the store is not asked: the slug stays
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        if not change or form.changed_data:
+            super().save_related(request, form, formsets, change)
+
+    @admin.display(description=_("picture"))
+    def image_shown(self, entry: Any) -> str:
+        return thumbnail(entry.image.url) if entry.image else ""
+
+
+class SpeciesForm(forms.ModelForm):
+    def clean_scientific_name(self) -> str:
+        return rules.scientific_name(self.cleaned_data["scientific_name"])
+
+
+@admin.register(Species)
+class SpeciesAdmin(EntryAdmin):
+    form = SpeciesForm
+    list_display = [
+        "image_shown",
+        "common_name",
+        "scientific_name",
+        "taxonomic_class",
+        "conservation_status",
+        "published",
+        "qr_code_shown",
+    ]
+    list_display_links = ["common_name"]
+    list_filter = [
+        "published",
+        "conservation_status",
+        ("image", admin.EmptyFieldListFilter),
+        ("qr_code", admin.EmptyFieldListFilter),
+        "taxonomic_class",
+    ]
+    search_fields = ["common_name", "scientific_name", "slug"]
+    actions = ["make_qr_codes"]
+    fieldsets = [
+        (None, {"fields": ["common_name", "scientific_name", "conservation_status", "published"]}),
+        (_("Taxonomy"), {"fields": ["taxonomic_class", "taxonomic_order", "family"]}),
+        (_("Texts"), {"fields": ["description", "habitat"]}),
+    ]
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if not change:
+            transaction.on_commit(partial(self._make_qr_code, request, obj))
+
+    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
+        if "_qr_code" not in request.POST:
+            return super().response_change(request, obj)
+        transaction.on_commit(partial(self._make_qr_code, request, obj))
+        return HttpResponseRedirect(request.get_full_path())
+
+    def _make_qr_code(self, request: HttpRequest, species: Species) -> None:
+        if qr_codes.try_to_make(species):
+            self.message_user(request, gettext("The QR code is made."), messages.SUCCESS)
+        else:
+            text = gettext("The file store does not answer: the QR code is not made. Try again later.")
+            self.message_user(request, text, messages.WARNING)
+
+    @admin.action(description=_("Make the QR codes again"), permissions=["change"])
+    def make_qr_codes(self, request: HttpRequest, queryset: QuerySet[Species]) -> None:
+        results = [qr_codes.try_to_make(species) for species in queryset]
+        if made := results.count(True):
+            text = ngettext("%(count)s QR code is made.", "%(count)s QR codes are made.", made)
+            self.message_user(request, text % {"count": made}, messages.SUCCESS)
+        if failed := results.count(False):
+            text = ngettext(
+                "The file store did not take %(count)s QR code: try again later.",
+                "The file store did not take %(count)s QR codes: try again later.",
+                failed,
+            )
+            self.message_user(request, text % {"count": failed}, messages.WARNING)
+
+    @admin.display(description=_("QR code"))
+    def qr_code_shown(self, species: Species) -> str:
+        return thumbnail(species.qr_code.url, gettext("QR code")) if species.qr_code else ""
+
+
+@admin.register(Exhibition)
+class ExhibitionAdmin(EntryAdmin):
+    list_display = ["image_shown", "title", "location", "opens_on", "closes_on", "published"]
+    list_display_links = ["title"]
+    list_filter = ["published", "opens_on", "closes_on", ("image", admin.EmptyFieldListFilter)]
+    search_fields = ["title", "location", "slug"]
+    autocomplete_fields = ["species"]  # asks for twenty at a time, whether there are ten or ten thousand
+    fieldsets = [
+        (None, {"fields": ["title", "location", ("opens_on", "closes_on"), "published"]}),
+        (_("What is shown"), {"fields": ["description", "species"]}),
+    ]
+
+
+@admin.register(EducationalService)
+class EducationalServiceAdmin(EntryAdmin):
+    list_display = [
+        "image_shown",
+        "title",
+        "audience",
+        "duration_minutes",
+        "capacity",
+        "price_shown",
+        "published",
+    ]
+    list_display_links = ["title"]
+    list_filter = ["published", "audience", "currency", ("image", admin.EmptyFieldListFilter)]
+    search_fields = ["title", "audience", "slug"]
+    fieldsets = [
+        (None, {"fields": ["title", "audience", "published"]}),
+        (_("Booking"), {"fields": [("duration_minutes", "capacity"), ("price", "currency")]}),
+        (_("Texts"), {"fields": ["description"]}),
+    ]
+
+    @admin.display(description=_("price"), ordering="price")
+    def price_shown(self, service: EducationalService) -> str:
+        return "" if service.price is None else f"{service.price} {service.currency}"

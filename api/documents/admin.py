@@ -1,0 +1,37 @@
+"""The admin of documents: to look at, and to delete. What they say is their owners'."""
+
+from django.contrib import admin
+from django.urls import URLPattern
+from django.utils.translation import gettext_lazy as _
+
+from api.documents.models import Document
+from api.uploads.admin import LookedAtAdmin, file_line
+from api.uploads.admin_downloads import download_link, download_url
+
+
+@admin.register(Document)
+class DocumentAdmin(LookedAtAdmin):
+    list_display = ["title", "owner", "category", "visibility", "file_name", "updated_at"]
+    list_filter = ["visibility", ("file", admin.EmptyFieldListFilter), "updated_at"]
+    list_select_related = ["owner"]
+    search_fields = ["title", "description", "category", "owner__display_name", "=id", "=owner__id"]
+    fieldsets = [
+        (None, {"fields": ["title", "description", "category", "visibility", "owner"]}),
+        (_("The file"), {"fields": ["file_link", "sha256"]}),
+        (_("Record"), {"fields": ["id", "created_at", "updated_at"]}),
+    ]
+
+    def get_urls(self) -> list[URLPattern]:
+        return [download_url(self, "file"), *super().get_urls()]
+
+    @admin.display(description=_("file"), ordering="file")
+    def file_name(self, document: Document) -> str:
+        return file_line(document.file_facts)
+
+    @admin.display(description=_("file"))
+    def file_link(self, document: Document) -> str:
+        return download_link(document, "file")
+
+    @admin.display(description="SHA-256")
+    def sha256(self, document: Document) -> str:
+        return (document.file_facts or {}).get("sha256") or ""

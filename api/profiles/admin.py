@@ -1,0 +1,39 @@
+"""The admin of profiles, to look at: a member erases themselves, or `manage.py erase_member` does it."""
+
+from django.contrib import admin
+from django.db.models import Model
+from django.http import HttpRequest
+from django.urls import URLPattern, reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+
+from api.profiles.models import Profile
+from api.uploads.admin import LookedAtAdmin
+from api.uploads.admin_downloads import download_link, download_url
+
+
+@admin.register(Profile)
+class ProfileAdmin(LookedAtAdmin):
+    list_display = ["display_name", "id", "language", "created_at", "updated_at"]
+    list_display_links = ["display_name", "id"]
+    list_filter = [("avatar", admin.EmptyFieldListFilter), "created_at"]
+    search_fields = ["display_name", "=id"]
+    fieldsets = [
+        (None, {"fields": ["display_name", "bio", "language", "avatar_link", "documents_link"]}),
+        (_("Record"), {"fields": ["id", "created_at", "updated_at"]}),
+    ]
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def get_urls(self) -> list[URLPattern]:
+        return [download_url(self, "avatar"), *super().get_urls()]
+
+    @admin.display(description=_("avatar"))
+    def avatar_link(self, profile: Profile) -> str:
+        return download_link(profile, "avatar")
+
+    @admin.display(description=_("documents"))
+    def documents_link(self, profile: Profile) -> str:
+        url = reverse("admin:api_document_changelist")
+        return format_html('<a href="{}?owner__id__exact={}">{}</a>', url, profile.pk, _("their documents"))
