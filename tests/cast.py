@@ -1,10 +1,14 @@
-"""The cast: alice owns, bob is a stranger, curator is staff, nobody has no token."""
+"""The cast: alice owns, bob is a stranger, curator is staff, nobody has no token.
+
+At the admin, `Keeper` is somebody who is logged in.
+"""
 
 from hashlib import sha256
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from django.contrib.auth.models import Permission, User
 from django.http.response import HttpResponseBase
 from django.test import Client
 
@@ -71,6 +75,46 @@ class Caller:
         answer = self.get(f"documents/{document['id']}/download-url/", **query)
         assert answer.status_code == 200, answer.content
         return answer.json()["url"]
+
+
+class Keeper:
+    """Somebody at the admin, with these permissions: `view_species`, or `*` for all."""
+
+    def __init__(self, name: str, *permissions: str, **options: Any) -> None:
+        self.user, _ = User.objects.get_or_create(
+            username=name, defaults={"is_staff": True, "is_superuser": "*" in permissions}
+        )
+        self.user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+        self.client = Client(raise_request_exception=False, **options)
+        self.client.force_login(self.user)
+
+    def get(self, path: str, **query: Any) -> Any:
+        return self.client.get(f"/admin/{path}", query)
+
+    def post(self, path: str, form: Any = None, **options: Any) -> Any:
+        return self.client.post(f"/admin/{path}", form or {}, **options)
+
+    def ask(self, path: str, body: Any = None, **options: Any) -> Any:
+        """As the admin's script asks."""
+        where = path if path.startswith("http") else f"/admin/{path}"
+        return self.client.post(where, body or {}, content_type="application/json", **options)
+
+    def form(self, path: str) -> dict[str, Any]:
+        """What a browser would send back of this form, if nothing were changed."""
+        form = self.get(path).context["adminform"].form
+        sent: dict[str, Any] = {}
+        for bound in form:
+            value = bound.value()
+            if bound.field.show_hidden_initial:
+                sent[bound.html_initial_name] = "" if value is None else str(value)
+            if value not in (None, False):
+                sent[bound.html_name] = value
+        return sent
+
+    def save(self, path: str, **changes: Any) -> Any:
+        """Open the form, change these fields, save."""
+        form = self.form(path) | changes
+        return self.post(path, {name: value for name, value in form.items() if value is not None})
 
 
 def announcement(content: bytes = PDF, **changes: Any) -> dict[str, Any]:

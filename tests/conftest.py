@@ -1,5 +1,9 @@
 """Fixtures that every test may use."""
 
+import fcntl
+import os
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,7 +11,7 @@ import pytest
 from django.core.cache import cache
 
 from tests.cast import Caller
-from tests.server import Server
+from tests.server import CLIENTS, Server
 
 
 @pytest.fixture(autouse=True)
@@ -41,3 +45,29 @@ def server(tmp_path_factory) -> Iterator[Server]:
     """Two worker processes that all tests share: leave nothing behind that others would trip over."""
     with Server(tmp_path_factory.mktemp("server")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def npm() -> None:
+    """The packages of the JavaScript clients, as the lock file pins them."""
+    if not (shutil.which("node") and shutil.which("npm")):
+        _missing("node and npm are needed to run the JavaScript clients")
+    locked, installed = CLIENTS / "package-lock.json", CLIENTS / "node_modules" / ".package-lock.json"
+    with locked.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # several processes test at once
+        if not installed.exists() or installed.stat().st_mtime < locked.stat().st_mtime:
+            subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=CLIENTS, check=True, timeout=300)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The browser of the distribution: none is downloaded."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    return found or _missing("chromium is needed to look at the pages")
+
+
+def _missing(what: str) -> str:
+    """Continuous integration has everything, and skips nothing."""
+    if os.environ.get("CI"):
+        pytest.fail(what)
+    pytest.skip(what)

@@ -1,27 +1,12 @@
 """The clients that the README shows, as they come from npm, on a real server."""
 
-import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.cast import PDF
-from tests.server import ROOT, Server
-
-CLIENTS = ROOT / "tests" / "clients"
-
-
-@pytest.fixture(scope="session")
-def npm() -> None:
-    """The packages, as the lock file pins them."""
-    if not (shutil.which("node") and shutil.which("npm")):
-        if os.environ.get("CI"):
-            pytest.fail("node and npm are missing, and here they may not be")
-        pytest.skip("node and npm are needed to run the JavaScript clients")
-    if not (CLIENTS / "node_modules" / ".package-lock.json").exists():
-        subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=CLIENTS, check=True, timeout=300)
+from tests.server import CLIENTS, ROOT, Server
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """The admin of the catalogue, for the people who keep it: the same rules, slugs, pictures and QR codes."""
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -7,7 +8,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import IntegrityError, transaction
-from django.db.models import Field, QuerySet
+from django.db.models import Field
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern
 from django.utils.html import format_html
@@ -102,10 +103,10 @@ class SpeciesAdmin(EntryAdmin):
         "image_shown",
         "common_name",
         "scientific_name",
-        "taxonomic_class",
-        "conservation_status",
         "published",
         "qr_code_shown",
+        "conservation_status",
+        "taxonomic_class",
     ]
     list_display_links = ["common_name"]
     list_filter = [
@@ -123,37 +124,37 @@ class SpeciesAdmin(EntryAdmin):
         (_("Texts"), {"fields": ["description", "habitat"]}),
     ]
 
+    def get_view_on_site_url(self, obj: Any = None) -> str | None:
+        return qr_codes.address(obj) if obj else None
+
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
         if not change:
-            transaction.on_commit(partial(self._make_qr_code, request, obj))
+            transaction.on_commit(partial(self._make_qr_codes, request, [obj]))
 
     def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
         if "_qr_code" not in request.POST:
             return super().response_change(request, obj)
-        transaction.on_commit(partial(self._make_qr_code, request, obj))
+        transaction.on_commit(partial(self.make_qr_codes, request, [obj]))
         return HttpResponseRedirect(request.get_full_path())
 
-    def _make_qr_code(self, request: HttpRequest, species: Species) -> None:
-        if qr_codes.try_to_make(species):
-            self.message_user(request, gettext("The QR code is made."), messages.SUCCESS)
-        else:
-            text = gettext("The file store does not answer: the QR code is not made. Try again later.")
-            self.message_user(request, text, messages.WARNING)
-
     @admin.action(description=_("Make the QR codes again"), permissions=["change"])
-    def make_qr_codes(self, request: HttpRequest, queryset: QuerySet[Species]) -> None:
-        results = [qr_codes.try_to_make(species) for species in queryset]
-        if made := results.count(True):
+    def make_qr_codes(self, request: HttpRequest, chosen: Iterable[Species]) -> None:
+        if made := self._make_qr_codes(request, chosen):
             text = ngettext("%(count)s QR code is made.", "%(count)s QR codes are made.", made)
             self.message_user(request, text % {"count": made}, messages.SUCCESS)
+
+    def _make_qr_codes(self, request: HttpRequest, chosen: Iterable[Species]) -> int:
+        """How many were made; those that were not are told."""
+        results = [qr_codes.try_to_make(species) for species in chosen]
         if failed := results.count(False):
             text = ngettext(
-                "The file store did not take %(count)s QR code: try again later.",
-                "The file store did not take %(count)s QR codes: try again later.",
+                "The file store did not take %(count)s QR code: make it again later.",
+                "The file store did not take %(count)s QR codes: make them again later.",
                 failed,
             )
             self.message_user(request, text % {"count": failed}, messages.WARNING)
+        return results.count(True)
 
     @admin.display(description=_("QR code"))
     def qr_code_shown(self, species: Species) -> str:
@@ -168,13 +169,20 @@ class ExhibitionAdmin(EntryAdmin):
     search_fields = ["title", "location", "slug"]
     autocomplete_fields = ["species"]  # asks for twenty at a time, whether there are ten or ten thousand
     fieldsets = [
-        (None, {"fields": ["title", "location", ("opens_on", "closes_on"), "published"]}),
+        (None, {"fields": ["title", "location", "opens_on", "closes_on", "published"]}),
         (_("What is shown"), {"fields": ["description", "species"]}),
     ]
 
 
+class EducationalServiceForm(forms.ModelForm):
+    class Meta:
+        # A form puts words of its own in place of a rule's, where the code is one of its own.
+        error_messages = {"currency": {"required": rules.CURRENCY_IS_MISSING}}
+
+
 @admin.register(EducationalService)
 class EducationalServiceAdmin(EntryAdmin):
+    form = EducationalServiceForm
     list_display = [
         "image_shown",
         "title",

@@ -14,6 +14,7 @@ from api.catalog.scientific_names import NotAName, normalise
 
 CURRENCIES = frozenset(currency.code for currency in Currency)
 NAME_IS_TAKEN = _("There is a species of this name already.")
+CURRENCY_IS_MISSING = _("A price needs its currency.")
 
 
 def scientific_name(text: str) -> str:
@@ -38,5 +39,4 @@ def opens_before_it_closes(opens_on: date | None, closes_on: date | None) -> Non
 
 def price_has_its_currency(price: Decimal | None, currency: str) -> None:
     if price and not currency:
-        missing = ValidationError(_("A price needs its currency."), code="required")
-        raise ValidationError({"currency": missing})
+        raise ValidationError({"currency": ValidationError(CURRENCY_IS_MISSING, code="required")})

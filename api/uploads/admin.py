@@ -31,6 +31,7 @@ class RowAdmin(admin.ModelAdmin):
     """Rows that go with their objects and tickets; searches and ids as hostile as they like."""
 
     list_per_page = 25
+    view_on_site = False  # what a row calls its URL is the API's
 
     class Media:
         css = {"all": ["vivarium/admin.css"]}

@@ -27,9 +27,8 @@ from api.uploads.models import Upload
 from api.uploads.serializers import TicketSerializer, UploadRequest, UploadSerializer
 
 NO_STORE = {"Cache-Control": "no-store"}
-KEEPERS = UUID(
-    "e83ff84f-be66-48be-acaf-15e9b71ebc3b"
-)  # the namespace of `keeper`: never another, or open tickets are lost
+#: The namespace of `keeper`. With another one, the tickets that are open would be nobody's.
+KEEPERS = UUID("e83ff84f-be66-48be-acaf-15e9b71ebc3b")
 
 
 def keeper(user: AbstractBaseUser | AnonymousUser) -> UUID:

@@ -48,7 +48,9 @@ class Upload(Resource):
         EXPIRED = "expired", _("expired")
         CANCELLED = "cancelled", _("cancelled")
 
-    owner = models.UUIDField(_("owner"), help_text=_("Who asked for the ticket: the `sub` of their token."))
+    owner = models.UUIDField(
+        _("owner"), help_text=_("Who asked for it: a member, or who stands for a user of the admin.")
+    )
     state = models.CharField(_("state"), max_length=20, choices=State, default=State.PENDING)
     expires_at = models.DateTimeField(_("expires at"))
 

@@ -1,0 +1,82 @@
+"""The pages, as people use them: a real Chromium on a real server."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.server import CLIENTS, Server
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Any:
+    """A server of its own, with demo data, and somebody who keeps the catalogue."""
+    with Server(tmp_path, DJANGO_SUPERUSER_PASSWORD="keeper") as running:
+        running.manage("createsuperuser", "--noinput", "--username=keeper", "--email=keeper@example.org")
+        running.manage("load_demo")
+        yield running
+
+
+def seen_by(script: str, chromium: str, server: Server, folder: Path, *arguments: Any) -> dict[str, Any]:
+    """What the script prints. It leaves a picture of every page in the folder."""
+    done = subprocess.run(
+        ["node", script, chromium, server.url, folder / "pages", *map(str, arguments)],
+        cwd=CLIENTS,
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_ticket_is_asked_for_in_the_docs(npm, chromium: str, server: Server, tmp_path: Path):
+    email = "reader-of-the-docs@example.org"
+    document = server.client(email).post("/api/v1/documents/", json={"title": "Feeding plan"}).json()
+    token = server.manage("issue_token", email)
+
+    seen = seen_by("docs.mjs", chromium, server, tmp_path, token, document["id"])
+
+    assert seen["status"] == 201
+    assert seen["ticket"]["url"].startswith(f"{server.url}/storage/v1/object/upload/sign/uploads/")
+    assert seen["complaints"] == []  # nor did a request go elsewhere
+
+
+def test_the_catalogue_is_kept_in_the_admin(npm, chromium: str, fresh: Server, tmp_path: Path):
+    picture, text = tmp_path / "aardwolf.png", tmp_path / "text.png"
+    Image.frombytes("RGB", (400, 300), os.urandom(400 * 300 * 3)).save(picture)
+    text.write_text("I am a text.")
+
+    seen = seen_by("admin.mjs", chromium, fresh, tmp_path, picture, text)
+
+    assert "was added successfully" in seen["added"]
+    assert seen["normalised"] == "Proteles cristata"
+
+    assert seen["preview"] is True
+    assert seen["progress"] == sorted(seen["progress"])
+    assert seen["progress"][-1] == 100
+    assert seen["width"] == 400
+    assert seen["imageUrl"].startswith(f"{fresh.url}/storage/v1/object/public/species/aardwolf")
+    assert seen["refused"] == "Its first bytes are not those of image/png."
+    assert seen["stillShown"] == seen["imageUrl"]
+    assert "QR code is made" in seen["qrCode"]
+    assert all(seen["qrCodeShown"])
+    assert any(seen["thumbnails"])  # those further down are loaded when they are scrolled to
+
+    assert "was added successfully" in seen["exhibition"]
+    assert "Aardwolf" in seen["related"]
+    assert "cannot close before it opens" in seen["closesTooEarly"]
+    assert "in place" in seen["dropped"]
+    assert seen["download"].endswith(".pdf")
+    assert "was deleted successfully" in seen["deleted"]
+    assert "Successfully deleted" in seen["deletedSelected"]
+
+    [refusal] = seen["complaints"]  # no policy was broken; the one is the browser's word for `refused`
+    assert re.search(r"status of 422 .*/complete/$", refusal)
