@@ -18,6 +18,7 @@ run: install .env ## serve on http://127.0.0.1:8000 (PORT=), with demo data
 	@echo "  Docs      http://127.0.0.1:$(PORT)/api/docs/"
 	@echo "  A token   PORT=$(PORT) $(BIN)/python manage.py issue_token alice@example.org"
 	@echo "  Staff     PORT=$(PORT) $(BIN)/python manage.py issue_token curator@example.org --role staff"
+	@echo "  Admin     http://127.0.0.1:$(PORT)/admin/ after $(BIN)/python manage.py createsuperuser"
 	@echo
 	@exec $(BIN)/gunicorn
 

@@ -60,6 +60,7 @@ def test_make_run(clone: Path):
         _wait_for(f"http://127.0.0.1:{port}/readyz", running, log)
         printed = log.read_text()
         assert f"http://127.0.0.1:{port}/api/docs/" in printed
+        assert f"http://127.0.0.1:{port}/admin/ after .venv/bin/python manage.py createsuperuser" in printed
 
         assert httpx.get(f"http://127.0.0.1:{port}/api/docs/").status_code == 200
         [command] = [line.split("A token")[1] for line in printed.splitlines() if "A token" in line]
