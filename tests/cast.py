@@ -106,7 +106,8 @@ class Keeper:
         for bound in form:
             value = bound.value()
             if bound.field.show_hidden_initial:
-                sent[bound.html_initial_name] = "" if value is None else str(value)
+                many = ",".join(map(str, value)) if isinstance(value, list) else value
+                sent[bound.html_initial_name] = "" if many is None else str(many)
             if value not in (None, False):
                 sent[bound.html_name] = value
         return sent

@@ -20,6 +20,7 @@ from api.catalog.models import EducationalService, Entry, Exhibition, Species
 from api.uploads import placement
 from api.uploads.admin import RowAdmin
 from api.uploads.admin_tickets import ticket_urls
+from api.uploads.serializers import max_bytes
 
 RECORD = (_("Record"), {"fields": ["slug", "created_at", "updated_at"]})
 PICTURES = "image"  # the field that the form sends straight to storage
@@ -29,6 +30,16 @@ def thumbnail(url: str, alt: str = "") -> str:
     return format_html(
         '<a href="{}"><img class="thumbnail" src="{}" alt="{}" loading="lazy"></a>', url, url, alt
     )
+
+
+class Remembered(forms.HiddenInput):
+    """Many keys in one field: an exhibition may have a thousand species, and a form as many fields."""
+
+    def format_value(self, value: Any) -> str:
+        return ",".join(str(key) for key in value or [])
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> list[str]:
+        return [key for key in data.get(name, "").split(",") if key]
 
 
 class EntryAdmin(RowAdmin):
@@ -46,18 +57,18 @@ class EntryAdmin(RowAdmin):
         return [*super().get_fieldsets(request, obj), *([RECORD] if obj else [])]
 
     def formfield_for_dbfield(self, db_field: Field, request: HttpRequest, **options: Any) -> Any:
-        """The form remembers what it showed: what its user left alone is not changed back.
-
-        Not of relations: each species would be two of the thousand fields that a form may have.
-        """
-        options.setdefault("show_hidden_initial", not db_field.many_to_many)
-        return super().formfield_for_dbfield(db_field, request, **options)
+        """The form remembers what it showed: what its user left alone is not changed back."""
+        shown: Any = super().formfield_for_dbfield(db_field, request, show_hidden_initial=True, **options)
+        if db_field.many_to_many:
+            shown.hidden_widget = Remembered
+        return shown
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **options: Any
     ) -> Any:
         field: Any = self.model._meta.get_field(PICTURES)
-        return super().render_change_form(request, {**context, "picture": field}, *args, **options)
+        context |= {"accepts": ",".join(field.accepts), "max_bytes": max_bytes(field)}
+        return super().render_change_form(request, context, *args, **options)
 
     def changeform_view(self, request: HttpRequest, *args: Any, **options: Any) -> HttpResponse:
         """Who was overtaken between the check and the write is shown what the check says now."""
@@ -83,8 +94,12 @@ class EntryAdmin(RowAdmin):
             placement.change(obj, PICTURES, changes)  # the store is not asked: the slug stays
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        if not change or form.changed_data:
+        changed = [each for each in self.opts.many_to_many if each.name in form.changed_data]
+        if changed:
             super().save_related(request, form, formsets, change)
+            # Now, and not at the commit: by then the user is told that all went well.
+            tables = [each.m2m_db_table() for each in changed]
+            transaction.get_connection().check_constraints(table_names=tables)
 
     @admin.display(description=_("picture"))
     def image_shown(self, entry: Any) -> str:

@@ -106,7 +106,6 @@ class ShownState(admin.SimpleListFilter):
 class TicketAdmin(LookedAtAdmin):
     list_display = ["created_at", "filename", "purpose", "shown_state", "problem_code", "owner", "expires_at"]
     list_filter = [ShownState]
-    list_select_related = ["content_type"]
     search_fields = ["=id", "=owner", "=object_id", "declared__filename"]
     fieldsets = [
         (None, {"fields": ["shown_state", "problem_shown", "purpose", "resource_link", "owner"]}),

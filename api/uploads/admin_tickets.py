@@ -77,8 +77,6 @@ class TicketView(AdminView):
         row: Model | None = self.model_admin.get_object(request, object_id)
         if row is None:
             raise Http404
-        if not self.model_admin.has_change_permission(request, row):
-            self.permission_denied(request)
         field = row._meta.get_field(self.field_name)
         announced = UploadRequest(data=request.data, context={"field": field})
         announced.is_valid(raise_exception=True)
@@ -95,8 +93,6 @@ class CompletionView(AdminView):
         own = Upload.objects.filter(owner=keeper(request.user), field_name=self.field_name)
         kind = ContentType.objects.get_for_model(self.model_admin.model)
         upload = get_object_or_404(own, pk=ticket_id, object_id=object_id, content_type=kind)
-        if upload.resource and not self.model_admin.has_change_permission(request, upload.resource):
-            self.permission_denied(request)
         completed = lifecycle.complete(upload)
         if not upload.is_settled:
             self._log(request, completed)

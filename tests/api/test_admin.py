@@ -1,7 +1,8 @@
 """The admin: who sees what, one set of rules with the API, lists, deletion, and its policy."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
@@ -15,13 +16,14 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from api.catalog import qr_codes
+from api.catalog.admin import EntryAdmin
 from api.catalog.models import Entry
 from api.models import Document, EducationalService, Exhibition, Profile, Species, Upload
 from storage.base import StorageUnavailable
 from storage.local import LocalStorage
 from tests.api.test_catalog import picture
 from tests.api.test_documents import keys_of
-from tests.cast import Caller, Keeper, announcement, send
+from tests.cast import Caller, Keeper, announcement, code, send
 
 MODELS: dict[str, Any] = {
     "species": Species,
@@ -141,9 +143,11 @@ def test_who_may_only_look_changes_nothing(kind: str, reader: Keeper):
     assert reader.get(f"api/{kind}/add/").status_code == 403
     assert reader.post(change_page(row), {**KEPT[kind], "description": "Mine"}).status_code == 403
     assert reader.post(f"api/{kind}/{row.pk}/delete/", {"post": "yes"}).status_code == 403
-    reader.post(f"api/{kind}/", {"action": "delete_selected", "_selected_action": [row.pk], "post": "yes"})
+    for action in ("delete_selected", "make_qr_codes"):
+        reader.post(f"api/{kind}/", {"action": action, "_selected_action": [row.pk], "post": "yes"})
     row.refresh_from_db()
     assert row.description == ""
+    assert not keys_of("species")
 
 
 @pytest.mark.parametrize("name", ["document", "profile", "upload"])
@@ -295,6 +299,33 @@ def test_a_picture_that_came_while_the_form_was_open_stays(keeper: Keeper, curat
     assert species.image_facts
 
 
+def test_species_that_another_added_meanwhile_stay(keeper: Keeper, curator: Caller):
+    penguin, exhibition = entry("species"), entry("exhibition")
+    lion = entry("species", common_name="Lion", scientific_name="Panthera leo")
+    exhibition.species.set([penguin])
+    sent = keeper.form(change_page(exhibition)) | {"location": "House 3"}
+    curator.patch(f"exhibitions/{exhibition.slug}/", {"species": [penguin.slug, lion.slug]})
+
+    assert keeper.post(change_page(exhibition), sent).status_code == 302
+
+    exhibition.refresh_from_db()
+    assert exhibition.location == "House 3"
+    assert set(exhibition.species.all()) == {penguin, lion}
+
+
+@pytest.mark.slow
+def test_an_exhibition_of_nine_hundred_species_can_be_saved(keeper: Keeper):
+    exhibition = entry("exhibition")
+    letters = [f"{chr(97 + n // 26 % 26)}{chr(97 + n % 26)}{chr(97 + n // 676)}" for n in range(900)]
+    many = [Species(common_name=x, scientific_name=f"Panthera {x}", slug=x) for x in letters]
+    exhibition.species.set(Species.objects.bulk_create(many))
+
+    assert keeper.save(change_page(exhibition), location="House 3").status_code == 302
+
+    exhibition.refresh_from_db()
+    assert (exhibition.location, exhibition.species.count()) == ("House 3", 900)
+
+
 def test_what_another_changed_meanwhile_is_not_changed_back(keeper: Keeper, curator: Caller):
     species = entry("species")
     sent = keeper.form(change_page(species)) | {"habitat": "Coast"}
@@ -324,7 +355,58 @@ def test_who_is_overtaken_is_told(times: int, keeper: Keeper, monkeypatch):
     assert ("contradicts a change" in told(keeper)) == (times == 2)
 
 
-def test_who_saves_what_was_deleted_is_told(keeper: Keeper):
+def meanwhile(monkeypatch, act: Callable[[], Any]) -> None:
+    """Somebody else does this, once, after a form was checked and before it is written."""
+    if connection.vendor == "sqlite":
+        pytest.skip("on SQLite the transaction of a form keeps everybody else out")
+    save_form = EntryAdmin.save_form
+
+    def elsewhere() -> None:
+        act()
+        connection.close()
+
+    def be_overtaken(*args: Any, **options: Any) -> Any:
+        monkeypatch.setattr(EntryAdmin, "save_form", save_form)
+        with ThreadPoolExecutor(1) as somebody:
+            somebody.submit(elsewhere).result()
+        return save_form(*args, **options)
+
+    monkeypatch.setattr(EntryAdmin, "save_form", be_overtaken)
+
+
+def test_who_adds_what_another_adds_at_once_is_told(keeper: Keeper, transactional_db, monkeypatch):
+    meanwhile(monkeypatch, lambda: entry("species"))
+
+    answer = keeper.save("api/species/add/", **KEPT["species"])
+
+    assert errors(answer) == {"scientific_name": ["There is a species of this name already."]}
+    assert Species.objects.count() == 1
+
+
+def test_who_saves_what_another_deletes_at_once_is_told(keeper: Keeper, transactional_db, monkeypatch):
+    species = entry("species")
+    sent = keeper.form(change_page(species)) | {"habitat": "Coast"}
+    meanwhile(monkeypatch, lambda: Species.objects.all().delete())
+
+    assert keeper.post(change_page(species), sent).headers["Location"] == "/admin/"
+
+    assert "Perhaps it was deleted?" in told(keeper)
+
+
+def test_who_shows_a_species_that_another_deletes_at_once_is_told(
+    keeper: Keeper, transactional_db, monkeypatch
+):
+    penguin, exhibition = entry("species"), entry("exhibition")
+    meanwhile(monkeypatch, lambda: Species.objects.all().delete())
+
+    answer = keeper.save(change_page(exhibition), species=[penguin.pk])
+
+    assert errors(answer).keys() == {"species"}
+    assert not list(answer.context["messages"])
+    assert not exhibition.species.exists()
+
+
+def test_who_saves_what_another_deleted_is_told(keeper: Keeper):
     species = entry("species")
     sent = keeper.form(change_page(species)) | {"habitat": "Coast"}
     species.delete()
@@ -506,6 +588,10 @@ def test_a_ticket_is_found_by_the_state_that_is_shown(keeper: Keeper, alice: Cal
     assert found(state="pending") == {open_["id"]}
     assert len(found(state="completed")) == 1
     assert len(found()) == 3
+
+
+def test_there_is_no_nul_to_look_for(keeper: Keeper):
+    assert code(keeper.get("api/species/", taxonomic_class="\0")) == "malformed"
 
 
 @pytest.mark.parametrize("kind", MODELS)

@@ -43,7 +43,7 @@ class VivariumUpload extends HTMLElement {
       this.preview.hidden = this.progress.hidden = true
       this.input.disabled = false
       this.input.value = '' // so that the same file can be chosen again
-      this.input.focus()
+      if (document.activeElement === document.body) this.input.focus() // it lost it by being disabled
     }
   }
 
