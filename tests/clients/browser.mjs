@@ -1,6 +1,8 @@
-// A headless Chromium that reaches 127.0.0.1 alone, and remembers everything that a page complains of.
+// A headless Chromium that reaches this machine alone, and remembers everything that a page complains of.
 import { mkdir } from 'node:fs/promises'
 import { chromium } from 'playwright-core'
+
+const HERE = ['127.0.0.1', 'localhost']
 
 /** `{page, complaints, shot, close}`; `shot(name)` keeps a picture of the page in the folder. */
 export async function open(executablePath, base, folder) {
@@ -8,7 +10,7 @@ export async function open(executablePath, base, folder) {
   const browser = await chromium.launch({
     executablePath,
     // Without a sandbox of its own, which root cannot have; and no other host has an address.
-    args: ['--no-sandbox', '--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1'],
+    args: ['--no-sandbox', `--host-resolver-rules=MAP * ~NOTFOUND , ${HERE.map((name) => `EXCLUDE ${name}`).join(' , ')}`],
   })
   const page = await browser.newPage({ viewport: { width: 1280, height: 900 } })
   page.setDefaultTimeout(15_000)
@@ -19,8 +21,8 @@ export async function open(executablePath, base, folder) {
     complaints.push(`${message.type()}: ${message.text()} ${new URL(message.location().url || base).pathname}`)
   })
   page.on('request', (request) => {
-    const { protocol, host } = new URL(request.url())
-    if (protocol.startsWith('http') && host !== new URL(base).host) complaints.push(`elsewhere: ${request.url()}`)
+    const { protocol, hostname } = new URL(request.url())
+    if (protocol.startsWith('http') && !HERE.includes(hostname)) complaints.push(`elsewhere: ${request.url()}`)
   })
   await page.addInitScript(() => {
     document.addEventListener('securitypolicyviolation', (event) => {
