@@ -18,8 +18,9 @@ from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
 from rest_framework.views import set_rollback
 
+from api.key_source import KeysUnavailable
 from api.refusals import Refused
-from api.signing_keys import KeysUnavailable
+from api.sessions import SessionsUnavailable
 from storage.base import ObjectMissing, StorageUnavailable
 
 logger = structlog.get_logger("api.errors")
@@ -33,6 +34,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "not_authenticated": (401, "Send a Supabase access token: `Authorization: Bearer …`."),
     "token_invalid": (401, "The access token is not valid here."),
     "token_expired": (401, "The access token has expired: refresh the session."),
+    "session_revoked": (401, "The session has ended, or its user is banned: sign in again."),
     "anonymous_not_allowed": (401, "Anonymous sign-ins are not admitted: sign in."),
     "client_not_allowed": (401, "Tokens of OAuth clients are not admitted."),
     "permission_denied": (403, "Your account does not allow this."),
@@ -61,6 +63,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "storage_unavailable": (503, "The file store does not answer: try again."),
     "not_ready": (503, "The server cannot work yet: try again."),
     "keys_unavailable": (503, "The keys that verify access tokens cannot be had: try again."),
+    "sessions_unavailable": (503, "Whether the session still lives cannot be asked: try again."),
 }
 
 
@@ -68,6 +71,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
 FACTS: dict[type[Exception], str] = {
     StorageUnavailable: "storage_unavailable",
     KeysUnavailable: "keys_unavailable",
+    SessionsUnavailable: "sessions_unavailable",
     ObjectMissing: "file_missing",
     Http404: "not_found",
     ObjectDoesNotExist: "not_found",

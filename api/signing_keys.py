@@ -1,30 +1,29 @@
 """Where the public keys that sign access tokens come from: the project's JWKS endpoint."""
 
-from functools import lru_cache
+import os
 
 import jwt
 from django.conf import settings
 
-LIFESPAN = 600  # seconds: Supabase asks not to keep a key set for longer
-TIMEOUT = 3  # seconds
-USER_AGENT = "vivarium"  # some CDNs refuse the one of urllib
+from api.key_source import KeySource
+
+_sources: dict[str, KeySource] = {}
+os.register_at_fork(after_in_child=_sources.clear)  # a child has neither the thread nor the locks' owners
 
 
-class KeysUnavailable(Exception):
-    """The key set could not be had: this says nothing of the token."""
+def source() -> KeySource:
+    """Of the endpoint that the settings name."""
+    url = settings.SUPABASE_JWKS_URL
+    return _sources.get(url) or _sources.setdefault(url, KeySource(url))
 
 
 def public_key(key_id: str) -> jwt.PyJWK:
-    """The key of this id. Raises KeysUnavailable, or a PyJWTError for a key not in the set."""
-    try:
-        return _client(settings.SUPABASE_JWKS_URL).get_signing_key(key_id)
-    except (jwt.PyJWKClientConnectionError, jwt.PyJWKSetError, OSError, ValueError) as error:
-        raise KeysUnavailable from error
+    """The key of this id. Raises KeysUnavailable, or UnknownKey, which is a PyJWTError."""
+    return source().key(key_id)
 
 
-@lru_cache(maxsize=4)
-def _client(url: str) -> jwt.PyJWKClient:
-    headers = {"User-Agent": USER_AGENT}
-    if settings.SUPABASE_PUBLISHABLE_KEY:
-        headers["apikey"] = settings.SUPABASE_PUBLISHABLE_KEY  # older self-hosted gateways ask for it
-    return jwt.PyJWKClient(url, lifespan=LIFESPAN, timeout=TIMEOUT, headers=headers)
+def forget() -> None:
+    """End every keeper, and hold nothing: as a process that has just begun."""
+    for each in list(_sources.values()):
+        each.close()
+    _sources.clear()

@@ -17,7 +17,8 @@ django.setup()
 
 from django.core.files.storage import storages
 
-from api.authentication import principal, verify
+from api.access_tokens import verify
+from api.authentication import principal
 from api.development_tokens import development_token
 from storage import tokens
 from storage.base import SignedStorage

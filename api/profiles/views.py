@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
+from api import sessions
 from api.authentication import principal_of
 from api.permissions import MayChange
 from api.profiles.erasure import erase, summary
@@ -24,9 +25,17 @@ ID = OpenApiParameter("id", str, OpenApiParameter.PATH, description="A member's 
 
 
 class MayChangeAndStaffList(MayChange):
+    """... and who erases is asked of Supabase Auth, if so configured: it cannot be taken back."""
+
     def has_permission(self, request: Request, view: APIView) -> bool:
-        listing = getattr(view, "action", None) == "list"
-        return super().has_permission(request, view) and (not listing or principal_of(request).is_staff)
+        if not super().has_permission(request, view):
+            return False
+        match getattr(view, "action", None):
+            case "list":
+                return principal_of(request).is_staff
+            case "destroy":
+                return sessions.lives(request)
+        return True
 
 
 @extend_schema_view(

@@ -1,0 +1,26 @@
+"""Drops the public keys that every process holds: one that was withdrawn in a hurry opens nothing more."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from api import key_cache
+
+
+class Command(BaseCommand):
+    help = __doc__
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not settings.SUPABASE_JWKS_URL:
+            raise CommandError("There are no public keys here: SUPABASE_JWKS_URL is not set.")
+        if "locmem" in settings.CACHES["default"]["BACKEND"]:
+            raise CommandError(
+                "Nothing is purged: the cache is in-process, so no other process hears of it. "
+                "Restart the server, or set CACHE_URL."
+            )
+        try:
+            key_cache.purge(settings.SUPABASE_JWKS_URL)
+        except Exception as error:  # each cache raises its own
+            raise CommandError(f"Nothing is purged: the cache failed with {type(error).__name__}.") from error
+        self.stdout.write("purged: every process drops its keys within a second, and fetches them anew")
