@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from django.core.cache import cache
 
+from api import key_source, signing_keys
 from tests.cast import Caller
+from tests.loopback import KeyServer
 from tests.server import CLIENTS, Server
 
 
@@ -38,6 +40,37 @@ def curator(db) -> Caller:
 @pytest.fixture
 def nobody(db) -> Caller:
     return Caller()
+
+
+class Clock:
+    """The time of the signing keys, which passes when a test says so."""
+
+    def __init__(self) -> None:
+        self.time = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.time
+
+    def forward(self, seconds: float) -> None:
+        """... and everybody who keeps keys looks what there is to do."""
+        self.time += seconds
+        signing_keys.source().go_round()
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(key_source, "now", clock)
+    return clock
+
+
+@pytest.fixture
+def key_server(settings) -> Iterator[KeyServer]:
+    with KeyServer() as server:
+        settings.SUPABASE_JWKS_URL = server.url
+        yield server
+        server.open.set()
+        signing_keys.forget()
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,70 @@
+"""How Supabase Auth is asked: under our own name, never for long, never for much, and nobody else."""
+
+import time
+
+import pytest
+
+from api import auth_server
+from tests.cast import code
+from tests.forge import KEYS, issued
+from tests.loopback import KeyServer
+from tests.whoami import ask
+
+
+@pytest.fixture(autouse=True)
+def _routes(settings, clock) -> None:
+    settings.ROOT_URLCONF = "tests.whoami"
+
+
+def opens(algorithm: str = "ES256", **options: Any) -> bool:
+    """Whether a token is accepted; a refusal must be the token's own fault."""
+    answer = ask(f"Bearer {issued(algorithm, **options)}")
+    assert answer.status_code == 200 or code(answer) == "token_invalid"
+    return answer.status_code == 200
+
+
+def unavailable() -> bool:
+    answer = ask(f"Bearer {issued()}")
+    return answer.status_code == 503 and code(answer) == "keys_unavailable"
+
+
+def test_it_is_asked_once_under_our_own_name(key_server: KeyServer, settings):
+    settings.SUPABASE_PUBLISHABLE_KEY = "sb_publishable_of_this_test"
+
+    assert all(opens(algorithm) for algorithm in KEYS for _ in range(20))
+
+    assert key_server.hits == 1
+    assert key_server.asked[0]["user-agent"] == "vivarium"
+    assert key_server.asked[0]["apikey"] == "sb_publishable_of_this_test"
+    assert "authorization" not in key_server.asked[0]
+
+
+def test_without_a_publishable_key_none_is_sent(key_server: KeyServer):
+    assert opens()
+
+    assert "apikey" not in key_server.asked[0]
+
+
+def test_a_redirect_is_not_followed(key_server: KeyServer):
+    with KeyServer() as elsewhere:
+        key_server.fail(302)
+        key_server.headers["Location"] = elsewhere.url
+
+        assert unavailable()
+        assert elsewhere.hits == 0
+
+
+@pytest.mark.parametrize("drips", ["", "headers", "body"], ids=["silent", "drips headers", "drips its body"])
+def test_who_answers_too_slowly_is_given_up(key_server: KeyServer, drips: str, monkeypatch):
+    monkeypatch.setattr(auth_server, "TIMEOUT", 0.3)
+    key_server.drips = drips
+    if not drips:
+        key_server.open.clear()
+    began = time.monotonic()
+
+    assert unavailable()
+    assert time.monotonic() - began < 1
+
+
+def test_the_patience_is_three_seconds():
+    assert auth_server.TIMEOUT == 3

@@ -1,0 +1,318 @@
+"""Keys in many threads and processes: one of them asks for all, and a purge reaches all."""
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+from django.core.management import call_command
+from django.core.management.base import CommandError
+
+from api import auth_server, key_cache, key_source, signing_keys
+from api.key_source import COOLDOWN, LIFE, REFRESH, STALE, KeySource, KeysUnavailable, UnknownKey
+from tests.cast import code
+from tests.forge import EC, KEYS, issued, jwk
+from tests.loopback import KeyServer
+from tests.whoami import ask
+
+
+@pytest.fixture(autouse=True)
+def _routes(settings, clock) -> None:
+    settings.ROOT_URLCONF = "tests.whoami"
+
+
+def opens(algorithm: str = "ES256", **options: Any) -> bool:
+    """Whether a token is accepted; a refusal must be the token's own fault."""
+    answer = ask(f"Bearer {issued(algorithm, **options)}")
+    assert answer.status_code == 200 or code(answer) == "token_invalid"
+    return answer.status_code == 200
+
+
+# --- No herd ----------------------------------------------------------------------------------------
+
+
+def test_a_thousand_unknown_keys_cost_a_handful_of_fetches(key_server: KeyServer, clock):
+    assert opens()
+    clock.time += COOLDOWN
+
+    def use(number: int) -> None:
+        with pytest.raises(UnknownKey):
+            signing_keys.public_key(f"made up {number}")
+
+    with ThreadPoolExecutor(16) as threads:
+        list(threads.map(use, range(1000)))
+
+    assert key_server.hits == 2
+
+
+def test_an_empty_set_is_an_answer_and_costs_no_fetch_for_each_token(key_server: KeyServer, clock):
+    key_server.publish()
+
+    for _ in range(100):
+        assert not opens()
+
+    assert key_server.hits == 1
+
+
+def test_threads_that_start_together_ask_once(key_server: KeyServer):
+    key_server.open.clear()
+
+    with ThreadPoolExecutor(12) as threads:
+        found = [threads.submit(signing_keys.public_key, "ES256") for _ in range(12)]
+        while not key_server.hits:
+            time.sleep(0.001)
+        key_server.open.set()
+
+    assert {key.result().key_id for key in found} == {"ES256"}
+    assert key_server.hits == 1
+
+
+def test_who_waits_for_unknown_keys_leaves_threads_to_the_others(key_server: KeyServer, clock):
+    assert opens()
+    key_server.open.clear()
+    clock.time += COOLDOWN
+
+    with ThreadPoolExecutor(20) as threads:
+        strangers = [threads.submit(signing_keys.public_key, f"made up {number}") for number in range(20)]
+        while sum(stranger.done() for stranger in strangers) < 20 - key_source.MANY:
+            time.sleep(0.001)
+        key_server.open.set()
+
+    assert all(isinstance(stranger.exception(), UnknownKey) for stranger in strangers)
+
+
+# --- Several processes ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def others(key_server: KeyServer) -> list[KeySource]:
+    """What other processes have in their memory: all they share with this one is the cache."""
+    return [KeySource(key_server.url) for _ in range(4)]
+
+
+def test_processes_share_one_set(key_server: KeyServer, others: list[KeySource]):
+    assert opens()
+
+    for other in others:
+        other.go_round()
+        assert other.key("ES256").key_id == "ES256"
+
+    assert key_server.hits == 1
+
+
+def test_processes_that_start_together_ask_once(key_server: KeyServer, others: list[KeySource]):
+    with ThreadPoolExecutor(4) as processes:
+        for done in [processes.submit(other.go_round) for other in others]:
+            done.result()
+
+    assert all(other.key("ES256") for other in others)
+    assert key_server.hits == 1
+
+
+def test_a_thousand_unknown_keys_in_several_processes_cost_a_handful_of_fetches(
+    key_server: KeyServer, clock, others: list[KeySource]
+):
+    for other in others:
+        other.go_round()
+    clock.time += COOLDOWN
+
+    def use(number: int) -> None:
+        with pytest.raises(UnknownKey):
+            others[number % 4].key(f"made up {number}")
+
+    with ThreadPoolExecutor(16) as threads:
+        list(threads.map(use, range(1000)))
+
+    for other in others:
+        other.close()
+    assert key_server.hits == 2
+
+
+def test_a_failure_is_shared_too(key_server: KeyServer, others: list[KeySource]):
+    key_server.fail()
+
+    for other in others:
+        other.go_round()
+        with pytest.raises(KeysUnavailable):
+            other.key("ES256")
+
+    assert key_server.hits == 1
+
+
+def test_a_process_that_starts_in_an_outage_opens_with_what_the_others_know(
+    key_server: KeyServer, clock, others: list[KeySource]
+):
+    assert opens()
+    key_server.fail()
+    clock.forward(LIFE + 60)
+
+    others[0].go_round()
+
+    assert others[0].key("ES256").key_id == "ES256"
+    clock.time += STALE
+    others[0].go_round()
+    with pytest.raises(KeysUnavailable):
+        others[0].key("ES256")
+
+
+def test_a_process_that_died_while_it_asked_is_not_waited_for_for_long(
+    key_server: KeyServer, clock, others: list[KeySource], monkeypatch
+):
+    monkeypatch.setattr(key_cache, "GLANCE", 0)
+    key_cache.take_turn(key_server.url, f":{clock.time // COOLDOWN:.0f}", 60)
+    monkeypatch.setattr(auth_server, "TIMEOUT", -0.9)
+
+    others[0].go_round()
+    assert key_server.hits == 0
+    monkeypatch.setattr(auth_server, "TIMEOUT", 3)
+    clock.time += COOLDOWN
+    others[0].go_round()
+
+    assert others[0].key("ES256").key_id == "ES256"
+
+
+@pytest.mark.parametrize(
+    "rubbish",
+    ["x", (), ("x", 1.0, ""), ("{}", 1_000_001.0, ""), (b"\xff", 1_000_001.0, ""), (1, "x", None)],
+    ids=str,
+)
+def test_rubbish_in_the_cache_is_passed_over(key_server: KeyServer, others: list[KeySource], rubbish: Any):
+    others[0].go_round()
+    cache.set(key_cache._name(key_server.url, "set"), rubbish)
+
+    for source in (others[0], others[1]):
+        source.go_round()
+
+    assert others[0].key("ES256").key_id == "ES256"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Python 3.12: fork with threads
+def test_a_child_process_keeps_keys_of_its_own(key_server: KeyServer, clock):
+    assert opens()
+
+    child = os.fork()
+    if not child:
+        try:
+            alone = not signing_keys._sources
+            os._exit(0 if alone and signing_keys.public_key("ES256").key_id == "ES256" else 1)
+        except BaseException:
+            os._exit(2)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+# --- A cache that is down ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def broken_cache(settings) -> None:
+    """Redis on a port where nobody listens."""
+    settings.CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": "redis://127.0.0.1:9/0",
+        }
+    }
+
+
+def test_a_cache_that_is_down_does_not_take_authentication_down(key_server: KeyServer, clock, broken_cache):
+    assert opens()
+    assert all(not opens(header={"kid": f"made up {number}"}) for number in range(50))
+    assert key_server.hits == 1
+
+    key_server.fail()
+    clock.forward(LIFE - 1)
+    clock.forward(2)
+
+    assert opens()
+
+
+# --- The purge --------------------------------------------------------------------------------------
+
+
+def test_a_purge_drops_the_set_in_all_processes_and_all_fetch_one_anew(
+    key_server: KeyServer, others: list[KeySource]
+):
+    for other in others:
+        other.go_round()
+    key_server.publish(jwk("RS256", KEYS["RS256"]))
+
+    key_cache.purge(key_server.url)
+
+    for other in others:
+        other.go_round()
+        with pytest.raises(UnknownKey):
+            other.key("ES256")
+        assert other.key("RS256").key_id == "RS256"
+    assert key_server.hits == 2
+
+
+def test_a_purge_in_an_outage_leaves_nothing_that_opens(key_server: KeyServer, others: list[KeySource]):
+    others[0].go_round()
+    key_server.fail()
+
+    key_cache.purge(key_server.url)
+    others[0].go_round()
+
+    with pytest.raises(KeysUnavailable):
+        others[0].key("ES256")
+
+
+def test_a_set_that_was_under_way_during_a_purge_does_not_count(
+    key_server: KeyServer, others: list[KeySource]
+):
+    key_server.open.clear()
+    with ThreadPoolExecutor(1) as keeper:
+        fetching = keeper.submit(others[0].go_round)
+        while not key_server.hits:
+            time.sleep(0.001)
+        key_cache.purge(key_server.url)
+        key_server.open.set()
+        fetching.result()
+    key_server.publish(jwk("RS256", KEYS["RS256"]))
+
+    for other in others[:2]:
+        other.go_round()
+        with pytest.raises(UnknownKey):
+            other.key("ES256")
+
+
+def test_a_cache_that_lost_the_purge_brings_nothing_back(
+    key_server: KeyServer, others: list[KeySource], clock
+):
+    key_cache.purge(key_server.url)
+    others[0].go_round()
+    assert others[0].generation
+
+    cache.clear()
+    key_server.fail()
+    others[0].go_round()
+
+    assert others[0].key("ES256").key_id == "ES256"
+    key_server.publish(jwk("ES256", EC))
+    clock.time += REFRESH + 1
+    others[0].go_round()
+    others[1].go_round()
+    assert others[1].generation == others[0].generation
+
+
+def test_the_command_says_that_an_in_process_cache_reaches_nobody(key_server: KeyServer):
+    assert opens()
+
+    with pytest.raises(CommandError, match="CACHE_URL"):
+        call_command("purge_jwks")
+    assert opens()
+
+
+def test_the_command_says_when_there_are_no_keys(settings):
+    settings.SUPABASE_JWKS_URL = ""
+
+    with pytest.raises(CommandError, match="SUPABASE_JWKS_URL"):
+        call_command("purge_jwks")
+
+
+def test_the_command_says_when_the_cache_is_down(key_server: KeyServer, broken_cache):
+    with pytest.raises(CommandError, match="ConnectionError"):
+        call_command("purge_jwks")
