@@ -9,6 +9,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from tests.cast import code
+from tests.forge import issued
+
 CLIENT = Client(raise_request_exception=False)  # one for all: a new one loads the middleware anew
 
 
@@ -30,3 +33,15 @@ urlpatterns = [path("whoami", WhoAmI.as_view()), path("public", Public.as_view()
 def ask(authorization: str | None = None, where: str = "/whoami") -> Any:
     headers = {} if authorization is None else {"authorization": authorization}
     return CLIENT.get(where, headers=headers)
+
+
+def opens(algorithm: str = "ES256", **options: Any) -> bool:
+    """Whether a token of a published key is accepted; a refusal must be the token's own fault."""
+    answer = ask(f"Bearer {issued(algorithm, **options)}")
+    assert answer.status_code == 200 or code(answer) == "token_invalid"
+    return answer.status_code == 200
+
+
+def keys_are_unavailable() -> bool:
+    answer = ask(f"Bearer {issued()}")
+    return answer.status_code == 503 and code(answer) == "keys_unavailable"

@@ -5,27 +5,14 @@ import time
 import pytest
 
 from api import auth_server
-from tests.cast import code
-from tests.forge import KEYS, issued
+from tests.forge import KEYS
 from tests.loopback import KeyServer
-from tests.whoami import ask
+from tests.whoami import keys_are_unavailable, opens
 
 
 @pytest.fixture(autouse=True)
 def _routes(settings, clock) -> None:
     settings.ROOT_URLCONF = "tests.whoami"
-
-
-def opens(algorithm: str = "ES256", **options: Any) -> bool:
-    """Whether a token is accepted; a refusal must be the token's own fault."""
-    answer = ask(f"Bearer {issued(algorithm, **options)}")
-    assert answer.status_code == 200 or code(answer) == "token_invalid"
-    return answer.status_code == 200
-
-
-def unavailable() -> bool:
-    answer = ask(f"Bearer {issued()}")
-    return answer.status_code == 503 and code(answer) == "keys_unavailable"
 
 
 def test_it_is_asked_once_under_our_own_name(key_server: KeyServer, settings):
@@ -50,7 +37,7 @@ def test_a_redirect_is_not_followed(key_server: KeyServer):
         key_server.fail(302)
         key_server.headers["Location"] = elsewhere.url
 
-        assert unavailable()
+        assert keys_are_unavailable()
         assert elsewhere.hits == 0
 
 
@@ -62,7 +49,7 @@ def test_who_answers_too_slowly_is_given_up(key_server: KeyServer, drips: str, m
         key_server.open.clear()
     began = time.monotonic()
 
-    assert unavailable()
+    assert keys_are_unavailable()
     assert time.monotonic() - began < 1
 
 

@@ -12,22 +12,14 @@ from django.core.management.base import CommandError
 
 from api import auth_server, key_cache, key_source, signing_keys
 from api.key_source import COOLDOWN, LIFE, REFRESH, STALE, KeySource, KeysUnavailable, UnknownKey
-from tests.cast import code
-from tests.forge import EC, KEYS, issued, jwk
+from tests.forge import EC, KEYS, jwk
 from tests.loopback import KeyServer
-from tests.whoami import ask
+from tests.whoami import opens
 
 
 @pytest.fixture(autouse=True)
 def _routes(settings, clock) -> None:
     settings.ROOT_URLCONF = "tests.whoami"
-
-
-def opens(algorithm: str = "ES256", **options: Any) -> bool:
-    """Whether a token is accepted; a refusal must be the token's own fault."""
-    answer = ask(f"Bearer {issued(algorithm, **options)}")
-    assert answer.status_code == 200 or code(answer) == "token_invalid"
-    return answer.status_code == 200
 
 
 # --- No herd ----------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from api.key_source import COOLDOWN, LIFE, REFRESH, STALE
 from tests.cast import code
 from tests.forge import EC, EC2, KEYS, issued, jwk, token
 from tests.loopback import KeyServer
-from tests.whoami import ask
+from tests.whoami import ask, keys_are_unavailable, opens
 
 Spoil = Callable[[KeyServer], Any]
 TROUBLE: dict[str, Spoil] = {
@@ -44,18 +44,6 @@ def _routes(settings, clock) -> None:
     settings.ROOT_URLCONF = "tests.whoami"
 
 
-def opens(algorithm: str = "ES256", **options: Any) -> bool:
-    """Whether a token is accepted; a refusal must be the token's own fault."""
-    answer = ask(f"Bearer {issued(algorithm, **options)}")
-    assert answer.status_code == 200 or code(answer) == "token_invalid"
-    return answer.status_code == 200
-
-
-def unavailable() -> bool:
-    answer = ask(f"Bearer {issued()}")
-    return answer.status_code == 503 and code(answer) == "keys_unavailable"
-
-
 # --- When there is nothing to go by -----------------------------------------------------------------
 
 
@@ -75,14 +63,14 @@ def test_trouble_of_the_key_server_is_ours_and_not_the_tokens(key_server: KeySer
 def test_a_key_server_that_is_gone_is_503_and_the_secret_still_opens(key_server: KeyServer):
     key_server.stop()
 
-    assert unavailable()
+    assert keys_are_unavailable()
     assert ask(f"Bearer {token()}").status_code == 200
     assert ask(where="/public").status_code == 200
 
 
 def test_after_trouble_the_keys_are_fetched_by_themselves(key_server: KeyServer, clock):
     key_server.fail()
-    assert all(unavailable() for _ in range(20))
+    assert all(keys_are_unavailable() for _ in range(20))
     assert key_server.hits == 1
 
     key_server.publish(jwk("ES256", EC))
@@ -95,7 +83,7 @@ def test_a_key_server_that_stays_down_is_asked_once_in_ten_seconds(key_server: K
     key_server.fail()
 
     for _ in range(30):
-        assert unavailable()
+        assert keys_are_unavailable()
         clock.forward(1)
 
     assert 3 <= key_server.hits <= 4
@@ -114,7 +102,7 @@ def test_a_known_key_opens_through_any_trouble_and_then_503(key_server: KeyServe
         assert opens()
     clock.forward(2)
 
-    assert unavailable()
+    assert keys_are_unavailable()
 
 
 def test_it_counts_for_ten_minutes_and_for_fifteen_more():
