@@ -56,6 +56,7 @@ bench: dev ## measure memory, signing, authentication and, where there is a Post
 	@$(BIN)/python bench/memory.py
 	@$(BIN)/python bench/signing.py
 	@$(BIN)/python bench/policies.py
+	@$(BIN)/python bench/authentication.py
 
 $(BIN)/.installed: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'

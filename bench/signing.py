@@ -1,4 +1,4 @@
-"""Measures what one signed URL costs, and what authentication adds to a request.
+"""Measures what one signed URL of the local store costs.
 
 Run: `python bench/signing.py`. Machines are noisy: compare numbers of one run only.
 """
@@ -17,9 +17,6 @@ django.setup()
 
 from django.core.files.storage import storages
 
-from api.access_tokens import verify
-from api.authentication import principal
-from api.development_tokens import development_token
 from storage import tokens
 from storage.base import SignedStorage
 
@@ -39,15 +36,11 @@ def main() -> None:
         "store": store,
         "key": key,
         "mint": tokens.mint,
-        "verify": verify,
-        "principal": principal,
-        "access": development_token("alice@example.org"),
     }
     for what, call in {
         "a token": "mint('download', 'documents', key, 300)",
         "a download URL": "store.sign_download(key, seconds=300)",
         "an upload URL": "store.sign_upload(key, 'application/pdf', seconds=1800)",
-        "authentication, HS256": "principal(verify(access))",
     }.items():
         print(f"{what}: {microseconds(call, names):.0f} µs")
 

@@ -73,6 +73,23 @@ def key_server(settings) -> Iterator[KeyServer]:
         signing_keys.forget()
 
 
+@pytest.fixture
+def others(key_server: KeyServer) -> list[key_source.KeySource]:
+    """What other processes have in their memory: all they share with this one is the cache."""
+    return [key_source.KeySource(key_server.url) for _ in range(4)]
+
+
+@pytest.fixture
+def broken_cache(settings) -> None:
+    """Redis on a port where nobody listens."""
+    settings.CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": "redis://127.0.0.1:9/0",
+        }
+    }
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory) -> Iterator[Server]:
     """Two worker processes that all tests share: leave nothing behind that others would trip over."""

@@ -7,12 +7,9 @@ from typing import Any
 
 import pytest
 from django.core.cache import cache
-from django.core.management import call_command
-from django.core.management.base import CommandError
 
 from api import auth_server, key_cache, key_source, signing_keys
-from api.key_source import COOLDOWN, LIFE, REFRESH, STALE, KeySource, KeysUnavailable, UnknownKey
-from tests.forge import EC, KEYS, jwk
+from api.key_source import COOLDOWN, LIFE, STALE, KeySource, KeysUnavailable, UnknownKey
 from tests.loopback import KeyServer
 from tests.whoami import opens
 
@@ -76,12 +73,6 @@ def test_who_waits_for_unknown_keys_leaves_threads_to_the_others(key_server: Key
 
 
 # --- Several processes ------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def others(key_server: KeyServer) -> list[KeySource]:
-    """What other processes have in their memory: all they share with this one is the cache."""
-    return [KeySource(key_server.url) for _ in range(4)]
 
 
 def test_processes_share_one_set(key_server: KeyServer, others: list[KeySource]):
@@ -198,17 +189,6 @@ def test_a_child_process_keeps_keys_of_its_own(key_server: KeyServer, clock):
 # --- A cache that is down ---------------------------------------------------------------------------
 
 
-@pytest.fixture
-def broken_cache(settings) -> None:
-    """Redis on a port where nobody listens."""
-    settings.CACHES = {
-        "default": {
-            "BACKEND": "django.core.cache.backends.redis.RedisCache",
-            "LOCATION": "redis://127.0.0.1:9/0",
-        }
-    }
-
-
 def test_a_cache_that_is_down_does_not_take_authentication_down(key_server: KeyServer, clock, broken_cache):
     assert opens()
     assert all(not opens(header={"kid": f"made up {number}"}) for number in range(50))
@@ -219,92 +199,3 @@ def test_a_cache_that_is_down_does_not_take_authentication_down(key_server: KeyS
     clock.forward(2)
 
     assert opens()
-
-
-# --- The purge --------------------------------------------------------------------------------------
-
-
-def test_a_purge_drops_the_set_in_all_processes_and_all_fetch_one_anew(
-    key_server: KeyServer, others: list[KeySource]
-):
-    for other in others:
-        other.go_round()
-    key_server.publish(jwk("RS256", KEYS["RS256"]))
-
-    key_cache.purge(key_server.url)
-
-    for other in others:
-        other.go_round()
-        with pytest.raises(UnknownKey):
-            other.key("ES256")
-        assert other.key("RS256").key_id == "RS256"
-    assert key_server.hits == 2
-
-
-def test_a_purge_in_an_outage_leaves_nothing_that_opens(key_server: KeyServer, others: list[KeySource]):
-    others[0].go_round()
-    key_server.fail()
-
-    key_cache.purge(key_server.url)
-    others[0].go_round()
-
-    with pytest.raises(KeysUnavailable):
-        others[0].key("ES256")
-
-
-def test_a_set_that_was_under_way_during_a_purge_does_not_count(
-    key_server: KeyServer, others: list[KeySource]
-):
-    key_server.open.clear()
-    with ThreadPoolExecutor(1) as keeper:
-        fetching = keeper.submit(others[0].go_round)
-        while not key_server.hits:
-            time.sleep(0.001)
-        key_cache.purge(key_server.url)
-        key_server.open.set()
-        fetching.result()
-    key_server.publish(jwk("RS256", KEYS["RS256"]))
-
-    for other in others[:2]:
-        other.go_round()
-        with pytest.raises(UnknownKey):
-            other.key("ES256")
-
-
-def test_a_cache_that_lost_the_purge_brings_nothing_back(
-    key_server: KeyServer, others: list[KeySource], clock
-):
-    key_cache.purge(key_server.url)
-    others[0].go_round()
-    assert others[0].generation
-
-    cache.clear()
-    key_server.fail()
-    others[0].go_round()
-
-    assert others[0].key("ES256").key_id == "ES256"
-    key_server.publish(jwk("ES256", EC))
-    clock.time += REFRESH + 1
-    others[0].go_round()
-    others[1].go_round()
-    assert others[1].generation == others[0].generation
-
-
-def test_the_command_says_that_an_in_process_cache_reaches_nobody(key_server: KeyServer):
-    assert opens()
-
-    with pytest.raises(CommandError, match="CACHE_URL"):
-        call_command("purge_jwks")
-    assert opens()
-
-
-def test_the_command_says_when_there_are_no_keys(settings):
-    settings.SUPABASE_JWKS_URL = ""
-
-    with pytest.raises(CommandError, match="SUPABASE_JWKS_URL"):
-        call_command("purge_jwks")
-
-
-def test_the_command_says_when_the_cache_is_down(key_server: KeyServer, broken_cache):
-    with pytest.raises(CommandError, match="ConnectionError"):
-        call_command("purge_jwks")
