@@ -6,6 +6,7 @@ A cache that is down costs the sharing and nothing else: then every process care
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
+from math import inf
 from time import monotonic, sleep
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -16,6 +17,9 @@ from django.core.cache import cache
 logger = structlog.get_logger("api.key_cache")
 T = TypeVar("T")
 GLANCE = 0.05  # seconds between two looks at what another process hears
+PAUSE = 10  # seconds without the cache after it failed
+
+_left_alone_until = -inf  # on the monotonic clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +79,14 @@ def _name(url: str, what: str) -> str:
 
 
 def _try(call: Callable[[], Any], otherwise: T) -> T:
+    """A cache that hangs takes seconds to fail: after a failure it is left alone for a while."""
+    global _left_alone_until
+    if monotonic() < _left_alone_until:
+        return otherwise
     try:
         answer: T = call()
         return answer
     except Exception as error:  # each cache raises its own
-        logger.debug("keys_not_shared", exc_info=error)
+        logger.warning("keys_not_shared", reason=type(error).__name__)
+        _left_alone_until = monotonic() + PAUSE
         return otherwise

@@ -5,12 +5,13 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from math import inf
 from pathlib import Path
 
 import pytest
 from django.core.cache import cache
 
-from api import key_source, signing_keys
+from api import key_cache, key_source, signing_keys
 from tests.cast import Caller
 from tests.loopback import KeyServer
 from tests.server import CLIENTS, Server
@@ -65,7 +66,7 @@ def clock(monkeypatch) -> Clock:
 
 
 @pytest.fixture
-def key_server(settings) -> Iterator[KeyServer]:
+def key_server(settings, clock: Clock) -> Iterator[KeyServer]:
     with KeyServer() as server:
         settings.SUPABASE_JWKS_URL = server.url
         yield server
@@ -74,14 +75,19 @@ def key_server(settings) -> Iterator[KeyServer]:
 
 
 @pytest.fixture
-def others(key_server: KeyServer) -> list[key_source.KeySource]:
+def others(clock: Clock, key_server: KeyServer) -> Iterator[list[key_source.KeySource]]:
     """What other processes have in their memory: all they share with this one is the cache."""
-    return [key_source.KeySource(key_server.url) for _ in range(4)]
+    sources = [key_source.KeySource(key_server.url) for _ in range(4)]
+    yield sources
+    key_server.open.set()
+    for source in sources:
+        source.close()
 
 
 @pytest.fixture
-def broken_cache(settings) -> None:
+def broken_cache(settings, monkeypatch) -> None:
     """Redis on a port where nobody listens."""
+    monkeypatch.setattr(key_cache, "_left_alone_until", -inf)  # and again when the test is over
     settings.CACHES = {
         "default": {
             "BACKEND": "django.core.cache.backends.redis.RedisCache",

@@ -1,5 +1,6 @@
 """Keys through slowness, outage, garbage and rotation: known ones open without waiting, removed ones end."""
 
+import gzip
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -33,10 +34,15 @@ TROUBLE: dict[str, Spoil] = {
     "only what is no key": lambda server: server.publish("ES256", None, 7),
     "huge": lambda server: server.fail(200, b'{"keys": []}' + b" " * 300_000),
     "shorter than it says": lambda server: server.headers.update({"Content-Length": "9999999"}),
-    "compressed": lambda server: (
-        server.headers.update({"Content-Encoding": "gzip"}) or server.fail(200, b"\x1f\x8b")
-    ),
+    "compressed, unasked": lambda server: compress(server),
+    "an error with a good set": lambda server: setattr(server, "status", 500),
+    "another success with a good set": lambda server: setattr(server, "status", 203),
 }
+
+
+def compress(server: KeyServer) -> None:
+    server.headers["Content-Encoding"] = "gzip"
+    server.body = gzip.compress(server.body)
 
 
 @pytest.fixture(autouse=True)
@@ -162,6 +168,18 @@ def test_a_clock_that_is_set_back_does_not_make_a_set_young_again(key_server: Ke
 
     assert not opens()
     assert opens("RS256")
+
+
+@pytest.mark.parametrize(
+    "kid", ["", None, 0, "a" * 129, ["ES256"]], ids=["empty", "null", "0", "long", "a list"]
+)
+def test_what_cannot_be_a_key_id_is_not_asked_about(key_server: KeyServer, clock, kid: Any):
+    assert opens()
+    clock.time += COOLDOWN
+
+    assert not opens(header={"kid": kid})
+    clock.forward(1)
+    assert key_server.hits == 1
 
 
 # --- Rotation ---------------------------------------------------------------------------------------

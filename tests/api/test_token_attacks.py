@@ -37,14 +37,15 @@ def published() -> Iterator[KeyServer]:
         secret = {"kty": "oct", "k": base64(OCTETS.encode()), "kid": "oct", "alg": "HS256"}
         good = [jwk(name, key) for name, key in KEYS.items()]
         server.publish(secret, *good, jwk("ES256", EC2, kid="encryption", use="enc"))
-        yield server
-        signing_keys.forget()
+        with pytest.MonkeyPatch.context() as frozen:  # from the first test to the last
+            frozen.setattr(key_source, "now", lambda: 1_000_000)
+            yield server
+            signing_keys.forget()
 
 
 @pytest.fixture(autouse=True)
-def _keys_are_known(settings, published: KeyServer, monkeypatch) -> None:
+def _keys_are_known(settings, published: KeyServer) -> None:
     settings.SUPABASE_JWKS_URL = published.url
-    monkeypatch.setattr(key_source, "now", lambda: 1_000_000)
     signing_keys.public_key("ES256")
 
 
@@ -70,7 +71,9 @@ def test_an_attack_is_401_wherever_it_is_shown_and_costs_nothing(
 
 
 @pytest.mark.parametrize("make", [token, issued], ids=["by the secret", "by a key"])
-@pytest.mark.parametrize("moment", [0, -1, 1.5, LATER - 11 * HOUR], ids=str)
+@pytest.mark.parametrize(
+    "moment", [0, -1, 1.5, LATER - 11 * HOUR], ids=["1970", "1969", "in 1970", "an hour ago"]
+)
 def test_a_token_of_the_past_has_expired(make: Callable[..., str], moment: float):
     for page in PAGES:
         assert code(show(make(exp=moment), page)) == "token_expired"
