@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from io import StringIO
 from uuid import uuid4
 
 import httpx
@@ -102,6 +103,22 @@ def test_a_cache_that_lost_the_purge_brings_nothing_back(
     assert others[1].generation == others[0].generation
 
 
+def test_the_command_drops_the_set_where_the_cache_is_shared(
+    key_server: KeyServer, settings, tmp_path, others: list[KeySource]
+):
+    backend = "django.core.cache.backends.filebased.FileBasedCache"
+    settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": str(tmp_path / "cache")}}
+    others[0].go_round()
+    key_server.publish(jwk("RS256", KEYS["RS256"]))
+
+    call_command("purge_jwks", stdout=(printed := StringIO()))
+    others[0].go_round()
+
+    assert printed.getvalue().startswith("purged")
+    with pytest.raises(UnknownKey):
+        others[0].key("ES256")
+
+
 def test_the_command_says_that_an_in_process_cache_reaches_nobody(key_server: KeyServer):
     assert opens()
 
@@ -187,3 +204,5 @@ def test_processes_share_fetches_outages_and_purges(keys: KeyServer, processes: 
     assert statuses(processes, [rotated] * 60) == {200}
     processes.manage("purge_jwks")
     soon(processes, rotated, 503)
+    processes.stop()
+    assert "Traceback" not in processes.log.read_text()

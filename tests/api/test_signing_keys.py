@@ -114,10 +114,7 @@ UNUSABLE: dict[str, Any] = {
     "several ids": jwk("ES256", EC, kid=["ES256"]),
     "no id": {name: value for name, value in jwk("ES256", EC).items() if name != "kid"},
     "a secret": {"kty": "oct", "k": base64(b"x" * 40), "kid": "ES256", "alg": "ES256"},
-    "a private key": {
-        **jwk("ES256", EC),
-        "d": base64(EC.private_numbers().private_value.to_bytes(32, "big")),
-    },
+    "a private key": jwk("ES256", EC, d=base64(EC.private_numbers().private_value.to_bytes(32, "big"))),
     "a text": "ES256",
     "nothing": None,
     "a list": ["ES256"],
