@@ -31,7 +31,7 @@ def check_cache(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckM
         return []
     return [
         Warning(
-            "The cache is in-process: each worker process counts throttles for itself.",
+            "The cache is in-process: each worker process counts throttles and keeps keys for itself.",
             hint="Set CACHE_URL=redis://… when more than one process serves.",
             id="api.W001",
         )

@@ -69,17 +69,16 @@ class KeySource:
         self._want(key_id)
         if (key := self._known(key_id)) is not None:
             return key
-        if not self._counts():
+        if not self._counts(self.held):
             raise KeysUnavailable
         raise UnknownKey
 
     def _known(self, key_id: str) -> jwt.PyJWK | None:
         held = self.held
-        return held.keys.get(key_id) if held is not None and self._counts() else None
+        return held.keys.get(key_id) if held is not None and self._counts(held) else None
 
-    def _counts(self) -> bool:
+    def _counts(self, held: KeySet | None) -> bool:
         """Past its life, a set counts only while the endpoint is known not to answer."""
-        held = self.held
         return held is not None and held.is_younger_than(LIFE + STALE if self.failing else LIFE)
 
     def _want(self, key_id: str) -> None:
@@ -89,7 +88,7 @@ class KeySource:
             return
         self._wake_keeper()
         with self.news:
-            if self.failing or (self._counts() and self.waiting >= MANY):
+            if self.failing or (self._counts(self.held) and self.waiting >= MANY):
                 return
             self.waiting += 1
             self.news.wait_for(

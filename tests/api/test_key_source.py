@@ -135,7 +135,7 @@ def test_a_known_key_does_not_wait_for_a_silent_endpoint(key_server: KeyServer, 
             time.sleep(0.001)
         began = time.monotonic()
         assert all(opens() for _ in range(10))
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 2
         assert not fetching.done()
         key_server.open.set()
 
