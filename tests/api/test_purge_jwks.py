@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
-from uuid import uuid4
 
 import httpx
 import pytest
@@ -155,9 +154,10 @@ def keys() -> Iterator[KeyServer]:
 @pytest.fixture
 def processes(keys: KeyServer, tmp_path) -> Iterator[Server]:
     """Three worker processes."""
-    cache_url = f"{REDIS}?key_prefix={uuid4()}"
-    with Server(tmp_path, workers=3, SUPABASE_JWKS_URL=keys.url, CACHE_URL=cache_url) as running:
+    with Server(tmp_path, workers=3, SUPABASE_JWKS_URL=keys.url, CACHE_URL=REDIS) as running:
         yield running
+    with redis.Redis.from_url(REDIS) as client:
+        client.delete(*client.scan_iter(f"*{key_cache._name(keys.url, '*')}"))
 
 
 def statuses(server: Server, tokens: list[str]) -> set[int]:
