@@ -1,4 +1,4 @@
-"""Which buckets there are, and their limits: read off STORAGES and the model fields, not kept apart."""
+"""Which buckets there should be, and their limits: read off STORAGES and the model fields, not kept apart."""
 
 from dataclasses import dataclass
 
@@ -12,14 +12,15 @@ from storage.fields import UploadField, upload_fields
 class Bucket:
     """`file_size_limit` in bytes; None and an empty tuple mean that the bucket sets no limit."""
 
-    store: SignedStorage
-    file_size_limit: int | None
-    allowed_mime_types: tuple[str, ...]
+    name: str
+    public: bool = False
+    file_size_limit: int | None = None
+    allowed_mime_types: tuple[str, ...] = ()
 
     def takes(self, content_type: str) -> bool:
         """Exact and case-sensitive, as the real server compares; a limit may end in `/*`."""
         family = content_type.split("/")[0] + "/*"
-        return not self.allowed_mime_types or bool({content_type, family} & {*self.allowed_mime_types})
+        return not self.allowed_mime_types or bool({content_type, family, "*/*"} & {*self.allowed_mime_types})
 
 
 def declared() -> dict[str, Bucket]:
@@ -42,7 +43,8 @@ def _of(store: SignedStorage, fields: list[UploadField]) -> list[UploadField]:
 
 def _bucket(store: SignedStorage, fields: list[UploadField]) -> Bucket:
     return Bucket(
-        store,
+        store.bucket,
+        store.public,
         file_size_limit=max((field.max_bytes for field in fields), default=None),
         allowed_mime_types=tuple(sorted({kind for field in fields for kind in field.accepts})),
     )

@@ -21,17 +21,21 @@ class InvalidKey(SuspiciousFileOperation):
     """A key that no object can have: hostile, or made of characters that the protocol refuses."""
 
 
-def check(key: str) -> str:
-    """The key itself, if an object may have it; else InvalidKey.
+def legal(key: str) -> str:
+    """The key itself, if the Storage protocol lets an object have it; else InvalidKey."""
+    if not LEGAL.fullmatch(key) or any(segment in (".", "..") for segment in key.split("/")):
+        raise InvalidKey("Invalid key")
+    return key
 
-    Empty segments, `.` and `..` are refused, as are absolute keys: a key is also a path on a disk.
-    """
-    segments = key.split("/")
-    if (
-        not LEGAL.fullmatch(key)
-        or len(key) > MAX_KEY
-        or any(segment in ("", ".", "..") or len(segment) > MAX_SEGMENT for segment in segments)
-    ):
+
+def is_path(key: str) -> bool:
+    """Whether a disk and a database column can have it as it is."""
+    return len(key) <= MAX_KEY and all(0 < len(segment) <= MAX_SEGMENT for segment in key.split("/"))
+
+
+def check(key: str) -> str:
+    """The key itself, if it is legal and a path too: not absolute, nothing empty between slashes."""
+    if not is_path(legal(key)):
         raise InvalidKey("Invalid key")
     return key
 

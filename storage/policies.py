@@ -68,7 +68,7 @@ class Policy:
 def from_settings(*, direct_uploads: bool = False) -> Rules:
     """The rules that the API goes by."""
     return Rules(
-        buckets={name: bucket.store.public for name, bucket in declared().items()},
+        buckets={name: bucket.public for name, bucket in declared().items()},
         staff_roles=settings.SUPABASE_STAFF_ROLES,
         allow_anonymous=settings.SUPABASE_ALLOW_ANONYMOUS,
         allow_oauth_clients=settings.SUPABASE_ALLOW_OAUTH_CLIENTS,

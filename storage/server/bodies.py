@@ -4,10 +4,13 @@ Django hands a view nothing of a chunked body, and spools forms to disk before a
 so this reads `wsgi.input` itself. Limits hold while the bytes stream, whatever the headers say.
 """
 
+import json
 import re
+from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 from django.http import HttpRequest
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
@@ -25,6 +28,7 @@ class Incoming:
 
     content_type: str
     cache_control: str
+    metadata: dict[str, Any]  # the user's own
     pieces: Iterator[bytes]
 
 
@@ -37,10 +41,21 @@ def incoming(request: HttpRequest, limit: int) -> Incoming:
     if length is not None and length > limit:
         raise Refusal("EntityTooLarge")
     return Incoming(
-        content_type=_servable(request.META.get("CONTENT_TYPE") or "application/octet-stream"),
+        content_type=servable(request.META.get("CONTENT_TYPE") or "application/octet-stream"),
         cache_control=request.headers.get("Cache-Control") or "no-cache",
+        metadata=user_metadata(request),
         pieces=_bounded(_wire(request, length), limit),
     )
+
+
+def small(request: HttpRequest, limit: int) -> bytes:
+    """A body that is read at once. Raises Refusal when it is longer."""
+    return b"".join(_bounded(_wire(request, _declared_length(request)), limit))
+
+
+def raw(request: HttpRequest) -> Iterator[bytes]:
+    """The body in pieces, whatever its length. Reading raises Refusal where it is cut off."""
+    return _wire(request, _declared_length(request))
 
 
 def _declared_length(request: HttpRequest) -> int | None:
@@ -92,14 +107,32 @@ def _form(pieces: Iterator[bytes], boundary: str, limit: int) -> Incoming:
             continue
         seconds = fields.get("cacheControl", b"")
         return Incoming(
-            content_type=_servable(event.header("Content-Type") or "application/octet-stream"),
+            content_type=servable(event.header("Content-Type") or "application/octet-stream"),
             cache_control=f"max-age={int(seconds)}" if SECONDS.fullmatch(seconds) else "no-cache",
+            metadata=_metadata(fields.get("metadata", b"")),
             pieces=_bounded(chain(_segment(events), _rest(events)), limit),
         )
     raise Refusal("InvalidRequest", "The form has no file")
 
 
-def _servable(content_type: str) -> str:
+def user_metadata(request: HttpRequest) -> dict[str, Any]:
+    """What a header says, in base64."""
+    try:
+        return _metadata(b64decode(request.headers.get("X-Metadata", "")))
+    except ValueError:
+        return {}
+
+
+def _metadata(text: bytes) -> dict[str, Any]:
+    """What users say of their objects; what is no JSON object says nothing, as with the real server."""
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def servable(content_type: str) -> str:
     """It becomes a header again when the object is served, and a form may hold what HTTP would not pass."""
     if not (content_type.isascii() and content_type.isprintable()):
         raise Refusal("InvalidMimeType")

@@ -1,20 +1,28 @@
 """The errors of the Storage protocol, as recorded from a real server (v1.70.6).
 
 Nearly all answer HTTP 400, with the true status in the body; a 416 and an unknown route are
-themselves, and a HEAD has no body.
+themselves, and a HEAD has no body. Resumable uploads say the same in the words of their own protocol:
+the true status, and plain text.
 """
 
 from django.http import HttpRequest, JsonResponse
 
-#: code: (HTTP status, statusCode, error, message)
+#: reason: (HTTP status, statusCode, error, message); the reason is the `code` too, but for OTHER_CODES.
 REFUSALS: dict[str, tuple[int, str, str, str]] = {
     "InvalidRequest": (400, "400", "Error", "The request is not valid"),
+    "InvalidParameter": (400, "400", "InvalidParameter", "Invalid Parameter"),
     "InvalidJWT": (400, "400", "InvalidJWT", "Invalid Compact JWS"),
     "InvalidSignature": (400, "400", "InvalidSignature", "Invalid signature"),
     "InvalidKey": (400, "400", "InvalidKey", "Invalid key"),
+    "InvalidBucketName": (400, "400", "Invalid Input", "Bucket name invalid"),
+    "AccessDenied": (400, "403", "Unauthorized", "Access denied"),
     "NoSuchBucket": (400, "404", "Bucket not found", "Bucket not found"),
+    "NoRelatedBucket": (400, "404", "InvalidRequest", "The related resource does not exist"),
     "NoSuchKey": (400, "404", "not_found", "Object not found"),
+    "NoSuchUpload": (400, "404", "not_found", "Upload not found"),
     "KeyAlreadyExists": (400, "409", "Duplicate", "The resource already exists"),
+    "BucketAlreadyExists": (400, "409", "Duplicate", "The resource already exists"),
+    "ResourceNotEmpty": (400, "409", "ResourceNotEmpty", "The bucket you tried to delete is not empty"),
     "EntityTooLarge": (400, "413", "Payload too large", "The object exceeded the maximum allowed size"),
     "InvalidMimeType": (400, "415", "invalid_mime_type", "mime type is not supported"),
     "InvalidRange": (416, "416", "invalid_range", "invalid range provided"),
@@ -22,26 +30,30 @@ REFUSALS: dict[str, tuple[int, str, str, str]] = {
     "InternalError": (500, "500", "internal", "Internal server error"),
     "SlowDown": (503, "503", "unavailable", "The store does not answer: try again"),
 }
+OTHER_CODES = {"NoRelatedBucket": "InvalidRequest", "NoSuchRoute": "InvalidRequest"}
 
 
 class Refusal(Exception):
     """One of REFUSALS, with words of its own where they help."""
 
-    def __init__(self, code: str, message: str = "", *, headers: dict[str, str] | None = None) -> None:
-        super().__init__(code)
-        self.code = code
-        self.message = message
+    def __init__(self, reason: str, message: str = "", *, headers: dict[str, str] | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.message = message or REFUSALS[reason][3]
         self.headers = headers or {}
+
+    @property
+    def true_status(self) -> int:
+        return int(REFUSALS[self.reason][1])
 
 
 def refuse(refusal: Refusal) -> JsonResponse:
-    status, status_code, error, message = REFUSALS[refusal.code]
-    code = "InvalidRequest" if refusal.code == "NoSuchRoute" else refusal.code
+    status, status_code, error, _ = REFUSALS[refusal.reason]
     body = {
         "statusCode": status_code,
         "error": error,
-        "message": refusal.message or message,
-        "code": code,
+        "message": refusal.message,
+        "code": OTHER_CODES.get(refusal.reason, refusal.reason),
     }
     return JsonResponse(body, status=status, headers=refusal.headers)
 

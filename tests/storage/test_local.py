@@ -56,7 +56,7 @@ def media(settings) -> Path:
 
 def put(store: LocalStorage, key: str, content: bytes = b"otter", **options: Any) -> Any:
     told = {"content_type": "text/x-first", "cache_control": "max-age=1"}
-    return store.write(key, iter([content]), **{**told, **options})
+    return store.objects.write(key, iter([content]), **{**told, **options})
 
 
 def content(store: LocalStorage, key: str) -> bytes:
@@ -489,12 +489,12 @@ from storage.base import ObjectExists
 from storage.local import LocalStorage
 settings.MEDIA_ROOT, me = sys.argv[1:]
 store = LocalStorage("documents")
-store.write(f"ready/{me}", [], content_type="a/b", cache_control="")
+store.objects.write(f"ready/{me}", [], content_type="a/b", cache_control="")
 while not os.path.exists(f"{settings.MEDIA_ROOT}/go"):
     time.sleep(0.001)
 for number in range(40):
     try:
-        store.write(f"n/{number}", [me.encode() * 1000], content_type=f"text/{me}", cache_control="")
+        store.objects.write(f"n/{number}", [me.encode() * 1000], content_type=f"text/{me}", cache_control="")
         print(number)
     except ObjectExists:
         pass
@@ -639,7 +639,7 @@ def test_writers_and_removers_of_one_folder_do_not_trip_over_each_other(store):
 
 def test_an_open_object_can_be_read_to_its_end_whatever_happens_to_it(store, other):
     put(store, "a", b"otter")
-    file, info = store.open_described("a")
+    file, info = store.objects.open("a")
 
     with file:
         store.move("a", other, "b")
@@ -773,7 +773,7 @@ def broken(error: BaseException) -> Iterator[bytes]:
 @pytest.mark.parametrize("error", [RuntimeError(), KeyboardInterrupt(), ConnectionResetError()], ids=repr)
 def test_what_breaks_off_leaves_nothing(store, media, error):
     with pytest.raises((type(error), StorageUnavailable)):
-        store.write("a", broken(error), content_type="a/b", cache_control="")
+        store.objects.write("a", broken(error), content_type="a/b", cache_control="")
 
     assert not store.exists("a")
     assert arriving(media) == []
@@ -800,7 +800,7 @@ def test_a_temporary_that_is_being_written_is_not_swept(store, media):
         assert name in arriving(media)
         yield b"second half"
 
-    store.write("a", slow(), content_type="a/b", cache_control="")
+    store.objects.write("a", slow(), content_type="a/b", cache_control="")
 
     assert content(store, "a") == b"first half, second half"
     assert arriving(media) == []
@@ -874,7 +874,7 @@ def test_a_full_disk_is_unavailable_and_nothing_is_left(store, media, monkeypatc
 def test_a_large_object_comes_back_bit_by_bit_the_same(store):
     pieces = [os.urandom(100_000) for _ in range(20)]
 
-    info = store.write("a", iter(pieces), content_type="a/b", cache_control="")
+    info = store.objects.write("a", iter(pieces), content_type="a/b", cache_control="")
 
     assert info.size == 2_000_000
     with store.open("a") as file:

@@ -11,17 +11,17 @@ from django.utils.cache import get_conditional_response
 from django.utils.http import http_date, parse_http_date_safe
 
 from storage.base import ObjectInfo, pieces_of
-from storage.local import LocalStorage
+from storage.local_objects import LocalObjects
 from storage.server.refusals import Refusal
 
 ONE_RANGE = re.compile(r"\s*bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*", re.ASCII | re.IGNORECASE)
 
 
 def serve(
-    request: HttpRequest, store: LocalStorage, key: str, *, expires: datetime | None = None
+    request: HttpRequest, objects: LocalObjects, key: str, *, expires: datetime | None = None
 ) -> HttpResponseBase:
     """The answer to GET and HEAD. `expires`: of the token, for a signed URL."""
-    file, info = store.open_described(key)
+    file, info = objects.open(key)
     try:
         response = _answer(request, file, info)
     except BaseException:

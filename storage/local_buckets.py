@@ -1,0 +1,131 @@
+"""The buckets of the local store: those that the project declares, as clients have changed them since,
+and those that clients made. `MEDIA_ROOT/.objects/buckets/` has a small file for each of both.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from storage import buckets, disk, records
+from storage.base import ObjectMissing, StorageError
+from storage.buckets import Bucket
+from storage.local_objects import LocalObjects
+
+EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+class BucketMissing(StorageError):
+    """There is no such bucket."""
+
+
+class BucketExists(StorageError):
+    """There is one of this name."""
+
+
+class BucketNotEmpty(StorageError):
+    """It has objects still."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalBucket(Bucket):
+    """Times are aware; a bucket that nobody made or changed has always been there."""
+
+    created_at: datetime = EPOCH
+    updated_at: datetime = EPOCH
+
+    @property
+    def objects(self) -> LocalObjects:
+        return LocalObjects(self.name)
+
+
+def find(name: str) -> LocalBucket:
+    """Raises BucketMissing."""
+    try:
+        found = _read(_path(name))
+    except FileNotFoundError:
+        found = _declared().get(name)
+    if found is None:
+        raise BucketMissing(name)
+    return found
+
+
+def everything() -> list[LocalBucket]:
+    """In the order of their names."""
+    known: dict[str, LocalBucket | None] = {**_declared()}
+    for path in _folder().glob("*.json"):
+        known[json.loads(path.read_bytes())["name"]] = _read(path)
+    return sorted((bucket for bucket in known.values() if bucket), key=lambda bucket: bucket.name)
+
+
+def create(bucket: Bucket) -> None:
+    """Raises BucketExists."""
+    with _held(bucket.name):
+        try:
+            find(bucket.name)
+        except BucketMissing:
+            now = datetime.now(UTC)
+            _write(LocalBucket(**asdict(bucket), created_at=now, updated_at=now))
+        else:
+            raise BucketExists(bucket.name)
+
+
+def update(name: str, **changes: Any) -> None:
+    """Raises BucketMissing."""
+    with _held(name):
+        _write(replace(find(name), **changes, updated_at=datetime.now(UTC)))
+
+
+def delete(name: str) -> None:
+    """Raises BucketMissing, BucketNotEmpty."""
+    with _held(name):
+        bucket = find(name)
+        if next(bucket.objects.walk(), None) is not None:
+            raise BucketNotEmpty(name)
+        _write(bucket, deleted=True)
+
+
+def empty(name: str) -> None:
+    """Remove every object. Raises BucketMissing."""
+    objects = find(name).objects
+    for key in objects.walk():
+        with suppress(ObjectMissing):
+            objects.remove(key)
+
+
+def _declared() -> dict[str, LocalBucket]:
+    return {name: LocalBucket(**asdict(bucket)) for name, bucket in buckets.declared().items()}
+
+
+def _folder() -> Path:
+    return disk.root() / ".objects" / "buckets"
+
+
+def _path(name: str) -> Path:
+    return _folder() / f"{records.digest(name, '')}.json"
+
+
+@contextmanager
+def _held(name: str) -> Iterator[None]:
+    with disk.trouble(), disk.locked(f"bucket {name}"):
+        yield
+
+
+def _read(path: Path) -> LocalBucket | None:
+    """None for one that was deleted, so that a declared one does not come back by itself."""
+    known = json.loads(path.read_bytes())
+    if known.pop("deleted"):
+        return None
+    times = {name: datetime.fromisoformat(known[name]) for name in ("created_at", "updated_at")}
+    return LocalBucket(**{**known, **times, "allowed_mime_types": tuple(known["allowed_mime_types"])})
+
+
+def _write(bucket: LocalBucket, *, deleted: bool = False) -> None:
+    known = {**asdict(bucket), "deleted": deleted}
+    disk.own("buckets")
+    with disk.arriving() as temporary:
+        temporary.write_text(json.dumps(known, default=datetime.isoformat))
+        temporary.replace(_path(bucket.name))

@@ -1,0 +1,259 @@
+"""LocalObjects: the objects of one bucket of the local store, under every key that the protocol allows.
+
+`MEDIA_ROOT/<bucket>/<key>` holds the bytes and nothing else. What a folder cannot express (`a` beside
+`a/b`, `a//b`, a name of 300 letters, a bucket called `..`) lies in `MEDIA_ROOT/.objects/odd/`. Any number
+of processes may use a bucket at once: writers of one key wait for each other, readers for nobody.
+"""
+
+import hashlib
+import heapq
+import io
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from stat import S_ISREG
+from typing import Any, BinaryIO
+
+from storage import disk, keys, records
+from storage.base import ObjectExists, ObjectMissing, StorageError, pieces_of
+from storage.records import Known
+
+PLAIN_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", re.ASCII)
+
+
+class LocalObjects:
+    def __init__(self, bucket: str) -> None:
+        self.bucket = bucket
+
+    # --- Reading --------------------------------------------------------------------------------------
+
+    def describe(self, key: str) -> Known:
+        """Raises ObjectMissing, InvalidKey and StorageUnavailable, as all of these do."""
+        with self._trouble(key):
+            return records.known(self.bucket, key, self._find(key).stat())
+
+    def open(self, key: str) -> tuple[BinaryIO, Known]:
+        """The open file and what is known of these very bytes, whoever moves or deletes them next."""
+        with self._trouble(key):
+            file = io.BufferedReader(disk.ObjectFile(self._find(key)))
+            return file, records.known(self.bucket, key, os.fstat(file.fileno()))
+
+    # --- Writing --------------------------------------------------------------------------------------
+
+    def write(
+        self,
+        key: str,
+        pieces: Iterable[bytes],
+        *,
+        content_type: str,
+        cache_control: str,
+        metadata: dict[str, Any] | None = None,
+        replace: bool = False,
+    ) -> Known:
+        """Create the object, whole or not at all, or with `replace` put it in the place of another.
+
+        Raises ObjectExists, and whatever reading the pieces raises.
+        """
+        keys.legal(key)
+        with disk.trouble(), disk.arriving() as temporary:
+            digest = hashlib.md5(usedforsecurity=False)
+            with temporary.open("ab") as file:
+                disk.being_written(file)
+                for piece in pieces:
+                    digest.update(piece)
+                    file.write(piece)
+                file.flush()
+                os.fsync(file.fileno())
+            facts = {"content_type": content_type, "cache_control": cache_control, "metadata": metadata or {}}
+            return self.adopt(temporary, key, replace=replace, etag=f'"{digest.hexdigest()}"', **facts)
+
+    def adopt(self, file: Path, key: str, *, replace: bool = False, **facts: Any) -> Known:
+        """Make the object of a file that is whole, on the same disk, and nobody else's. Raises ObjectExists.
+
+        `facts`: etag, content_type, cache_control, metadata.
+        """
+        with disk.trouble(), disk.locked(self._name(key)):
+            before = self._known_or_none(key)
+            if before and not replace:
+                raise ObjectExists(key)
+            stat = file.stat()
+            self._appear(file, key, records.new(key, stat, before=before, **facts))
+            return records.known(self.bucket, key, stat)
+
+    def move(self, key: str, to: "LocalObjects", new_key: str) -> None:
+        """Atomic, across buckets too: of many that move one object, one succeeds. Raises ObjectExists."""
+        keys.legal(new_key)
+        with self._trouble(key), disk.locked(self._name(key), to._name(new_key)):
+            source = self._find(key)
+            if to._known_or_none(new_key):
+                raise ObjectExists(new_key)
+            record = {**records.of(self.bucket, key, source.stat()), "key": new_key}
+            to._appear(source, new_key, record)
+            records.forget(records.digest(self.bucket, key))
+            self._prune(source)
+
+    def copy(
+        self, key: str, to: "LocalObjects", new_key: str, *, replace: bool = False, **facts: Any
+    ) -> Known:
+        """`facts` take the place of what the copy would inherit. Raises ObjectExists."""
+        file, info = self.open(key)
+        inherited = {name: getattr(info, name) for name in ("content_type", "cache_control", "metadata")}
+        with file:
+            return to.write(new_key, pieces_of(file), replace=replace, **{**inherited, **facts})
+
+    def remove(self, key: str) -> Known:
+        """What was known of it."""
+        with self._trouble(key), disk.locked(self._name(key)):
+            path = self._find(key)
+            info = records.known(self.bucket, key, path.stat())
+            path.unlink()
+            records.forget(records.digest(self.bucket, key))
+            self._prune(path)
+            return info
+
+    # --- Listing --------------------------------------------------------------------------------------
+
+    def children(self, inside: str = "") -> tuple[list[str], list[str]]:
+        """The names of the folders and of the objects directly inside (`""`, or `a/b/`), sorted."""
+        odd = (key.removeprefix(inside).partition("/") for key in self._odd_keys() if key.startswith(inside))
+        found = {key.removeprefix(inside) for key in self._entries(inside)}
+        found |= {name + slash for name, slash, _ in odd}
+        folders = sorted(name[:-1] for name in found if name.endswith("/"))
+        return folders, sorted(name for name in found if not name.endswith("/"))
+
+    def walk(self, prefix: str = "") -> Iterator[str]:
+        """Every key that begins so, in the order of their bytes."""
+        plain = (key for key in self._plain_keys(prefix[: prefix.rfind("/") + 1]) if key.startswith(prefix))
+        return heapq.merge(plain, sorted(key for key in self._odd_keys() if key.startswith(prefix)))
+
+    def _plain_keys(self, inside: str) -> Iterator[str]:
+        pending = [inside]
+        while pending:
+            key = pending.pop()
+            if key and not key.endswith("/"):
+                yield key
+            else:
+                pending += sorted(self._entries(key), reverse=True)
+
+    def _entries(self, inside: str) -> list[str]:
+        """The keys of files directly inside, and those of folders that are not empty, with their slash."""
+        folder = self._plain(f"{inside}x")
+        if folder is None:
+            return []
+        try:
+            with self._trouble(inside), os.scandir(folder.parent) as found:
+                entries = [(entry, entry.is_dir(follow_symlinks=False)) for entry in found]
+        except ObjectMissing:
+            return []  # folders are made on demand
+        return [
+            f"{inside}{entry.name}{'/' if is_folder else ''}"
+            for entry, is_folder in entries
+            if (_holds_a_file(entry.path) if is_folder else entry.is_file())
+        ]
+
+    def _odd_keys(self) -> Iterator[str]:
+        try:
+            names = os.listdir(self._odd_folder)
+        except FileNotFoundError:
+            return
+        for name in names:
+            for record in records.read(name)[:1]:
+                yield record["key"]
+
+    # --- Places ---------------------------------------------------------------------------------------
+
+    @property
+    def _odd_folder(self) -> Path:
+        return disk.root() / ".objects" / "odd" / records.digest(self.bucket, "")[:32]
+
+    def _odd(self, key: str) -> Path:
+        return self._odd_folder / records.digest(self.bucket, key)
+
+    def _plain(self, key: str) -> Path | None:
+        """Where the object is to be found by anybody who looks, None where a folder cannot have it."""
+        if PLAIN_BUCKET.fullmatch(self.bucket) and keys.is_path(key):
+            return disk.root() / self.bucket / key
+        return None
+
+    def _find(self, key: str) -> Path:
+        """Where the object is."""
+        plain, odd = self._plain(keys.legal(key)), self._odd(key)
+        for path in (plain, odd):
+            if path is not None and _is_file(path):
+                return path
+        raise FileNotFoundError(key)
+
+    def _known_or_none(self, key: str) -> Known | None:
+        try:
+            return self.describe(key)
+        except ObjectMissing:
+            return None
+
+    def _appear(self, file: Path, key: str, record: dict[str, Any]) -> None:
+        """Describe, then show: until the rename, the record of what was there before is kept too."""
+        name = records.digest(self.bucket, key)
+        try:
+            place = self._find(key)
+        except FileNotFoundError:
+            records.write(name, record)
+            return self._put(file, key)
+        records.write(name, record, *records.read(name)[:1])
+        os.replace(file, place)
+
+    def _put(self, file: Path, key: str) -> None:
+        """Into its folder, or where the odd ones are if a folder or a file stands in the way."""
+        plain = self._plain(key)
+        while plain is not None:
+            try:
+                plain.parent.mkdir(parents=True, exist_ok=True)
+                return os.replace(file, plain)
+            except (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError):
+                if plain.is_dir() or any(map(_is_no_folder, plain.parents)):
+                    break
+                if not file.exists():
+                    raise
+                # Another key left the folder empty, and took it away.
+        self._odd_folder.mkdir(parents=True, exist_ok=True)
+        os.replace(file, self._odd(key))
+
+    def _prune(self, path: Path) -> None:
+        """Take away the folders that the object leaves empty."""
+        bucket = disk.root() / self.bucket
+        for folder in path.parents:
+            if folder == bucket or bucket not in folder.parents:
+                return
+            try:
+                folder.rmdir()
+            except OSError:
+                return
+
+    def _name(self, key: str) -> str:
+        return f"{self.bucket}/{key}"
+
+    @contextmanager
+    def _trouble(self, key: str) -> Iterator[None]:
+        """The throat: what is not there is an absent object, unless the disk itself is not there."""
+        with disk.trouble():
+            try:
+                yield
+            except (FileNotFoundError, NotADirectoryError) as error:
+                if isinstance(error, StorageError) or disk.is_lost():
+                    raise
+                raise ObjectMissing(key) from error
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return S_ISREG(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _is_no_folder(path: Path) -> bool:
+    return path.is_file() or (path.is_symlink() and not path.is_dir())
+
+
+def _holds_a_file(folder: str) -> bool:
+    return any(files for _, _, files in os.walk(folder))

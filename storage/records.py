@@ -1,0 +1,106 @@
+"""What is known of the bytes of an object in the local store: one small file for each key.
+
+`MEDIA_ROOT/.objects/records/` says which bytes a record is about (by size and modification time), and
+is written before they appear under their key. After a crash at any instant the bytes that are there
+have the right record, and a record without bytes means nothing.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import NAMESPACE_URL, uuid4, uuid5
+
+from storage import disk, keys
+from storage.base import ObjectInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Known(ObjectInfo):
+    """What the Storage protocol tells beside: `id` stays with the object, `version` is of these bytes."""
+
+    id: str
+    version: str
+    metadata: dict[str, Any]  # the user's own
+
+
+def digest(bucket: str, key: str) -> str:
+    """A plain name for what has none; a bucket has no slash, so no two are the same."""
+    return hashlib.sha256(f"{bucket}/{key}".encode()).hexdigest()
+
+
+def path_of(name: str) -> Path:
+    return disk.root() / ".objects" / "records" / name[:2] / f"{name}.json"
+
+
+def read(name: str) -> list[dict[str, Any]]:
+    """The latest first; before it, for as long as a change takes, that of the bytes it replaces."""
+    try:
+        records = json.loads(path_of(name).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return []
+    return [record for record in records if isinstance(record, dict)] if isinstance(records, list) else []
+
+
+def write(name: str, *records: dict[str, Any]) -> None:
+    described = path_of(name)
+    with disk.arriving() as temporary:
+        temporary.write_text(json.dumps(records))
+        disk.own(f"records/{name[:2]}")
+        temporary.replace(described)
+
+
+def forget(name: str) -> None:
+    path_of(name).unlink(missing_ok=True)
+
+
+def new(key: str, stat: os.stat_result, *, before: Known | None, **facts: Any) -> dict[str, Any]:
+    """The record of bytes that are about to appear; what they replace lends its id and its first day."""
+    return {
+        "key": key,
+        **fingerprint(stat),
+        "id": before.id if before else str(uuid4()),
+        "version": str(uuid4()),
+        "created_at": (before.created_at if before else datetime.now(UTC)).isoformat(),
+        **facts,
+    }
+
+
+def of(bucket: str, key: str, stat: os.stat_result) -> dict[str, Any]:
+    """The record of these bytes; of a file that somebody put there by hand, what can be told."""
+    name, these = digest(bucket, key), fingerprint(stat)
+    for record in read(name):
+        if these.items() <= record.items():
+            return record
+    return {
+        **these,
+        "content_type": keys.content_type(key),
+        "cache_control": "no-cache",
+        "etag": f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"',
+    }
+
+
+def known(bucket: str, key: str, stat: os.stat_result) -> Known:
+    record = of(bucket, key, stat)
+    modified = datetime.fromtimestamp(stat.st_mtime, UTC)
+    created = record.get("created_at")
+    return Known(
+        key=key,
+        size=stat.st_size,
+        content_type=record["content_type"],
+        cache_control=record["cache_control"],
+        etag=record["etag"],
+        created_at=datetime.fromisoformat(created) if created else modified,
+        last_modified=modified,
+        id=record.get("id") or str(uuid5(NAMESPACE_URL, f"{bucket}/{key}")),
+        version=record.get("version") or str(uuid5(NAMESPACE_URL, f"{bucket}/{key} {stat.st_mtime_ns}")),
+        metadata=record.get("metadata") or {},
+    )
+
+
+def fingerprint(stat: os.stat_result) -> dict[str, int]:
+    """Tells these bytes from those that were under the same key before."""
+    return {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns}

@@ -1,0 +1,46 @@
+"""Objects that go."""
+
+from typing import Any
+
+from django.http import HttpRequest, JsonResponse
+
+from storage import local_buckets
+from storage.base import ObjectMissing
+from storage.keys import InvalidKey
+from storage.local_buckets import BucketMissing, LocalBucket
+from storage.server.callers import is_service
+from storage.server.fields import body_of
+from storage.server.refusals import Refusal
+from storage.server.rows import object_row
+
+
+def one(request: HttpRequest, bucket: str, key: str) -> JsonResponse:
+    may = is_service(request)
+    try:
+        objects = local_buckets.find(bucket).objects
+    except BucketMissing:
+        raise Refusal("NoSuchKey") from None
+    if not may:
+        objects.describe(key)  # the real server tells others whether there is one, too
+        raise Refusal("AccessDenied")
+    objects.remove(key)
+    return JsonResponse({"message": "Successfully deleted"})
+
+
+def many(request: HttpRequest, bucket: str) -> JsonResponse:
+    """Those that are there; their rows. What others may not delete is not there for them."""
+    may = is_service(request)
+    wanted = body_of(request).texts("prefixes")
+    try:
+        found = local_buckets.find(bucket)
+    except BucketMissing:
+        return JsonResponse([], safe=False)
+    removed = [_remove(found, key) for key in dict.fromkeys(wanted)] if may else []
+    return JsonResponse([row for row in removed if row], safe=False)
+
+
+def _remove(bucket: LocalBucket, key: str) -> dict[str, Any] | None:
+    try:
+        return object_row(bucket.name, bucket.objects.remove(key))
+    except (ObjectMissing, InvalidKey):
+        return None

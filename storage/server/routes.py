@@ -1,0 +1,92 @@
+"""The routes of the protocol: which handler answers which method of which path.
+
+They are looked through in this order, method and path together, as the real server does: so
+`POST object/public/a/b` uploads into a bucket that is called `public`.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from storage.server import about, buckets, copies, downloads, lists, removals, resumable, signing, uploads
+from storage.server.refusals import no_such_route
+
+Handler = Callable[..., HttpResponseBase]
+
+PARTS = {"<bucket>": r"(?P<bucket>[^/]+)", "<key>": r"(?P<key>.*)", "<upload>": r"(?P<upload>[^/]+)/?"}
+RESUMABLE = "upload/resumable"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    methods: frozenset[str]
+    path: re.Pattern[str]
+    handler: Handler
+
+
+def route(methods: str, path: str, handler: Handler) -> Route:
+    pattern = "".join(PARTS.get(part, re.escape(part)) for part in re.split(r"(<\w+>)", path))
+    return Route(frozenset(methods.split()), re.compile(pattern, re.DOTALL), handler)
+
+
+ROUTES = [
+    route("GET HEAD", "status", about.status),
+    route("GET HEAD", "version", about.version),
+    route("POST", "bucket", buckets.create),
+    route("GET", "bucket", buckets.list_all),
+    route("GET", "bucket/<bucket>", buckets.get),
+    route("PUT", "bucket/<bucket>", buckets.update),
+    route("DELETE", "bucket/<bucket>", buckets.delete),
+    route("POST", "bucket/<bucket>/empty", buckets.empty),
+    route("OPTIONS", f"{RESUMABLE}/sign", resumable.options),
+    route("OPTIONS", f"{RESUMABLE}/sign/<upload>", resumable.options),
+    route("OPTIONS", RESUMABLE, resumable.options),
+    route("OPTIONS", f"{RESUMABLE}/<upload>", resumable.options),
+    route("POST", f"{RESUMABLE}/sign", resumable.signed(resumable.create)),
+    route("HEAD", f"{RESUMABLE}/sign/<upload>", resumable.signed(resumable.head)),
+    route("PATCH", f"{RESUMABLE}/sign/<upload>", resumable.signed(resumable.patch)),
+    route("DELETE", f"{RESUMABLE}/sign/<upload>", resumable.signed(resumable.terminate)),
+    route("POST", RESUMABLE, resumable.by_service(resumable.create)),
+    route("HEAD", f"{RESUMABLE}/<upload>", resumable.by_service(resumable.head)),
+    route("PATCH", f"{RESUMABLE}/<upload>", resumable.by_service(resumable.patch)),
+    route("DELETE", f"{RESUMABLE}/<upload>", resumable.by_service(resumable.terminate)),
+    route("POST", "object/list/<bucket>", lists.by_folder),
+    route("POST", "object/list-v2/<bucket>", lists.by_cursor),
+    route("POST", "object/copy", copies.copy),
+    route("POST", "object/move", copies.move),
+    route("GET HEAD", "object/sign/<bucket>/<key>", downloads.signed),
+    route("POST", "object/sign/<bucket>/<key>", signing.download),
+    route("POST", "object/sign/<bucket>", signing.downloads),
+    route("POST", "object/upload/sign/<bucket>/<key>", signing.upload),
+    route("PUT", "object/upload/sign/<bucket>/<key>", uploads.signed),
+    route("GET HEAD", "object/public/<bucket>/<key>", downloads.public),
+    route("GET HEAD", "object/authenticated/<bucket>/<key>", downloads.authenticated),
+    route("GET", "object/info/public/<bucket>/<key>", downloads.public_info),
+    route("GET", "object/info/authenticated/<bucket>/<key>", downloads.authenticated_info),
+    route("GET", "object/info/<bucket>/<key>", downloads.info),
+    route("DELETE", "object/<bucket>", removals.many),
+    route("POST", "object/<bucket>/<key>", uploads.create),
+    route("PUT", "object/<bucket>/<key>", uploads.update),
+    route("DELETE", "object/<bucket>/<key>", removals.one),
+    route("GET HEAD", "object/<bucket>/<key>", downloads.get),
+]
+
+
+def dispatch(request: HttpRequest) -> HttpResponseBase:
+    """Raises Refusal, and whatever a handler raises."""
+    path = _path(request)
+    for each in ROUTES:
+        if request.method in each.methods and (match := each.path.fullmatch(path)):
+            return each.handler(request, **match.groupdict())
+    raise no_such_route(request)
+
+
+def is_resumable(request: HttpRequest) -> bool:
+    return _path(request).startswith(RESUMABLE)
+
+
+def _path(request: HttpRequest) -> str:
+    return request.path_info.removeprefix("/storage/v1/")

@@ -1,0 +1,93 @@
+"""Tokens for those who have no key: to read one object, or to create one."""
+
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, JsonResponse
+
+from storage import keys, local_buckets, tokens
+from storage.base import ObjectMissing
+from storage.local_buckets import BucketMissing, LocalBucket
+from storage.server.callers import is_service, must_be_service
+from storage.server.fields import Fields, body_of
+from storage.server.refusals import Refusal
+from storage.server.uploads import must_be_free
+
+LONGEST = 100 * 366 * 24 * 3600  # seconds: clocks, and JSON's numbers, end somewhere
+MOST = 1000  # keys in one call
+RESIZE = ("cover", "contain", "fill")
+NOT_FOUND = "Either the object does not exist or you do not have access to it"
+
+
+def download(request: HttpRequest, bucket: str, key: str) -> JsonResponse:
+    """The URL is not percent-encoded, as with the real server: clients do it."""
+    may = is_service(request)
+    seconds = _seconds(body := body_of(request))
+    _transform(body)
+    if not may or not _exists(bucket, keys.legal(key)):
+        raise Refusal("NoSuchKey")
+    return JsonResponse({"signedURL": _signed_url(bucket, key, seconds)})
+
+
+def downloads(request: HttpRequest, bucket: str) -> JsonResponse:
+    """One answer for each key, also for those that cannot be read."""
+    may = is_service(request)
+    body = body_of(request)
+    seconds, paths = _seconds(body), body.texts("paths", most=MOST)
+    return JsonResponse([_one_of_many(bucket, key, seconds, may) for key in paths], safe=False)
+
+
+def upload(request: HttpRequest, bucket: str, key: str) -> JsonResponse:
+    """Whether the name is a legal one shows when something is sent, as with the real server."""
+    must_be_service(request)
+    upsert = request.headers.get("X-Upsert") == "true"
+    try:
+        found = local_buckets.find(bucket)
+    except BucketMissing:
+        raise Refusal("NoRelatedBucket") from None
+    if not upsert:
+        _must_be_free(found, key)
+    token = tokens.mint("upload", bucket, key, settings.UPLOAD_URL_TTL, upsert=upsert)
+    return JsonResponse({"url": f"/object/upload/sign/{bucket}/{key}?token={token}", "token": token})
+
+
+def _must_be_free(bucket: LocalBucket, key: str) -> None:
+    try:
+        must_be_free(bucket, key)
+    except keys.InvalidKey:
+        pass
+
+
+def _one_of_many(bucket: str, key: str, seconds: int, may: bool) -> dict[str, Any]:
+    there = may and _exists(bucket, key)
+    return {
+        "error": None if there else NOT_FOUND,
+        "path": key,
+        "signedURL": _signed_url(bucket, key, seconds) if there else None,
+    }
+
+
+def _exists(bucket: str, key: str) -> bool:
+    try:
+        local_buckets.find(bucket).objects.describe(key)
+    except (BucketMissing, ObjectMissing, keys.InvalidKey):
+        return False
+    return True
+
+
+def _signed_url(bucket: str, key: str, seconds: int) -> str:
+    return f"/object/sign/{bucket}/{key}?token={tokens.mint('download', bucket, key, seconds)}"
+
+
+def _seconds(body: Fields) -> int:
+    return min(body.integer("expiresIn", minimum=1), LONGEST)
+
+
+def _transform(body: Fields) -> None:
+    """Pictures are served as they are; what is asked of them is checked all the same."""
+    asked = body.inner("transform")
+    for name in ("width", "height", "quality"):
+        if name in asked:
+            asked.integer(name, minimum=0)
+    if "resize" in asked:
+        asked.choice("resize", RESIZE)

@@ -1,0 +1,74 @@
+"""Objects that come in, in one piece: by the service key, or by a signed URL."""
+
+from django.conf import settings
+from django.http import HttpRequest, JsonResponse
+
+from storage import keys, local_buckets, tokens
+from storage.base import ObjectExists, ObjectMissing
+from storage.buckets import Bucket
+from storage.local_buckets import LocalBucket
+from storage.records import Known
+from storage.server import bodies
+from storage.server.callers import must_be_service
+from storage.server.fields import query_of
+from storage.server.refusals import Refusal
+
+PLACEHOLDER = ".emptyFolderPlaceholder"  # how dashboards keep a folder that is empty
+
+
+def create(request: HttpRequest, bucket: str, key: str) -> JsonResponse:
+    return _by_service(request, bucket, key, replace=request.headers.get("X-Upsert") == "true")
+
+
+def update(request: HttpRequest, bucket: str, key: str) -> JsonResponse:
+    """PUT creates what is not there, too."""
+    return _by_service(request, bucket, key, replace=True)
+
+
+def signed(request: HttpRequest, bucket: str, key: str) -> JsonResponse:
+    """Create the object that the token names. Of several at once, one does."""
+    grant = tokens.check(query_of(request).text("token"), "upload", bucket, key)
+    _receive(request, local_buckets.find(bucket), key, replace=grant.upsert)
+    return JsonResponse({"Key": f"{bucket}/{key}"})
+
+
+def size_limit(bucket: Bucket) -> int:
+    """Bytes: that of the bucket, as far as the store as a whole allows it."""
+    return min(bucket.file_size_limit or settings.STORAGE_FILE_SIZE_LIMIT, settings.STORAGE_FILE_SIZE_LIMIT)
+
+
+def must_take(bucket: Bucket, content_type: str) -> None:
+    if not bucket.takes(content_type):
+        raise Refusal("InvalidMimeType", f"mime type {content_type} is not supported")
+
+
+def must_be_free(bucket: LocalBucket, key: str) -> None:
+    """A refusal before the bytes have travelled; what counts is looked at once they are there."""
+    try:
+        bucket.objects.describe(keys.legal(key))
+    except ObjectMissing:
+        return
+    raise ObjectExists(key)
+
+
+def _by_service(request: HttpRequest, bucket: str, key: str, *, replace: bool) -> JsonResponse:
+    must_be_service(request)
+    stored = _receive(request, local_buckets.find(bucket), key, replace=replace)
+    return JsonResponse({"Key": f"{bucket}/{key}", "Id": stored.id})
+
+
+def _receive(request: HttpRequest, bucket: LocalBucket, key: str, *, replace: bool) -> Known:
+    keys.legal(key)
+    body = bodies.incoming(request, size_limit(bucket))
+    if not key.endswith(PLACEHOLDER):
+        must_take(bucket, body.content_type)
+    if not replace:
+        must_be_free(bucket, key)
+    return bucket.objects.write(
+        key,
+        body.pieces,
+        content_type=body.content_type,
+        cache_control=body.cache_control,
+        metadata=body.metadata,
+        replace=replace,
+    )
