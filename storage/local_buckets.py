@@ -44,10 +44,11 @@ class LocalBucket(Bucket):
 
 def find(name: str) -> LocalBucket:
     """Raises BucketMissing."""
-    try:
-        found = _read(_path(name))
-    except FileNotFoundError:
-        found = _declared().get(name)
+    with disk.trouble():
+        try:
+            found = _read(_path(name))
+        except FileNotFoundError:
+            found = _declared().get(name)
     if found is None:
         raise BucketMissing(name)
     return found
@@ -56,8 +57,9 @@ def find(name: str) -> LocalBucket:
 def everything() -> list[LocalBucket]:
     """In the order of their names."""
     known: dict[str, LocalBucket | None] = {**_declared()}
-    for path in _folder().glob("*.json"):
-        known[json.loads(path.read_bytes())["name"]] = _read(path)
+    with disk.trouble():
+        for path in _folder().glob("*.json"):
+            known[json.loads(path.read_bytes())["name"]] = _read(path)
     return sorted((bucket for bucket in known.values() if bucket), key=lambda bucket: bucket.name)
 
 
