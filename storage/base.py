@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 from django.conf import settings
@@ -22,6 +22,7 @@ from storage import keys, tokens
 
 ARRIVALS = "uploads"  # the bucket, and its alias in STORAGES, where every upload arrives
 PIECE = 256 * 1024  # bytes read or written at once, whatever the size of the file
+TUS_PIECE = 6 * 1024 * 1024  # bytes: Supabase takes parts of this size, and of no other
 FOREVER = 31536000  # seconds: an object of a public bucket never changes under its key
 
 
@@ -66,7 +67,7 @@ class SignedURL:
 
 @dataclass(frozen=True, slots=True)
 class SignedUpload:
-    """Where and how a client sends one object: `PUT url` with `headers`, or `token` to an SDK."""
+    """Where and how a client sends one object: `PUT url` with `headers`, `token` to an SDK, or in parts."""
 
     bucket: str
     key: str
@@ -74,6 +75,22 @@ class SignedUpload:
     token: str
     headers: dict[str, str]
     expires_at: datetime
+
+    @property
+    def resumable(self) -> dict[str, Any]:
+        """What a client of TUS needs to send it in parts."""
+        return {
+            "protocol": "tus",
+            "endpoint": f"{settings.SUPABASE_URL}/storage/v1/upload/resumable/sign",
+            "headers": {"x-signature": self.token},
+            "chunk_size": TUS_PIECE,
+            "metadata": {
+                "bucketName": self.bucket,
+                "objectName": self.key,
+                "contentType": self.headers["content-type"],
+                "cacheControl": self.headers["cache-control"].removeprefix("max-age="),
+            },
+        }
 
     def __repr__(self) -> str:
         return f"<SignedUpload {self.bucket}/{self.key} until {self.expires_at:%Y-%m-%dT%H:%M:%SZ}>"

@@ -39,7 +39,18 @@ TICKET = {
     "url": "https://ref.supabase.co/storage/v1/object/upload/sign/uploads/01971f6e-…/k3vX0yq8.pdf?token=…",
     "headers": {"content-type": "application/pdf", "x-upsert": "false", "cache-control": "max-age=3600"},
     "token": "…",
-    "resumable": None,
+    "resumable": {
+        "protocol": "tus",
+        "endpoint": "https://ref.supabase.co/storage/v1/upload/resumable/sign",
+        "headers": {"x-signature": "…"},
+        "chunk_size": 6291456,
+        "metadata": {
+            "bucketName": "uploads",
+            "objectName": "01971f6e-8c5b-7a40-b0a5-3d6b1c1f7e55/k3vX0yq8.pdf",
+            "contentType": "application/pdf",
+            "cacheControl": "3600",
+        },
+    },
     "limits": {"max_bytes": 52428800, "content_types": ["application/pdf", "image/jpeg", "image/png"]},
     "complete_url": "https://api.example.org/api/v1/uploads/01971f6e-8c5b-7a40-b0a5-3d6b1c1f7e55/complete/",
 }
@@ -123,9 +134,19 @@ class Limits(serializers.Serializer[Any]):
     content_types = serializers.ListField(child=serializers.CharField())
 
 
+class Resumable(serializers.Serializer[Any]):
+    """How to send it in parts: an upload that was interrupted goes on where it was."""
+
+    protocol = serializers.CharField(help_text="`tus`: version 1.0.0.")
+    endpoint = serializers.CharField()
+    headers = serializers.DictField(child=serializers.CharField(), help_text="With every request.")
+    chunk_size = serializers.IntegerField(help_text="Bytes of each part but the last.")
+    metadata = serializers.DictField(child=serializers.CharField())
+
+
 @extend_schema_serializer(examples=[OpenApiExample("A ticket", TICKET, response_only=True)])
 class TicketSerializer(serializers.Serializer[Ticket]):
-    """Everything a client needs to send one file, with `fetch`, `supabase-js` or Uppy."""
+    """Everything a client needs to send one file, with `fetch`, `supabase-js`, Uppy or `tus-js-client`."""
 
     id = serializers.UUIDField(source="upload.pk")
     state = serializers.CharField(source="upload.state")
@@ -136,17 +157,12 @@ class TicketSerializer(serializers.Serializer[Ticket]):
     url = serializers.CharField(source="signed.url")
     headers = serializers.DictField(source="signed.headers", child=serializers.CharField())
     token = serializers.CharField(source="signed.token")
-    resumable = serializers.SerializerMethodField()
+    resumable = Resumable(source="signed.resumable")
     limits = serializers.SerializerMethodField()
     complete_url = serializers.SerializerMethodField()
 
     def get_method(self, ticket: Ticket) -> str:
         return "PUT"
-
-    @extend_schema_field({"type": "object", "nullable": True})
-    def get_resumable(self, ticket: Ticket) -> None:
-        """How to send it in parts; null while the store cannot."""
-        return None
 
     @extend_schema_field(Limits)
     def get_limits(self, ticket: Ticket) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class Incoming:
 def incoming(request: HttpRequest, limit: int) -> Incoming:
     """What the request carries, at most `limit` bytes of it. Raises Refusal."""
     kind, options = parse_options_header(request.META.get("CONTENT_TYPE", ""))
-    length = _declared_length(request)
+    length = declared_length(request)
     if kind == "multipart/form-data":
         return _form(_bounded(_wire(request, length), limit + FRAMING), options.get("boundary", ""), limit)
     if length is not None and length > limit:
@@ -50,16 +50,16 @@ def incoming(request: HttpRequest, limit: int) -> Incoming:
 
 def small(request: HttpRequest, limit: int) -> bytes:
     """A body that is read at once. Raises Refusal when it is longer."""
-    return b"".join(_bounded(_wire(request, _declared_length(request)), limit))
+    return b"".join(_bounded(_wire(request, declared_length(request)), limit))
 
 
 def raw(request: HttpRequest) -> Iterator[bytes]:
     """The body in pieces, whatever its length. Reading raises Refusal where it is cut off."""
-    return _wire(request, _declared_length(request))
+    return _wire(request, declared_length(request))
 
 
-def _declared_length(request: HttpRequest) -> int | None:
-    """None for a chunked body, which ends where it ends."""
+def declared_length(request: HttpRequest) -> int | None:
+    """Bytes; None for a chunked body, which ends where it ends. Raises Refusal."""
     if request.headers.get("Transfer-Encoding") and request.META.get("wsgi.input_terminated"):
         return None
     try:
@@ -109,7 +109,7 @@ def _form(pieces: Iterator[bytes], boundary: str, limit: int) -> Incoming:
         return Incoming(
             content_type=servable(event.header("Content-Type") or "application/octet-stream"),
             cache_control=f"max-age={int(seconds)}" if SECONDS.fullmatch(seconds) else "no-cache",
-            metadata=_metadata(fields.get("metadata", b"")),
+            metadata=as_metadata(fields.get("metadata", b"")),
             pieces=_bounded(chain(_segment(events), _rest(events)), limit),
         )
     raise Refusal("InvalidRequest", "The form has no file")
@@ -118,12 +118,12 @@ def _form(pieces: Iterator[bytes], boundary: str, limit: int) -> Incoming:
 def user_metadata(request: HttpRequest) -> dict[str, Any]:
     """What a header says, in base64."""
     try:
-        return _metadata(b64decode(request.headers.get("X-Metadata", "")))
+        return as_metadata(b64decode(request.headers.get("X-Metadata", "")))
     except ValueError:
         return {}
 
 
-def _metadata(text: bytes) -> dict[str, Any]:
+def as_metadata(text: bytes) -> dict[str, Any]:
     """What users say of their objects; what is no JSON object says nothing, as with the real server."""
     try:
         said = json.loads(text)

@@ -1,26 +1,20 @@
 """What stands in front of every route: CORS, the errors of the protocol, and harmless headers."""
 
-import structlog
-from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
-from storage import keys, tokens
-from storage.base import ObjectExists, ObjectMissing, StorageUnavailable
-from storage.local_buckets import BucketExists, BucketMissing, BucketNotEmpty
 from storage.server import routes
-from storage.server.refusals import Refusal, refuse
+from storage.server.refusals import as_refusal, refuse
 
 EXPOSED = (
     "Accept-Ranges, Authorization, Content-Disposition, Content-Length, Content-Range, Content-Type, ETag, "
-    "Last-Modified, Location, Tus-Complete, Tus-Extension, Tus-Max-Size, Tus-Resumable, Tus-Version, "
-    "Upload-Concat, Upload-Defer-Length, Upload-Expires, Upload-Length, Upload-Metadata, Upload-Offset, "
-    "X-HTTP-Method-Override, X-Request-ID"
+    "Forwarded, Last-Modified, Location, Retry-After, Tus-Complete, Tus-Extension, Tus-Max-Size, "
+    "Tus-Resumable, Tus-Version, Upload-Concat, Upload-Defer-Length, Upload-Expires, Upload-Length, "
+    "Upload-Metadata, Upload-Offset, X-Forwarded-Host, X-Forwarded-Proto, X-HTTP-Method-Override, "
+    "X-Request-ID, X-Requested-With"
 )
 METHODS = "GET, HEAD, PUT, PATCH, POST, DELETE, OPTIONS"
-
-logger = structlog.get_logger("storage.server")
 
 
 @csrf_exempt  # no cookie opens anything here
@@ -36,34 +30,6 @@ def answer(request: HttpRequest) -> HttpResponseBase:
     response.headers["Access-Control-Allow-Origin"] = "*"  # no credentials: the token is the whole authority
     response.headers["Access-Control-Expose-Headers"] = EXPOSED
     return response
-
-
-def as_refusal(error: Exception) -> Refusal:
-    """One table from our errors to the protocol's. No path of this machine is in any of them."""
-    match error:
-        case Refusal():
-            return error
-        case tokens.InvalidToken():
-            return Refusal(error.code, str(error))
-        case keys.InvalidKey():
-            return Refusal("InvalidKey")
-        case SuspiciousOperation():  # such as a query of a thousand fields
-            return Refusal("InvalidRequest")
-        case ObjectMissing():
-            return Refusal("NoSuchKey")
-        case ObjectExists():
-            return Refusal("KeyAlreadyExists")
-        case BucketMissing():
-            return Refusal("NoSuchBucket")
-        case BucketExists():
-            return Refusal("BucketAlreadyExists")
-        case BucketNotEmpty():
-            return Refusal("ResourceNotEmpty")
-        case StorageUnavailable():
-            logger.error("store_in_trouble", exc_info=error)
-            return Refusal("SlowDown", headers={"Retry-After": "5"})
-    logger.error("unhandled", exc_info=error)
-    return Refusal("InternalError")
 
 
 def _preflight(request: HttpRequest) -> HttpResponse | None:

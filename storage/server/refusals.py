@@ -5,7 +5,14 @@ themselves, and a HEAD has no body. Resumable uploads say the same in the words 
 the true status, and plain text.
 """
 
-from django.http import HttpRequest, JsonResponse
+import structlog
+from django.core.exceptions import SuspiciousOperation
+from django.http import HttpRequest, HttpResponse, JsonResponse
+
+from storage import keys, tokens
+from storage.base import ObjectExists, ObjectMissing, StorageUnavailable
+from storage.local_buckets import BucketExists, BucketMissing, BucketNotEmpty
+from storage.parts import Overrun, PartsExpired, PartsHeld, PartsMissing
 
 #: reason: (HTTP status, statusCode, error, message); the reason is the `code` too, but for OTHER_CODES.
 REFUSALS: dict[str, tuple[int, str, str, str]] = {
@@ -26,11 +33,20 @@ REFUSALS: dict[str, tuple[int, str, str, str]] = {
     "EntityTooLarge": (400, "413", "Payload too large", "The object exceeded the maximum allowed size"),
     "InvalidMimeType": (400, "415", "invalid_mime_type", "mime type is not supported"),
     "InvalidRange": (416, "416", "invalid_range", "invalid range provided"),
+    "HeaderMissing": (403, "403", "Error", "A header is missing"),
+    "OffsetConflict": (409, "409", "Error", "Upload-Offset conflict"),
+    "UploadGone": (410, "410", "Error", "The upload has expired"),
+    "VersionUnknown": (412, "412", "Error", "Tus-Resumable must be 1.0.0"),
+    "ResourceLocked": (423, "423", "Error", "Somebody else is sending this upload"),
+    "NotImplemented": (501, "501", "Error", "Not implemented"),
     "NoSuchRoute": (404, "404", "Not Found", "Route not found"),
     "InternalError": (500, "500", "internal", "Internal server error"),
     "SlowDown": (503, "503", "unavailable", "The store does not answer: try again"),
 }
 OTHER_CODES = {"NoRelatedBucket": "InvalidRequest", "NoSuchRoute": "InvalidRequest"}
+TEXT = "text/plain;charset=UTF-8"
+
+logger = structlog.get_logger("storage.server")
 
 
 class Refusal(Exception):
@@ -56,6 +72,49 @@ def refuse(refusal: Refusal) -> JsonResponse:
         "code": OTHER_CODES.get(refusal.reason, refusal.reason),
     }
     return JsonResponse(body, status=status, headers=refusal.headers)
+
+
+def refuse_plainly(refusal: Refusal) -> HttpResponse:
+    """As resumable uploads say it."""
+    return HttpResponse(
+        refusal.message, status=refusal.true_status, content_type=TEXT, headers=refusal.headers
+    )
+
+
+def as_refusal(error: Exception) -> Refusal:
+    """One table from our errors to the protocol's. No path of this machine is in any of them."""
+    match error:
+        case Refusal():
+            return error
+        case tokens.InvalidToken():
+            return Refusal(error.code, str(error))
+        case keys.InvalidKey():
+            return Refusal("InvalidKey")
+        case SuspiciousOperation():  # such as a query of a thousand fields
+            return Refusal("InvalidRequest")
+        case ObjectMissing():
+            return Refusal("NoSuchKey")
+        case ObjectExists():
+            return Refusal("KeyAlreadyExists")
+        case BucketMissing():
+            return Refusal("NoSuchBucket")
+        case BucketExists():
+            return Refusal("BucketAlreadyExists")
+        case BucketNotEmpty():
+            return Refusal("ResourceNotEmpty")
+        case PartsMissing():
+            return Refusal("NoSuchUpload")
+        case PartsExpired():
+            return Refusal("UploadGone")
+        case PartsHeld():
+            return Refusal("ResourceLocked", headers={"Retry-After": "1"})
+        case Overrun():
+            return Refusal("EntityTooLarge")
+        case StorageUnavailable():
+            logger.error("store_in_trouble", exc_info=error)
+            return Refusal("SlowDown", headers={"Retry-After": "5"})
+    logger.error("unhandled", exc_info=error)
+    return Refusal("InternalError")
 
 
 def no_such_route(request: HttpRequest) -> Refusal:

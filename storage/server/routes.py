@@ -77,15 +77,21 @@ ROUTES = [
 
 def dispatch(request: HttpRequest) -> HttpResponseBase:
     """Raises Refusal, and whatever a handler raises."""
-    path = _path(request)
+    path, method = _path(request), _method(request)
     for each in ROUTES:
-        if request.method in each.methods and (match := each.path.fullmatch(path)):
+        if method in each.methods and (match := each.path.fullmatch(path)):
             return each.handler(request, **match.groupdict())
     raise no_such_route(request)
 
 
 def is_resumable(request: HttpRequest) -> bool:
     return _path(request).startswith(RESUMABLE)
+
+
+def _method(request: HttpRequest) -> str | None:
+    """Clients of resumable uploads say it in a header where they cannot send what they mean."""
+    meant = request.headers.get("X-HTTP-Method-Override") if is_resumable(request) else None
+    return meant.upper() if meant else request.method
 
 
 def _path(request: HttpRequest) -> str:

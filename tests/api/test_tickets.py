@@ -33,7 +33,18 @@ def test_a_ticket_has_all_that_a_client_needs(alice: Caller, settings):
         "x-upsert": "false",
         "cache-control": "max-age=3600",
     }
-    assert ticket["resumable"] is None
+    assert ticket["resumable"] == {
+        "protocol": "tus",
+        "endpoint": f"{settings.SUPABASE_URL}/storage/v1/upload/resumable/sign",
+        "headers": {"x-signature": ticket["token"]},
+        "chunk_size": 6 * 1024 * 1024,
+        "metadata": {
+            "bucketName": "uploads",
+            "objectName": ticket["path"],
+            "contentType": "application/pdf",
+            "cacheControl": "3600",
+        },
+    }
     assert ticket["limits"] == {
         "max_bytes": 50 * 1024 * 1024,
         "content_types": ["application/pdf", "image/jpeg", "image/png"],

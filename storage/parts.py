@@ -1,0 +1,227 @@
+"""Uploads that arrive in parts: over hours, through any of the processes, and past the death of some.
+
+`MEDIA_ROOT/.objects/parts/<id>/` has `record.json` (what it will be), `bytes` (what has arrived) and `lock`.
+The bytes become the object by one rename: an upload with a record and no bytes is finished, after a crash
+at any instant too. It stays known until it expires, so that a client who missed the answer learns of it.
+"""
+
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from django.core.files import locks
+
+from storage import disk
+from storage.base import ObjectExists, StorageError
+from storage.local_objects import LocalObjects
+
+LIFETIME = 24 * 3600  # seconds, from the first word of an upload
+PATIENCE = 3.0  # seconds that one request waits for another that writes the same upload
+ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class PartsMissing(StorageError):
+    """There is no such upload, or not any more."""
+
+
+class PartsExpired(StorageError):
+    """It was not finished in time."""
+
+
+class PartsHeld(StorageError):
+    """Somebody else is writing it."""
+
+
+class Overrun(StorageError):
+    """There was more to come than there is room for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """An upload as it stood when it was looked at: `offset` of `length` bytes had arrived.
+
+    `length` is None until it is told; `told` is what the client said of it, for its own use.
+    """
+
+    id: str  # a UUID: later the version of the object
+    bucket: str
+    key: str
+    length: int | None
+    content_type: str
+    cache_control: str
+    metadata: dict[str, Any]  # the user's own
+    told: str
+    expires_at: float  # seconds since the epoch
+    offset: int = 0
+    is_finished: bool = False
+
+    @property
+    def is_full(self) -> bool:
+        return self.offset == self.length
+
+
+def create(bucket: str, key: str, **facts: Any) -> Parts:
+    """An upload that nothing has arrived of. `facts`: the other fields up to `told`."""
+    _sweep()
+    parts = Parts(str(uuid4()), bucket, key, expires_at=time.time() + LIFETIME, **facts)
+    folder = _folder(parts.id)
+    with disk.trouble():
+        folder.mkdir(parents=True)
+        (folder / "lock").touch()
+        (folder / "bytes").touch()
+    _describe(parts)
+    return parts
+
+
+def find(id: str, bucket: str, key: str) -> Parts:
+    """Raises PartsMissing, also when the upload is for another object, and PartsExpired."""
+    if not ID.fullmatch(id):
+        raise PartsMissing(key)
+    with disk.trouble():
+        parts = _read(_folder(id))
+    if (parts.bucket, parts.key) != (bucket, key):
+        raise PartsMissing(key)
+    if time.time() >= parts.expires_at:
+        raise PartsExpired(key)
+    return parts
+
+
+@contextmanager
+def held(id: str, bucket: str, key: str) -> Iterator[Parts]:
+    """The same, for writing: nobody else does meanwhile. Raises PartsHeld when it takes too long."""
+    find(id, bucket, key)
+    with disk.trouble(), _locked(_folder(id), PATIENCE):
+        yield find(id, bucket, key)
+
+
+def declare(parts: Parts, length: int) -> Parts:
+    """Record a length that was not known at first."""
+    told = replace(parts, length=length)
+    _describe(told)
+    return told
+
+
+def append(parts: Parts, pieces: Iterable[bytes], room: int) -> Parts:
+    """What has arrived stays, also when reading the pieces raises. Of an Overrun nothing does."""
+    with disk.trouble(), (_folder(parts.id) / "bytes").open("r+b") as file:
+        file.seek(parts.offset)
+        try:
+            for piece in pieces:
+                room -= len(piece)
+                if room < 0:
+                    file.truncate(parts.offset)
+                    raise Overrun(parts.key)
+                file.write(piece)
+        finally:
+            file.flush()
+            os.fsync(file.fileno())
+        return replace(parts, offset=os.fstat(file.fileno()).st_size)
+
+
+def finish(parts: Parts, *, replacing: bool) -> Parts:
+    """Make the object. Raises ObjectExists, and then nothing is left of the upload.
+
+    A client that found it whole would take that for success.
+    """
+    path = _folder(parts.id) / "bytes"
+    with disk.trouble(), path.open("rb") as file:
+        digest = hashlib.file_digest(file, partial(hashlib.md5, usedforsecurity=False))
+    try:
+        LocalObjects(parts.bucket).adopt(
+            path,
+            parts.key,
+            replace=replacing,
+            version=parts.id,
+            etag=f'"{digest.hexdigest()}"',
+            content_type=parts.content_type,
+            cache_control=parts.cache_control,
+            metadata=parts.metadata,
+        )
+    except ObjectExists:
+        remove(parts)
+        raise
+    return replace(parts, is_finished=True)
+
+
+def remove(parts: Parts) -> None:
+    with disk.trouble():
+        _remove(_folder(parts.id))
+
+
+# --- On the disk --------------------------------------------------------------------------------------
+
+
+def _folder(id: str) -> Path:
+    return disk.root() / ".objects" / "parts" / id
+
+
+def _describe(parts: Parts) -> None:
+    record = {name: value for name, value in asdict(parts).items() if name not in ("offset", "is_finished")}
+    with disk.trouble(), disk.arriving() as temporary:
+        with temporary.open("w") as file:
+            json.dump(record, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(_folder(parts.id) / "record.json")
+
+
+def _read(folder: Path) -> Parts:
+    try:
+        parts = Parts(**json.loads((folder / "record.json").read_bytes()))
+    except FileNotFoundError:
+        raise PartsMissing(folder.name) from None
+    try:
+        return replace(parts, offset=(folder / "bytes").stat().st_size)
+    except FileNotFoundError:
+        if not (folder / "record.json").exists():  # removed meanwhile, not finished
+            raise PartsMissing(folder.name) from None
+        return replace(parts, offset=parts.length or 0, is_finished=True)
+
+
+def _remove(folder: Path) -> None:
+    """The record first: without it the rest means nothing, and is swept."""
+    for name in ("record.json", "bytes", "lock"):
+        (folder / name).unlink(missing_ok=True)
+    with suppress(FileNotFoundError):
+        folder.rmdir()
+
+
+@contextmanager
+def _locked(folder: Path, patience: float) -> Iterator[None]:
+    """The system lets go when the process dies."""
+    deadline = time.monotonic() + patience
+    try:
+        file = (folder / "lock").open("r+b")  # never makes one: it goes with its upload
+    except FileNotFoundError:
+        raise PartsMissing(folder.name) from None
+    with file:
+        while not locks.lock(file, locks.LOCK_EX | locks.LOCK_NB):
+            if time.monotonic() >= deadline:
+                raise PartsHeld(folder.name)
+            time.sleep(0.02)
+        yield
+
+
+def _sweep() -> None:
+    """Take away what has expired, and what crashes in the middle of making or removing one have left."""
+    for entry in os.scandir(disk.own("parts")):
+        with suppress(OSError, StorageError):  # its writer, or another sweeper, was faster
+            if time.time() - entry.stat().st_mtime > LIFETIME:
+                _take_away(Path(entry.path))
+
+
+def _take_away(folder: Path) -> None:
+    try:
+        with _locked(folder, patience=0):
+            _remove(folder)
+    except PartsMissing:  # no lock: somebody was killed while making or removing it
+        _remove(folder)
