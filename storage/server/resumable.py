@@ -34,8 +34,8 @@ UNTOLD = "application/octet-stream"
 ALLOWED = (
     "Authorization, Content-Type, Location, Tus-Extension, Tus-Max-Size, Tus-Resumable, Tus-Version, "
     "Upload-Concat, Upload-Defer-Length, Upload-Length, Upload-Metadata, Upload-Offset, "
-    "X-HTTP-Method-Override, X-Requested-With, X-Forwarded-Host, X-Forwarded-Proto, Forwarded, X-Upsert, "
-    "Upload-Expires, ApiKey, x-signature"
+    "X-HTTP-Method-Override, X-Requested-With, X-Forwarded-Host, X-Forwarded-Proto, Forwarded, "
+    "Authorization, X-Upsert, Upload-Expires, ApiKey, x-signature"
 )
 
 
