@@ -71,11 +71,11 @@ class Parts:
 
 def create(bucket: str, key: str, **facts: Any) -> Parts:
     """An upload that nothing has arrived of. `facts`: the other fields up to `told`."""
-    _sweep()
     parts = Parts(str(uuid4()), bucket, key, expires_at=time.time() + LIFETIME, **facts)
     folder = _folder(parts.id)
     with disk.trouble():
-        folder.mkdir(parents=True)
+        _sweep()
+        folder.mkdir()
         (folder / "lock").touch()
         (folder / "bytes").touch()
     _describe(parts)
@@ -177,7 +177,7 @@ def _describe(parts: Parts) -> None:
 def _read(folder: Path) -> Parts:
     try:
         parts = Parts(**json.loads((folder / "record.json").read_bytes()))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError, TypeError):  # or what no version of this wrote
         raise PartsMissing(folder.name) from None
     try:
         return replace(parts, offset=(folder / "bytes").stat().st_size)

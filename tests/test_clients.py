@@ -1,12 +1,19 @@
 """The clients that the README shows, as they come from npm, on a real server."""
 
+import os
+import signal
 import subprocess
+from hashlib import sha256
 from pathlib import Path
 
+import jwt
 import pytest
+from django.conf import settings
 
 from tests.cast import PDF
 from tests.server import CLIENTS, ROOT, Server
+
+MB = 1_000_000
 
 
 @pytest.mark.slow
@@ -31,7 +38,65 @@ def test_a_ticket_is_carried_to_completion(client: str, npm, server: Server, tmp
     assert (recorded["name"], recorded["size"]) == ("guía.pdf", len(PDF))
 
 
-@pytest.mark.parametrize("line", ["body: file", ".uploadToSignedUrl(", "formData: false"])
-def test_the_readme_shows_what_is_run(line: str):
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    """20 MB: four parts."""
+    file = tmp_path / "large.pdf"
+    file.write_bytes(b"%PDF-1.7\n" + os.urandom(20 * MB))
+    return file
+
+
+def run_resumable(*arguments: str | Path, kill_after: int | None = None) -> subprocess.CompletedProcess[str]:
+    killed = {"KILL_AFTER": str(kill_after)} if kill_after else {}
+    return subprocess.run(
+        ["node", "resumable.mjs", *arguments],
+        cwd=CLIENTS,
+        env={**os.environ, **killed},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.slow
+def test_a_large_file_goes_on_where_it_was_interrupted(npm, server: Server, large: Path, tmp_path: Path):
+    email = "tus@example.org"
+    alice = server.client(email)
+    document = alice.post("/api/v1/documents/", json={"title": "Large"}).json()
+    token = server.manage("issue_token", email)
+    arguments = ("ticket", tmp_path, large, server.url, token, document["id"])
+
+    interrupted = run_resumable(*arguments, kill_after=9 * MB)
+    done = run_resumable(*arguments)
+
+    assert interrupted.returncode == -signal.SIGKILL, interrupted.stderr
+    assert (done.returncode, done.stdout.split()[:2]) == (0, ["completed", "HEAD"]), done.stderr
+    assert done.stdout.split().count("POST") == 0  # the same upload
+    assert done.stdout.split().count("PATCH") <= 3  # and not from its beginning
+    recorded = alice.get(f"/api/v1/documents/{document['id']}/").json()["file"]
+    assert recorded["sha256"] == sha256(large.read_bytes()).hexdigest()
+
+
+@pytest.mark.slow
+def test_a_large_file_goes_into_a_bucket_by_the_service_key(npm, server: Server, large: Path, tmp_path: Path):
+    key = jwt.encode({"role": "service_role", "exp": 2**40}, settings.SUPABASE_JWT_SECRET)
+
+    done = run_resumable("bucket", tmp_path, large, server.url, key, "documents", "clients/large.pdf")
+
+    assert (done.returncode, done.stdout.split()) == (0, ["sent", "POST", *["PATCH"] * 4]), done.stderr
+    assert (server.media / "documents" / "clients" / "large.pdf").read_bytes() == large.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("line", "client"),
+    [
+        ("body: file", "ticket.mjs"),
+        (".uploadToSignedUrl(", "ticket.mjs"),
+        ("formData: false", "ticket.mjs"),
+        ("endpoint, headers, chunkSize: chunk_size, metadata,", "resumable.mjs"),
+        ("upload.resumeFromPreviousUpload(previous)", "resumable.mjs"),
+    ],
+)
+def test_the_readme_shows_what_is_run(line: str, client: str):
     assert line in (ROOT / "README.md").read_text()
-    assert line in (CLIENTS / "ticket.mjs").read_text()
+    assert line in (CLIENTS / client).read_text()

@@ -623,6 +623,16 @@ def test_what_a_crash_left_half_made_is_swept(settings):
     assert not half.exists()
 
 
+@pytest.mark.parametrize("record", [b"", b"{", b"[]", b"null", b'{"id": 1}', b"\xff"])
+def test_a_record_that_nobody_can_read_is_none(record):
+    upload = Upload()
+    id, *_ = named(upload)
+    (Path(configured.MEDIA_ROOT) / ".objects" / "parts" / id / "record.json").write_bytes(record)
+
+    for answer in (upload.head(), upload.patch(b"otter"), upload.delete()):
+        assert refused(answer, 404)
+
+
 def test_an_upload_that_is_being_written_is_not_swept():
     upload = Upload()
     id, *rest = named(upload)
