@@ -25,7 +25,9 @@ from storage.base import ObjectExists, StorageError
 from storage.local_objects import LocalObjects
 
 LIFETIME = 24 * 3600  # seconds, from the first word of an upload
-PATIENCE = 3.0  # seconds that one request waits for another that writes the same upload
+#: Seconds that a request waits for another that writes the same upload. The five tries of tus-js-client take
+#: 34 seconds then: by that time a connection that died without a word is given up, and its lock with it.
+PATIENCE = 5.0
 ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 

@@ -18,6 +18,7 @@ from multipart import MultipartError, MultipartSegment, PushMultipartParser, par
 from storage.base import PIECE
 from storage.server.refusals import Refusal
 
+LOST = 16 * 1024  # bytes at most that have arrived and are not seen when a connection breaks
 FRAMING = 64 * 1024  # bytes that a form may add around its file
 SECONDS = re.compile(rb"\d{1,10}")
 
@@ -54,8 +55,8 @@ def small(request: HttpRequest, limit: int) -> bytes:
 
 
 def raw(request: HttpRequest) -> Iterator[bytes]:
-    """The body in pieces, whatever its length. Reading raises Refusal where it is cut off."""
-    return _wire(request, declared_length(request))
+    """The body in small pieces, whatever its length. Reading raises Refusal where it is cut off."""
+    return _wire(request, declared_length(request), LOST)
 
 
 def declared_length(request: HttpRequest) -> int | None:
@@ -71,11 +72,11 @@ def declared_length(request: HttpRequest) -> int | None:
     return length
 
 
-def _wire(request: HttpRequest, length: int | None) -> Iterator[bytes]:
+def _wire(request: HttpRequest, length: int | None, most: int = PIECE) -> Iterator[bytes]:
     stream = request.META["wsgi.input"]
     while length is None or length > 0:
         try:
-            piece = stream.read(PIECE if length is None else min(PIECE, length))
+            piece = stream.read(most if length is None else min(most, length))
         except Exception as error:  # WSGI names no error: each server raises its own
             raise Refusal("InvalidRequest", "The body was cut off") from error
         if not piece and length:
