@@ -1,11 +1,10 @@
 """Resumable uploads by TUS 1.0.0: by the service key, or by the token of a signed upload.
 
-An upload is named by what it is for: base64url of `<bucket>/<key>/<UUID>`. Source: @tus/server, and the
-hooks that Storage v1.70.6 gives it (`src/http/routes/tus/lifecycle.ts`).
+Source: recorded from Storage v1.70.6, and for what is not recorded @tus/server and the hooks that Storage
+gives it (`src/http/routes/tus/lifecycle.ts`).
 """
 
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
 from functools import partial
 
@@ -17,8 +16,7 @@ from django.utils.http import http_date
 from storage import keys, local_buckets, parts, tokens
 from storage.buckets import Bucket
 from storage.parts import Overrun, Parts
-from storage.server import bodies, tus
-from storage.server.buckets import NAME as BUCKET_NAME
+from storage.server import bodies, tus, upload_ids
 from storage.server.callers import is_service, must_be_service
 from storage.server.refusals import TEXT, Refusal, as_refusal, refuse_plainly
 from storage.server.uploads import must_be_free, must_take, size_limit
@@ -29,14 +27,7 @@ Handler = Callable[..., HttpResponse]
 
 PROTOCOL = {"Tus-Resumable": tus.VERSION}
 SECONDS = re.compile(r"\d{1,10}", re.ASCII)
-UPLOAD = re.compile(r"(?P<bucket>[^/]*)/(?P<key>.*)/(?P<id>[^/]*)", re.DOTALL)
 UNTOLD = "application/octet-stream"
-ALLOWED = (
-    "Authorization, Content-Type, Location, Tus-Extension, Tus-Max-Size, Tus-Resumable, Tus-Version, "
-    "Upload-Concat, Upload-Defer-Length, Upload-Length, Upload-Metadata, Upload-Offset, "
-    "X-HTTP-Method-Override, X-Requested-With, X-Forwarded-Host, X-Forwarded-Proto, Forwarded, "
-    "Authorization, X-Upsert, Upload-Expires, ApiKey, x-signature"
-)
 
 
 def signed(handler: Handler) -> Callable[..., HttpResponseBase]:
@@ -62,7 +53,7 @@ def options(request: HttpRequest, upload: str = "") -> HttpResponseBase:
     return _answer(
         204,
         {
-            "Access-Control-Allow-Headers": ALLOWED,
+            "Access-Control-Allow-Headers": tus.ALLOWED,
             "Access-Control-Allow-Methods": "POST, HEAD, PATCH, OPTIONS, DELETE",
             "Access-Control-Max-Age": "86400",
             "Tus-Version": tus.VERSION,
@@ -76,7 +67,7 @@ def create(request: HttpRequest, admit: Admit, upload: str) -> HttpResponse:
     """A new upload, and the bytes of it that come along."""
     length = tus.length_or_deferred(request)
     told = tus.Metadata(request.headers.get("Upload-Metadata"))
-    name, key = _legal(told.text("bucketName"), told.text("objectName"))
+    name, key = upload_ids.legal(told.text("bucketName"), told.text("objectName"))
     replacing = admit(request, name, key)
     bucket = local_buckets.find(name)
     if length is not None and length > size_limit(bucket):
@@ -99,7 +90,7 @@ def head(request: HttpRequest, admit: Admit, upload: str) -> HttpResponse:
     """How far it is. One that was left whole and unfinished by a crash is finished now: a client that
     sees that all has arrived will not come again.
     """
-    id, bucket, key = _named(upload)
+    id, bucket, key = upload_ids.decode(upload)
     replacing = admit(request, bucket, key)
     found = parts.find(id, bucket, key)
     if found.is_full and not found.is_finished:
@@ -121,7 +112,7 @@ def head(request: HttpRequest, admit: Admit, upload: str) -> HttpResponse:
 def patch(request: HttpRequest, admit: Admit, upload: str) -> HttpResponse:
     """The next part."""
     offset = tus.offset(request)
-    id, name, key = _named(upload)
+    id, name, key = upload_ids.decode(upload)
     replacing = admit(request, name, key)
     bucket = local_buckets.find(name)
     with parts.held(id, name, key) as found:
@@ -133,7 +124,7 @@ def patch(request: HttpRequest, admit: Admit, upload: str) -> HttpResponse:
 
 def terminate(request: HttpRequest, admit: Admit, upload: str) -> HttpResponse:
     """Give it up."""
-    id, bucket, key = _named(upload)
+    id, bucket, key = upload_ids.decode(upload)
     admit(request, bucket, key)
     with parts.held(id, bucket, key) as found:
         if found.is_finished:
@@ -241,23 +232,4 @@ def _progress(upload: Parts) -> dict[str, str]:
 
 def _location(request: HttpRequest, upload: Parts) -> str:
     """Absolute, and where the world reaches this server: a proxy may have told it another name."""
-    name = urlsafe_b64encode(f"{upload.bucket}/{upload.key}/{upload.id}".encode()).decode().rstrip("=")
-    return f"{settings.SUPABASE_URL}{request.path_info}/{name}"
-
-
-def _named(upload: str) -> tuple[str, str, str]:
-    """Id, bucket and key. Raises Refusal and InvalidKey."""
-    try:
-        text = urlsafe_b64decode(upload.rstrip("/") + "==").decode()
-    except ValueError:
-        text = ""
-    match = UPLOAD.fullmatch(text)
-    if match is None:
-        raise Refusal("InvalidRequest", "Invalid upload id")
-    return match["id"], *_legal(match["bucket"], match["key"])
-
-
-def _legal(bucket: str, key: str) -> tuple[str, str]:
-    if not BUCKET_NAME.fullmatch(bucket):
-        raise Refusal("InvalidBucketName")
-    return bucket, keys.legal(key)
+    return f"{settings.SUPABASE_URL}{request.path_info}/{upload_ids.encode(upload)}"

@@ -10,6 +10,13 @@ from storage.server.refusals import Refusal
 VERSION = "1.0.0"
 EXTENSIONS = "creation,creation-with-upload,creation-defer-length,termination,expiration"
 BYTES = "application/offset+octet-stream"  # the type of a body that is a part
+#: What a browser may send.
+ALLOWED = (
+    "Authorization, Content-Type, Location, Tus-Extension, Tus-Max-Size, Tus-Resumable, Tus-Version, "
+    "Upload-Concat, Upload-Defer-Length, Upload-Length, Upload-Metadata, Upload-Offset, "
+    "X-HTTP-Method-Override, X-Requested-With, X-Forwarded-Host, X-Forwarded-Proto, Forwarded, "
+    "Authorization, X-Upsert, Upload-Expires, ApiKey, x-signature"
+)
 MAX_METADATA = 16 * 1024  # characters: what gunicorn takes as a header
 
 NUMBER = re.compile(r"0|[1-9][0-9]{0,17}", re.ASCII)

@@ -161,6 +161,13 @@ class CutOff(BytesIO):
         return piece
 
 
+class Drips(BytesIO):
+    """A connection that brings little at a time."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        return super().read(10)
+
+
 # --- As the real server answers ---------------------------------------------------------------------------
 
 
@@ -655,16 +662,19 @@ def test_when_it_expires_is_told_until_it_is_finished():
 # --- Limits -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("framing", ["length", "chunked"])
+@pytest.mark.parametrize("framing", ["length", "chunked", "little by little"])
 @pytest.mark.parametrize("deferred", [False, True])
 def test_a_part_that_runs_over_leaves_nothing(framing, deferred):
     length = LIMIT if deferred else 30
     upload = Upload(length=None, upload_defer_length=1) if deferred else Upload()
     upload.patch(b"otter")
-    send = upload.patch if framing == "length" else upload.patch_chunked
 
-    assert refused(send(b"x" * (length - 4), 5), 413)
-    assert refused(send(b"x" * 1_000_000, 5), 413)
+    for content in (b"x" * (length - 4), b"x" * 100_000):
+        if framing == "length":
+            answer = upload.patch(content, 5)
+        else:
+            answer = upload.patch_chunked(content if framing == "chunked" else Drips(content), 5)
+        assert refused(answer, 413)
 
     assert upload.offset == 5
     assert upload.stored is None
