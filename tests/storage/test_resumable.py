@@ -280,6 +280,7 @@ def test_what_goes_up_in_parts_comes_back_whole():
     assert known.etag == f'"{md5(content).hexdigest()}"'
     assert (known.content_type, known.cache_control) == ("application/pdf", "max-age=60")
     assert known.metadata == {"keeper": "Ada"}
+    assert known.version == named(upload)[0]
     assert upload.created.headers["Location"].startswith(f"{configured.SUPABASE_URL}{SIGN}/")
 
 
@@ -840,6 +841,20 @@ def test_no_name_of_an_upload_leads_anywhere_else():
         for answer in (upload.head(), upload.patch(b"x"), upload.delete()):
             assert answer.status_code in (400, 404), what
     assert other.offset == 0
+
+
+def test_a_record_that_a_client_could_plant_is_none(settings):
+    """An object may be called `record.json`, and hold what looks like one."""
+    upload = Upload()
+    id, bucket, key = named(upload)
+    folder = Path(settings.MEDIA_ROOT) / ".objects" / "parts" / id
+    planted = Path(settings.MEDIA_ROOT) / "c-any" / "x"
+    planted.mkdir(parents=True)
+    (planted / "record.json").write_bytes((folder / "record.json").read_bytes())
+
+    for wrong in ("../../c-any/x", str(planted), f"../parts/{id}", f"{id}/.", f"./{id}"):
+        with pytest.raises(parts.PartsMissing):
+            parts.find(wrong, bucket, key)
 
 
 def test_a_part_must_say_what_it_is():
