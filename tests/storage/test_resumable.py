@@ -681,6 +681,23 @@ def test_a_part_that_runs_over_leaves_nothing(framing, deferred):
     assert upload.stored is None
 
 
+def test_a_part_that_says_that_it_is_too_long_is_not_even_read():
+    upload = Upload()
+    path, headers = urlsplit(upload.url).path, {"tus-resumable": "1.0.0", "x-signature": upload.token}
+
+    answer = client.generic(
+        "PATCH",
+        path,
+        b"",
+        BYTES,
+        headers={**headers, "upload-offset": "0"},
+        **{"CONTENT_TYPE": BYTES, "CONTENT_LENGTH": "31", "wsgi.input": CutOff(b"otter")},
+    )
+
+    assert refused(answer, 413)
+    assert upload.offset == 0
+
+
 def test_the_limit_of_the_store_holds_for_every_bucket(settings):
     settings.STORAGE_FILE_SIZE_LIMIT = 10
 
