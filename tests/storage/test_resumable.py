@@ -681,6 +681,15 @@ def test_a_part_that_runs_over_leaves_nothing(framing, deferred):
     assert upload.stored is None
 
 
+def test_a_limit_that_was_lowered_meanwhile_holds(settings):
+    upload = Upload()
+    upload.patch(b"otter")
+    settings.STORAGE_FILE_SIZE_LIMIT = 20
+
+    assert refused(upload.patch(b"x" * 25, 5), 413)
+    assert upload.stored is None
+
+
 def test_a_part_that_says_that_it_is_too_long_is_not_even_read():
     upload = Upload()
     path, headers = urlsplit(upload.url).path, {"tus-resumable": "1.0.0", "x-signature": upload.token}
@@ -818,8 +827,13 @@ def test_metadata_that_is_none_is_refused(told, settings):
 @pytest.mark.parametrize(
     "key", ["../a", "a/../../b", "..", ".", "a\\b", "a\0b", "a\nb", "é.pdf", "%2e%2e/a", ""]
 )
-def test_a_hostile_key_is_refused_even_with_a_token_for_it(key, settings):
-    told = {"x_signature": token(key), "upload_length": 5, "upload_metadata": metadata(key)}
+@pytest.mark.parametrize("upsert", [False, True])
+def test_a_hostile_key_is_refused_even_with_a_token_for_it(key, upsert, settings):
+    told = {
+        "x_signature": token(key, upsert=upsert),
+        "upload_length": 5,
+        "upload_metadata": metadata(key),
+    }
 
     assert refused(ask("POST", SIGN, **told), 400)
     assert uploads(settings) == []
