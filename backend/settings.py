@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import environ
 from corsheaders.defaults import default_headers
@@ -170,41 +171,53 @@ CACHES = {"default": env.cache_url("CACHE_URL", "locmemcache://")}
 
 # --- Supabase ------------------------------------------------------------------------------------
 
+STORES = {"local": "storage.local.LocalStorage", "supabase": "storage.supabase.SupabaseStorage"}
 STORAGE = env.str("STORAGE", "local")
-if STORAGE != "local":
-    raise ImproperlyConfigured(f"STORAGE={STORAGE!r} is not a store of this version: set STORAGE=local.")
+if STORAGE not in STORES:
+    raise ImproperlyConfigured(f"STORAGE={STORAGE[:50]!r} is no store: set {' or '.join(STORES)}.")
 
 SUPABASE_URL = env.str("SUPABASE_URL", f"http://127.0.0.1:{PORT}").rstrip("/")
 SUPABASE_SECRET_KEY = first_of(
     "SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_KEY", "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_KEY"
 )
 SUPABASE_PUBLISHABLE_KEY = first_of("SUPABASE_PUBLISHABLE_KEY", "SUPABASE_API_KEY", "SUPABASE_ANON_KEY")
-SUPABASE_JWT_SECRET = env.str("SUPABASE_JWT_SECRET", DEMO_JWT_SECRET if DEBUG else "")
+# A hosted project signs its tokens with a secret of its own: the printed one must not open it, DEBUG or not.
+ON_THIS_MACHINE = STORAGE == "local" or urlsplit(SUPABASE_URL).hostname in ("127.0.0.1", "localhost")
+SUPABASE_JWT_SECRET = env.str("SUPABASE_JWT_SECRET", DEMO_JWT_SECRET if DEBUG and ON_THIS_MACHINE else "")
 SUPABASE_JWT_ISSUER = env.str("SUPABASE_JWT_ISSUER", f"{SUPABASE_URL}/auth/v1")
 SUPABASE_JWT_AUDIENCE = env.str("SUPABASE_JWT_AUDIENCE", "authenticated")
-SUPABASE_JWKS_URL = env.str("SUPABASE_JWKS_URL", "")
+SUPABASE_JWKS_URL = env.str(
+    "SUPABASE_JWKS_URL", f"{SUPABASE_JWT_ISSUER}/.well-known/jwks.json" if STORAGE == "supabase" else ""
+)
 SUPABASE_STAFF_ROLES = env.list("SUPABASE_STAFF_ROLES", default=["staff", "admin"])
 SUPABASE_ALLOW_ANONYMOUS = env.bool("SUPABASE_ALLOW_ANONYMOUS", False)
 SUPABASE_ALLOW_OAUTH_CLIENTS = env.bool("SUPABASE_ALLOW_OAUTH_CLIENTS", False)
 SUPABASE_CHECK_SESSIONS = env.bool("SUPABASE_CHECK_SESSIONS", False)
 SUPABASE_STORAGE_BUCKET = first_of("SUPABASE_STORAGE_BUCKET", "SUPABASE_BUCKET") or "media"
+SUPABASE_SIGNING = env.str("SUPABASE_SIGNING", "server")
+if SUPABASE_SIGNING not in ("server", "secret"):
+    raise ImproperlyConfigured("SUPABASE_SIGNING is not of the form it should have: server or secret.")
 
+KEYS = {
+    "SECRET_KEY": SECRET_KEY,
+    "SUPABASE_URL": env.str("SUPABASE_URL", ""),
+    "SUPABASE_SECRET_KEY": SUPABASE_SECRET_KEY,
+    "SUPABASE_JWT_SECRET": SUPABASE_JWT_SECRET,
+    "SUPABASE_PUBLISHABLE_KEY": SUPABASE_PUBLISHABLE_KEY,
+}
+NEEDED = ["SECRET_KEY"]
+if STORAGE == "supabase":
+    NEEDED += ["SUPABASE_URL", "SUPABASE_SECRET_KEY"]
+if STORAGE == "local" or SUPABASE_SIGNING == "secret":
+    NEEDED += ["SUPABASE_JWT_SECRET"]  # URLs are signed with it
+if MISSING := [name for name in NEEDED if not KEYS[name]]:
+    raise ImproperlyConfigured(f"Set {' and '.join(MISSING)}: there is no default for this.")
 if not DEBUG:
-    keys = {
-        "SECRET_KEY": SECRET_KEY,
-        "SUPABASE_JWT_SECRET": SUPABASE_JWT_SECRET,  # the local store signs its URLs with it
-        "SUPABASE_SECRET_KEY": SUPABASE_SECRET_KEY,
-        "SUPABASE_PUBLISHABLE_KEY": SUPABASE_PUBLISHABLE_KEY,
-    }
-    missing = [name for name in ("SECRET_KEY", "SUPABASE_JWT_SECRET") if not keys[name]]
-    if missing:
-        raise ImproperlyConfigured(f"Set {' and '.join(missing)}: without DEBUG there is no default.")
-    public = [name for name, value in keys.items() if value in WELL_KNOWN]
-    if public:
+    if public := [name for name, value in KEYS.items() if value in WELL_KNOWN]:
         raise ImproperlyConfigured(
             f"{' and '.join(public)} holds a key that is printed in documentation: make your own."
         )
-    if len(SUPABASE_JWT_SECRET) < 32:
+    if 0 < len(SUPABASE_JWT_SECRET) < 32:
         raise ImproperlyConfigured("SUPABASE_JWT_SECRET is shorter than 32 characters (RFC 7518, 3.2).")
 
 # --- The public site -----------------------------------------------------------------------------
@@ -231,7 +244,7 @@ BUCKETS = {  # name: whether everybody may read it
 
 def store(bucket: str, *, public: bool = False) -> dict[str, object]:
     """One entry of STORAGES: a bucket of the chosen store."""
-    return {"BACKEND": "storage.local.LocalStorage", "OPTIONS": {"bucket": bucket, "public": public}}
+    return {"BACKEND": STORES[STORAGE], "OPTIONS": {"bucket": bucket, "public": public}}
 
 
 if (

@@ -18,7 +18,7 @@ from django.core.files.storage import Storage, storages
 from django.utils import timezone
 from django.utils.deconstruct import deconstructible
 
-from storage import keys, tokens
+from storage import handed_out, keys, tokens
 
 ARRIVALS = "uploads"  # the bucket, and its alias in STORAGES, where every upload arrives
 PIECE = 256 * 1024  # bytes read or written at once, whatever the size of the file
@@ -38,8 +38,23 @@ class ObjectExists(StorageError, FileExistsError):
     """There is an object under this key, and nothing is ever overwritten."""
 
 
+class ObjectRefused(StorageError):
+    """The bucket takes no such object: it is too large, or of a type that the bucket refuses."""
+
+
 class StorageUnavailable(StorageError):
-    """The store did not answer, or answered with trouble of its own: try again."""
+    """The store did not answer, or answered with trouble of its own: try again.
+
+    `retry_after`: in seconds, if it said when.
+    """
+
+    def __init__(self, message: str = "", retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class StorageMisconfigured(StorageUnavailable):
+    """An address, a key or a bucket is wrong: it stays so until somebody sets it right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,10 +187,18 @@ class SignedStorage(Storage):
 
     def sign_downloads(self, wanted: Sequence[str], *, seconds: int) -> dict[str, SignedURL]:
         """The same for up to 1000 keys in one call; keys of missing objects are left out."""
+        checked = [keys.check(key) for key in wanted]
+        known = handed_out.tokens_for(self.bucket, checked, seconds)
+        fresh = self._download_tokens([key for key in checked if key not in known], seconds)
+        handed_out.keep(self.bucket, fresh, seconds)
         return {
             key: SignedURL(f"{self._endpoint('sign', key)}?token={token}", tokens.expiry(token))
-            for key, token in self._download_tokens([keys.check(key) for key in wanted], seconds).items()
+            for key, token in {**known, **fresh}.items()
         }
+
+    def _forget(self, key: str) -> None:
+        """URLs that were handed out for it are dead."""
+        handed_out.forget(self.bucket, key)
 
     def _endpoint(self, verb: str, key: str) -> str:
         return f"{settings.SUPABASE_URL}/storage/v1/object/{verb}/{quote(self.bucket)}/{quote(key)}"
@@ -210,6 +233,7 @@ class SignedStorage(Storage):
             self._remove(name)
         except ObjectMissing:
             pass
+        self._forget(name)
 
     def _open(self, name: str, mode: str = "rb") -> File:
         if mode not in ("r", "rb"):

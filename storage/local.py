@@ -29,6 +29,7 @@ class LocalStorage(SignedStorage):
 
     def move(self, key: str, to: SignedStorage, new_key: str) -> None:
         self.objects.move(keys.check(key), LocalObjects(to.bucket), keys.check(new_key))
+        self._forget(key)
 
     def copy(self, key: str, to: SignedStorage, new_key: str) -> None:
         self.objects.copy(keys.check(key), LocalObjects(to.bucket), keys.check(new_key))

@@ -241,7 +241,37 @@ def test_an_unknown_store_is_refused_with_the_cure():
     told = refusal(DEBUG="true", STORAGE="s3")
 
     assert "STORAGE='s3'" in told
-    assert "set STORAGE=local" in told
+    assert "set local or supabase" in told
+
+
+PROJECT = {
+    "STORAGE": "supabase",
+    "SUPABASE_URL": "https://ref.supabase.co",
+    "SUPABASE_SECRET_KEY": "sb_secret_own",
+}
+
+
+def test_a_project_of_supabase_takes_three_settings():
+    read_back = read("STORAGES", "SUPABASE_JWKS_URL", "SUPABASE_JWT_SECRET", DEBUG="true", **PROJECT)
+
+    stores, keys, secret = read_back
+    assert {store["BACKEND"] for name, store in stores.items() if name != "staticfiles"} == {
+        "storage.supabase.SupabaseStorage"
+    }
+    assert keys == "https://ref.supabase.co/auth/v1/.well-known/jwks.json"
+    assert secret == "", "the printed secret must not open a hosted project"
+
+
+@pytest.mark.parametrize("name", ["SUPABASE_URL", "SUPABASE_SECRET_KEY"])
+def test_a_project_of_supabase_is_not_guessed_even_with_debug(name):
+    told = refusal(DEBUG="true", **{**PROJECT, name: ""})
+
+    assert told == f"Set {name}: there is no default for this."
+
+
+def test_who_signs_is_one_of_two():
+    assert "SUPABASE_SIGNING" in refusal(DEBUG="true", SUPABASE_SIGNING="both")
+    assert "SUPABASE_JWT_SECRET" in refusal(DEBUG="true", SUPABASE_SIGNING="secret", **PROJECT)
 
 
 def test_production_starts_with_keys_of_its_own():

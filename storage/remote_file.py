@@ -1,0 +1,111 @@
+"""RemoteFile: an object behind HTTP as a file, fetched in ranges as it is read, never held as a whole."""
+
+import io
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+import httpx
+
+from storage.base import PIECE, StorageUnavailable
+
+#: The answer to a GET with these headers, streamed. Raises StorageError.
+Get = Callable[[dict[str, str]], httpx.Response]
+END = 416  # what lies behind the last byte
+
+
+def open_remote(get: Get) -> BinaryIO:
+    """The first bytes are fetched at once, so that what is missing is missing here. Raises StorageError."""
+    return io.BufferedReader(RemoteFile(get), PIECE)
+
+
+class RemoteFile(io.RawIOBase):
+    """A small file takes one call. A long one is streamed from wherever it is read next."""
+
+    def __init__(self, get: Get) -> None:
+        self._get = get
+        self._position = 0
+        self._answer: httpx.Response | None = None
+        self._pieces: Any = iter(())
+        self._left = b""
+        self._etag = ""
+        self._size = 0
+        self._fetch(upto=PIECE)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        if start + offset < 0:
+            raise ValueError("negative seek position")
+        if start + offset != self._position:
+            self._position = start + offset
+            self._let_go()
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        if self._position >= self._size:
+            return 0
+        piece = self._next(len(buffer))
+        buffer[: len(piece)] = piece
+        self._position += len(piece)
+        return len(piece)
+
+    def close(self) -> None:
+        self._let_go()
+        super().close()
+
+    def _next(self, most: int) -> bytes:
+        """At least one byte of the object, from the answer that is open or from a new one."""
+        if not self._left:
+            self._left = self._piece() or b""
+        if not self._left:
+            self._fetch()
+            self._left = self._piece() or b""
+        if not self._left:
+            raise StorageUnavailable("Supabase Storage's answer ended too early")
+        piece, self._left = self._left[:most], self._left[most:]
+        return piece
+
+    def _piece(self) -> bytes | None:
+        try:
+            return next(self._pieces, None)
+        except httpx.TransportError as error:
+            self._let_go()
+            raise StorageUnavailable(f"Supabase Storage broke off: {type(error).__name__}") from error
+
+    def _fetch(self, upto: int | None = None) -> None:
+        """From here to the end, or so many bytes."""
+        self._let_go()
+        end = self._position + upto - 1 if upto else ""
+        self._answer = answer = self._get({"Range": f"bytes={self._position}-{end}"})
+        if answer.status_code == END:
+            return
+        etag = answer.headers.get("ETag", "")
+        if self._etag and etag != self._etag:
+            raise StorageUnavailable("The object was replaced while it was read")
+        self._etag = etag
+        self._size = _size(answer)
+        if answer.status_code == 200 and self._position:
+            raise StorageUnavailable("Supabase Storage does not give ranges")
+        self._pieces = answer.iter_raw()
+
+    def _let_go(self) -> None:
+        self._left, self._pieces = b"", iter(())
+        if self._answer is not None:
+            self._answer.close()
+            self._answer = None
+
+
+def _size(answer: httpx.Response) -> int:
+    """Of the whole object: `bytes 0-9/24` says 24."""
+    whole = answer.headers.get("Content-Range", "").rpartition("/")[2] or answer.headers.get("Content-Length")
+    if not whole or not whole.isdecimal():
+        raise StorageUnavailable("Supabase Storage does not say how large the object is")
+    return int(whole)

@@ -1,0 +1,62 @@
+"""A large object goes up in parts, by the TUS protocol, and goes on where it broke off."""
+
+from base64 import b64encode
+from collections.abc import Callable
+from typing import BinaryIO
+
+import httpx
+
+from storage.base import StorageUnavailable
+from storage.supabase_client import request, retried
+
+CHUNK = 6 * 1024 * 1024  # bytes: hosted projects take parts of exactly this size, but for the last
+VERSION = {"Tus-Resumable": "1.0.0"}
+PART = {**VERSION, "Content-Type": "application/offset+octet-stream"}
+
+
+def upload(file: BinaryIO, size: int, bucket: str, key: str, content_type: str, cache_control: str) -> None:
+    """Raises StorageError. The key is nobody else's: what may lie there is of an attempt before."""
+    path = _create(size, bucket, key, content_type, cache_control)
+    offset = 0
+    while offset < size:
+        offset = retried(_part(path, file, offset))
+
+
+def _create(size: int, bucket: str, key: str, content_type: str, cache_control: str) -> tuple[str, ...]:
+    about = {
+        "bucketName": bucket,
+        "objectName": key,
+        "contentType": content_type,
+        "cacheControl": cache_control.removeprefix("max-age="),
+    }
+    said = ",".join(f"{name} {b64encode(value.encode()).decode()}" for name, value in about.items())
+    headers = {**VERSION, "Upload-Length": str(size), "Upload-Metadata": said, "x-upsert": "true"}
+    answer = retried(lambda: request("POST", "upload", "resumable", headers=headers))
+    # Only its last part: behind a proxy the server may not know its own address.
+    return "upload", "resumable", answer.headers["Location"].rpartition("/")[2]
+
+
+def _part(path: tuple[str, ...], file: BinaryIO, offset: int) -> Callable[[], int]:
+    """Sends the part at `offset` and gives the next one; when it is repeated, it asks first what arrived."""
+    attempts = 0
+
+    def send() -> int:
+        nonlocal attempts, offset
+        attempts += 1
+        if attempts > 1:
+            offset = _offset(request("HEAD", *path, headers=VERSION))
+        file.seek(offset)
+        part = file.read(CHUNK)
+        if not part:
+            return offset
+        headers = {**PART, "Upload-Offset": str(offset)}
+        return _offset(request("PATCH", *path, headers=headers, content=part))
+
+    return send
+
+
+def _offset(answer: httpx.Response) -> int:
+    try:
+        return int(answer.headers["Upload-Offset"])
+    except (KeyError, ValueError):
+        raise StorageUnavailable("Supabase Storage does not say what has arrived") from None
