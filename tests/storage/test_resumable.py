@@ -1,8 +1,7 @@
-"""Resumable uploads, asked of the routes in the same process: recorded exchanges, bad input, and crashes."""
+"""Resumable uploads, asked of the routes in the same process: bad input, races and crashes."""
 
 import json
 import os
-import re
 import time
 from base64 import b64encode, urlsafe_b64encode
 from concurrent.futures import ThreadPoolExecutor
@@ -25,8 +24,6 @@ from storage.buckets import Bucket
 from storage.local_objects import LocalObjects
 from storage.records import Known
 
-DATA = Path(__file__).parent / "data"
-RECORDED_AT = 1795225175  # the `iat` of the tokens that were new then
 BYTES = "application/offset+octet-stream"
 SIGN, SERVICE = "/storage/v1/upload/resumable/sign", "/storage/v1/upload/resumable"
 TEXT = "text/plain;charset=UTF-8"
@@ -166,97 +163,6 @@ class Drips(BytesIO):
 
     def read(self, size: int | None = -1) -> bytes:
         return super().read(10)
-
-
-# --- As the real server answers ---------------------------------------------------------------------------
-
-
-def read(name: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (DATA / name).read_text().splitlines()]
-
-
-EXCHANGES = read("tus-v1.jsonl")
-DIFFERENCES = {each["name"]: each for each in read("tus-differences.jsonl")}
-NOT_OURS = {"connection", "transfer-encoding", "content-length", "last-modified"}
-SAID_BY_TUS = ("tus-", "upload-", "access-control-allow", "access-control-max", "location")
-FIELDS = {"name", "size", "content_type", "cache_control", "etag", "metadata"}
-
-
-def test_every_recorded_exchange_is_answered_as_the_real_server_did():
-    """In their order: each builds on the state that the ones before it left."""
-    places: dict[str, str] = {}
-    wrong = {
-        exchange["name"]: problems
-        for exchange in EXCHANGES
-        if (
-            problems := list(
-                replay(exchange, DIFFERENCES.get(exchange["name"], exchange)["response"], places)
-            )
-        )
-    }
-
-    assert wrong == {}
-
-
-def test_every_difference_has_its_reason_and_its_exchange():
-    assert DIFFERENCES.keys() <= {exchange["name"] for exchange in EXCHANGES}
-    assert all(difference["reason"] for difference in DIFFERENCES.values())
-
-
-def replay(exchange: dict[str, Any], expected: dict[str, Any], places: dict[str, str]) -> Any:
-    """What is not as expected. `places`: ours for each of theirs."""
-    request = exchange["request"]
-    headers = dict(request["headers"])
-    if "jwt" in exchange:
-        headers["x-signature"] = mint(exchange["jwt"][0])
-    if "Authorization" in headers:
-        headers["Authorization"] = service()
-    path = "/storage/v1" + request["path"]
-    content_type = headers.pop("Content-Type", "")
-    headers = {"tus-resumable": None, **headers}
-    answer = ask(request["method"], places.get(path, path), request.get("body", ""), content_type, **headers)
-    if "Location" in answer.headers:
-        theirs = urlsplit(exchange["response"]["headers"]["location"]).path
-        places[theirs] = urlsplit(answer.headers["Location"]).path
-        if places[theirs].rpartition("/")[0] != theirs.rpartition("/")[0]:
-            yield f"location: {answer.headers['Location']}"
-    if answer.status_code != expected["status"]:
-        yield f"{answer.status_code} for {expected['status']}: {answer.content!r}"
-    yield from different_headers(answer, {**expected["headers"]})
-    yield from different_bodies(answer, expected.get("body", ""))
-
-
-def different_headers(answer: Any, theirs: dict[str, str]) -> Any:
-    exposed = set(re.split(", ?", theirs.pop("access-control-expose-headers", ""))) - {""}
-    if not exposed <= set(answer.headers["Access-Control-Expose-Headers"].split(", ")):
-        yield "access-control-expose-headers"
-    for name in theirs.keys() - NOT_OURS - {"location"}:
-        if answer.headers.get(name, "").replace("; charset=utf-8", "") != theirs[name].replace(
-            "; charset=utf-8", ""
-        ):
-            yield f"{name}: {answer.headers.get(name)!r} for {theirs[name]!r}"
-    ours = {name.lower() for name in answer.headers if name.lower().startswith(SAID_BY_TUS)}
-    if more := ours - theirs.keys() - {"upload-expires", "access-control-allow-origin"}:
-        yield f"too much: {more}"
-
-
-def different_bodies(answer: Any, theirs: Any) -> Any:
-    if isinstance(theirs, dict):
-        ours = answer.json()
-        yield from (
-            f"{name}: {ours[name]!r}" for name in FIELDS & theirs.keys() if ours[name] != theirs[name]
-        )
-    elif bool(answer.content) != bool(theirs):  # the wording is free
-        yield f"body: {answer.content!r} for {theirs!r}"
-
-
-def mint(told: dict[str, Any]) -> str:
-    """The recorded token, moved from that day to now."""
-    moved = {
-        name: value + int(time.time()) - RECORDED_AT if name in ("iat", "exp") else value
-        for name, value in told["claims"].items()
-    }
-    return jwt.encode(moved, configured.SUPABASE_JWT_SECRET, "HS256", told["header"])
 
 
 # --- From the first byte to the last ----------------------------------------------------------------------
