@@ -75,6 +75,7 @@ class Recording:
 
     def __init__(self, server: Server) -> None:
         self.server = server
+        self.shift = int(time.time()) - RECORDED_AT  # seconds from that day to now
         self.ids: dict[str, str] = {}
         self.uploads: dict[str, str] = {}
 
@@ -84,7 +85,7 @@ class Recording:
             headers = {"Authorization": f"Bearer {key('SERVICE')}", "Content-Type": "text/plain"}
             assert self.send("POST", f"/object/{path}", headers, content).status == 200
         request, expected = exchange["request"], DIFFERENCES.get(exchange["name"], exchange)["response"]
-        made = [mint(each) for each in exchange.get("jwt", [])]
+        made = [mint(each, self.shift) for each in exchange.get("jwt", [])]
         answer = self.ask(request, made)
         return list(self.compared(request, answer, expected, exchange.get("jwt", [])))
 
@@ -138,7 +139,11 @@ class Recording:
             if name in theirs and name not in answer.headers:
                 yield f"{name} is missing"
         if "expires" in theirs:
-            yield from differing("expires", answer.headers["expires"], moved(tokens[0])["exp"])
+            yield from differing(
+                "expires",
+                answer.headers["expires"],
+                formatdate(moved(tokens[0], self.shift)["exp"], usegmt=True),
+            )
         if "location" in theirs and "location" in answer.headers:
             yield from self.same_location(answer.headers["location"], theirs["location"])
 
@@ -205,24 +210,16 @@ def same_token(where: str, ours: str, theirs: dict[str, Any]) -> Any:
         yield from differing(f"{where} life", *lives)
 
 
-def moved(token: dict[str, Any]) -> dict[str, Any]:
-    """The claims of the recorded token, moved from that day to now; `exp` as a header says it."""
-    claims = {
-        name: value + NOW - RECORDED_AT if name in ("iat", "exp", "nbf") else value
+def moved(token: dict[str, Any], shift: int) -> dict[str, Any]:
+    """The claims of the recorded token, moved in time."""
+    return {
+        name: value + shift if name in ("iat", "exp", "nbf") else value
         for name, value in token["claims"].items()
     }
-    return {**claims, "exp": formatdate(claims["exp"], usegmt=True)} if "exp" in claims else claims
 
 
-NOW = int(time.time())
-
-
-def mint(token: dict[str, Any]) -> str:
-    claims = {
-        name: value + NOW - RECORDED_AT if name in ("iat", "exp", "nbf") else value
-        for name, value in token["claims"].items()
-    }
-    return jwt.encode(claims, settings.SUPABASE_JWT_SECRET, "HS256", token["header"])
+def mint(token: dict[str, Any], shift: int) -> str:
+    return jwt.encode(moved(token, shift), settings.SUPABASE_JWT_SECRET, "HS256", token["header"])
 
 
 def key(who: str) -> str:
@@ -239,7 +236,7 @@ def key(who: str) -> str:
         case "NO-ROLE sub", _, sub:
             claims = {"sub": sub, "exp": 2**40}
         case "SERVICE(expired)", _, _:
-            claims["exp"] = NOW - 60
+            claims["exp"] = int(time.time()) - 60
         case "SERVICE(wrong signature)", _, _:
             secret = "not-the-secret-but-just-as-long-as-one-has-to-be"
         case "SERVICE(alg none)", _, _:
