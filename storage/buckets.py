@@ -10,17 +10,18 @@ from storage.fields import UploadField, upload_fields
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """`file_size_limit` in bytes; None and an empty tuple mean that the bucket sets no limit."""
+    """`file_size_limit` in bytes. None sets no limit, and neither does an empty tuple."""
 
     name: str
     public: bool = False
     file_size_limit: int | None = None
-    allowed_mime_types: tuple[str, ...] = ()
+    allowed_mime_types: tuple[str, ...] | None = None
 
     def takes(self, content_type: str) -> bool:
         """Exact and case-sensitive, as the real server compares; a limit may end in `/*`."""
         family = content_type.split("/")[0] + "/*"
-        return not self.allowed_mime_types or bool({content_type, family, "*/*"} & {*self.allowed_mime_types})
+        allowed = self.allowed_mime_types
+        return not allowed or not {content_type, family, "*", "*/*"}.isdisjoint(allowed)
 
 
 def declared() -> dict[str, Bucket]:
@@ -46,5 +47,5 @@ def _bucket(store: SignedStorage, fields: list[UploadField]) -> Bucket:
         store.bucket,
         store.public,
         file_size_limit=max((field.max_bytes for field in fields), default=None),
-        allowed_mime_types=tuple(sorted({kind for field in fields for kind in field.accepts})),
+        allowed_mime_types=tuple(sorted({kind for field in fields for kind in field.accepts})) or None,
     )

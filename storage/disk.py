@@ -96,7 +96,9 @@ def _sweep(folder: Path) -> None:
 def locked(*names: str) -> Iterator[None]:
     """Hold these names against the writers of all processes; the system lets go after a crash."""
     folder = own("locks")
-    numbers = {int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) % LOCKS for name in names}
+    numbers = {
+        int(hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:8], 16) % LOCKS for name in names
+    }
     with ExitStack() as held:
         for number in sorted(numbers):  # always in this order, so that nobody waits in a circle
             locks.lock(held.enter_context((folder / f"{number:02x}").open("ab")), locks.LOCK_EX)

@@ -21,9 +21,21 @@ class InvalidKey(SuspiciousFileOperation):
     """A key that no object can have: hostile, or made of characters that the protocol refuses."""
 
 
+def is_legal(key: str) -> bool:
+    """Whether the Storage protocol lets an object have it."""
+    return bool(LEGAL.fullmatch(key)) and not {".", ".."} & {*key.split("/")}
+
+
 def legal(key: str) -> str:
-    """The key itself, if the Storage protocol lets an object have it; else InvalidKey."""
-    if not LEGAL.fullmatch(key) or any(segment in (".", "..") for segment in key.split("/")):
+    """The key itself, if an object can have it; else InvalidKey."""
+    if not is_legal(key):
+        raise InvalidKey("Invalid key")
+    return key
+
+
+def spelled(key: str) -> str:
+    """The key itself, if its characters are legal, as is asked of who reads; else InvalidKey."""
+    if not LEGAL.fullmatch(key):
         raise InvalidKey("Invalid key")
     return key
 

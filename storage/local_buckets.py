@@ -122,7 +122,8 @@ def _read(path: Path) -> LocalBucket | None:
     if known.pop("deleted"):
         return None
     times = {name: datetime.fromisoformat(known[name]) for name in ("created_at", "updated_at")}
-    return LocalBucket(**{**known, **times, "allowed_mime_types": tuple(known["allowed_mime_types"])})
+    types = known["allowed_mime_types"]
+    return LocalBucket(**{**known, **times, "allowed_mime_types": None if types is None else tuple(types)})
 
 
 def _write(bucket: LocalBucket, *, deleted: bool = False) -> None:

@@ -30,7 +30,7 @@ class LocalObjects:
     # --- Reading --------------------------------------------------------------------------------------
 
     def describe(self, key: str) -> Known:
-        """Raises ObjectMissing, InvalidKey and StorageUnavailable, as all of these do."""
+        """Raises ObjectMissing and StorageUnavailable, as all of these do. No object has an illegal key."""
         with self._trouble(key):
             return records.known(self.bucket, key, self._find(key).stat())
 
@@ -54,7 +54,7 @@ class LocalObjects:
     ) -> Known:
         """Create the object, whole or not at all, or with `replace` put it in the place of another.
 
-        Raises ObjectExists, and whatever reading the pieces raises.
+        Raises InvalidKey, ObjectExists, and whatever reading the pieces raises.
         """
         keys.legal(key)
         with disk.trouble(), disk.arriving() as temporary:
@@ -70,10 +70,11 @@ class LocalObjects:
             return self.adopt(temporary, key, replace=replace, etag=f'"{digest.hexdigest()}"', **facts)
 
     def adopt(self, file: Path, key: str, *, replace: bool = False, **facts: Any) -> Known:
-        """Make the object of a file that is whole, on the same disk, and nobody else's. Raises ObjectExists.
+        """Make the object of a file that is whole, on the same disk, and nobody else's.
 
-        `facts`: etag, content_type, cache_control, metadata.
+        `facts`: etag, content_type, cache_control, metadata. Raises InvalidKey, ObjectExists.
         """
+        keys.legal(key)
         with disk.trouble(), disk.locked(self._name(key)):
             before = self._known_or_none(key)
             if before and not replace:
@@ -83,7 +84,10 @@ class LocalObjects:
             return records.known(self.bucket, key, stat)
 
     def move(self, key: str, to: "LocalObjects", new_key: str) -> None:
-        """Atomic, across buckets too: of many that move one object, one succeeds. Raises ObjectExists."""
+        """Atomic, across buckets too: of many that move one object, one succeeds.
+
+        Raises InvalidKey for the new key, ObjectExists.
+        """
         keys.legal(new_key)
         with self._trouble(key), disk.locked(self._name(key), to._name(new_key)):
             source = self._find(key)
@@ -97,7 +101,8 @@ class LocalObjects:
     def copy(
         self, key: str, to: "LocalObjects", new_key: str, *, replace: bool = False, **facts: Any
     ) -> Known:
-        """`facts` take the place of what the copy would inherit. Raises ObjectExists."""
+        """`facts` take the place of what the copy would inherit. Raises as `move` does."""
+        keys.legal(new_key)
         file, info = self.open(key)
         inherited = {name: getattr(info, name) for name in ("content_type", "cache_control", "metadata")}
         with file:
@@ -144,7 +149,8 @@ class LocalObjects:
             return []
         try:
             with self._trouble(inside), os.scandir(folder.parent) as found:
-                entries = [(entry, entry.is_dir(follow_symlinks=False)) for entry in found]
+                named = (entry for entry in found if keys.is_legal(entry.name))
+                entries = [(entry, entry.is_dir(follow_symlinks=False)) for entry in named]
         except ObjectMissing:
             return []  # folders are made on demand
         return [
@@ -173,13 +179,15 @@ class LocalObjects:
 
     def _plain(self, key: str) -> Path | None:
         """Where the object is to be found by anybody who looks, None where a folder cannot have it."""
-        if PLAIN_BUCKET.fullmatch(self.bucket) and keys.is_path(key):
+        if PLAIN_BUCKET.fullmatch(self.bucket) and keys.is_legal(key) and keys.is_path(key):
             return disk.root() / self.bucket / key
         return None
 
     def _find(self, key: str) -> Path:
         """Where the object is."""
-        plain, odd = self._plain(keys.legal(key)), self._odd(key)
+        if not keys.is_legal(key):
+            raise FileNotFoundError(key)
+        plain, odd = self._plain(key), self._odd(key)
         for path in (plain, odd):
             if path is not None and _is_file(path):
                 return path

@@ -29,7 +29,7 @@ class Known(ObjectInfo):
 
 def digest(bucket: str, key: str) -> str:
     """A plain name for what has none; a bucket has no slash, so no two are the same."""
-    return hashlib.sha256(f"{bucket}/{key}".encode()).hexdigest()
+    return hashlib.sha256(f"{bucket}/{key}".encode(errors="surrogatepass")).hexdigest()
 
 
 def path_of(name: str) -> Path:

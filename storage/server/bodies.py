@@ -10,7 +10,7 @@ from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, NoReturn
 
 from django.http import HttpRequest
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
@@ -20,6 +20,7 @@ from storage.server.refusals import Refusal
 
 LOST = 16 * 1024  # bytes at most that have arrived and are not seen when a connection breaks
 FRAMING = 64 * 1024  # bytes that a form may add around its file
+UNTOLD = "application/octet-stream"
 SECONDS = re.compile(rb"\d{1,10}")
 
 
@@ -42,7 +43,7 @@ def incoming(request: HttpRequest, limit: int) -> Incoming:
     if length is not None and length > limit:
         raise Refusal("EntityTooLarge")
     return Incoming(
-        content_type=servable(request.META.get("CONTENT_TYPE") or "application/octet-stream"),
+        content_type=servable(request.META.get("CONTENT_TYPE") or UNTOLD),
         cache_control=request.headers.get("Cache-Control") or "no-cache",
         metadata=user_metadata(request),
         pieces=_bounded(_wire(request, length), limit),
@@ -108,12 +109,17 @@ def _form(pieces: Iterator[bytes], boundary: str, limit: int) -> Incoming:
             continue
         seconds = fields.get("cacheControl", b"")
         return Incoming(
-            content_type=servable(event.header("Content-Type") or "application/octet-stream"),
+            content_type=servable(_told(fields) or event.header("Content-Type") or UNTOLD),
             cache_control=f"max-age={int(seconds)}" if SECONDS.fullmatch(seconds) else "no-cache",
-            metadata=as_metadata(fields.get("metadata", b"")),
+            metadata=as_metadata(fields.get("metadata", fields.get("userMetadata", b""))),
             pieces=_bounded(chain(_segment(events), _rest(events)), limit),
         )
-    raise Refusal("InvalidRequest", "The form has no file")
+    raise Refusal("NoContentProvided", "The form has no file")
+
+
+def _told(fields: dict[str, bytes]) -> str:
+    """The type of the file, where a field of the form says it."""
+    return fields.get("contentType", b"").decode("latin-1")
 
 
 def user_metadata(request: HttpRequest) -> dict[str, Any]:
@@ -127,10 +133,22 @@ def user_metadata(request: HttpRequest) -> dict[str, Any]:
 def as_metadata(text: bytes) -> dict[str, Any]:
     """What users say of their objects; what is no JSON object says nothing, as with the real server."""
     try:
-        said = json.loads(text)
-    except (ValueError, RecursionError):
+        said = strict_json(text)
+    except ValueError:
         return {}
     return said if isinstance(said, dict) else {}
+
+
+def strict_json(text: bytes) -> Any:
+    """What was sent as JSON, without the NaN that Python would take. Raises ValueError."""
+    try:
+        return json.loads(text, parse_constant=_no_json)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+
+
+def _no_json(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")
 
 
 def servable(content_type: str) -> str:
@@ -146,7 +164,7 @@ def _events(pieces: Iterator[bytes], boundary: str) -> Iterator[MultipartSegment
             for piece in pieces:
                 yield from parser.parse(piece)
     except MultipartError as error:
-        raise Refusal("InvalidRequest", "The form cannot be read") from error
+        raise Refusal("NoContentProvided", "The form cannot be read") from error
 
 
 def _segment(events: Iterator[MultipartSegment | bytes | None]) -> Iterator[bytes]:

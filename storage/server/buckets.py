@@ -16,16 +16,18 @@ from storage.server.rows import bucket_row
 
 #: Source: Storage's `isValidBucketName`; no slash, no space at either end, and not what it keeps for itself.
 NAME = re.compile(r"(?! )(?!.*--table-s3$)[A-Za-z0-9_!.*'()&$@=;:+,? -]{1,100}(?<! )", re.ASCII)
-SIZE = re.compile(r"(\d+(?:\.\d+)?)(gb|mb|kb|b)", re.IGNORECASE | re.ASCII)
+SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)(gb|mb|kb|b)", re.IGNORECASE | re.ASCII)
 UNITS = {"gb": 10**9, "mb": 10**6, "kb": 10**3, "b": 1}  # powers of ten, as the real server counts
-MIME_TYPE = re.compile(r"(\*|[\w.+-]+)/(\*|[\w.+-]+)(;.*)?", re.ASCII)
+MIME_TYPE = re.compile(
+    r"(?=.{1,1000}$)([A-Za-z0-9.+-]+/[A-Za-z0-9.+-]+(;\s*charset=[A-Za-z0-9-]+)?|.*\*)", re.ASCII
+)
 COLUMNS = ("id", "name", "created_at", "updated_at")
 MISSING = Refusal("NoSuchBucket")
 
 
 def create(request: HttpRequest) -> JsonResponse:
-    may = is_service(request)
     body = body_of(request)
+    may = is_service(request)
     name = body.text("name")
     bucket = Bucket(
         _valid(body.text("id", "") or name),
@@ -49,7 +51,7 @@ def list_all(request: HttpRequest) -> JsonResponse:
     query = query_of(request)
     limit = query.integer("limit", minimum=1, default=len(found) or 1)
     offset = query.integer("offset", minimum=0, default=0)
-    column = query.choice("sortColumn", COLUMNS, "name").replace("id", "name")
+    column = query.choice("sortColumn", COLUMNS, "created_at").replace("id", "name")
     backwards = query.choice("sortOrder", ("asc", "desc"), "asc") == "desc"
     search = query.text("search", "").lower()
     wanted = sorted(
@@ -62,8 +64,8 @@ def list_all(request: HttpRequest) -> JsonResponse:
 
 
 def update(request: HttpRequest, bucket: str) -> JsonResponse:
-    must_be_service(request, MISSING)
     body = body_of(request)
+    must_be_service(request, MISSING)
     changes: dict[str, Any] = {}
     if "public" in body:
         changes["public"] = body.flag("public")
@@ -95,20 +97,24 @@ def _valid(name: str) -> str:
 
 
 def _size_limit(body: Fields) -> int | None:
-    """Bytes; a number, or a string with a unit. null and 0 set none."""
+    """Bytes; a number, or a string with a unit. null sets none."""
     sent = body.sent.get("file_size_limit")
+    if sent in (None, ""):
+        return None
     if isinstance(sent, str) and (size := SIZE.fullmatch(sent)):
         limit = int(Decimal(size[1]) * UNITS[size[2].lower()])
     else:
-        limit = body.integer("file_size_limit", minimum=0, default=0)
+        limit = body.integer("file_size_limit", minimum=0)
     if limit > settings.STORAGE_FILE_SIZE_LIMIT:
         raise Refusal("EntityTooLarge")
-    return limit or None
+    return limit
 
 
-def _mime_types(body: Fields) -> tuple[str, ...]:
-    if body.sent.get("allowed_mime_types") in (None, []):
-        return ()
+def _mime_types(body: Fields) -> tuple[str, ...] | None:
+    """None and none at all are kept apart, as they were sent, and mean the same."""
+    sent = body.sent.get("allowed_mime_types")
+    if sent in (None, []):
+        return None if sent is None else ()
     types = tuple(filter(None, body.texts("allowed_mime_types")))
     for each in types:
         if not MIME_TYPE.fullmatch(each):

@@ -4,6 +4,7 @@ The real server asks the database's row-level security what others may do. There
 others everything looks as it looks there to people whom no policy lets in.
 """
 
+import re
 import secrets
 
 import jwt
@@ -13,6 +14,7 @@ from django.http import HttpRequest
 from storage.server.refusals import Refusal
 
 SERVICE_ROLE = "service_role"
+BEARER = re.compile(r"^Bearer\s+", re.IGNORECASE)
 
 
 def is_service(request: HttpRequest) -> bool:
@@ -20,7 +22,7 @@ def is_service(request: HttpRequest) -> bool:
     header = request.headers.get("Authorization")
     if header is None:
         raise Refusal("InvalidRequest", "headers must have required property 'authorization'")
-    token = header.removeprefix("Bearer ").strip()
+    token = BEARER.sub("", header)
     if _is_one_of(token, settings.SUPABASE_SECRET_KEY):
         return True
     return not _is_one_of(token, settings.SUPABASE_PUBLISHABLE_KEY) and _role(token) == SERVICE_ROLE

@@ -5,9 +5,9 @@ from typing import Any
 from django.http import HttpRequest, JsonResponse
 
 from storage import local_buckets
-from storage.local_buckets import LocalBucket
+from storage.local_buckets import BucketMissing, LocalBucket
 from storage.server import bodies
-from storage.server.callers import is_service
+from storage.server.callers import must_be_service
 from storage.server.fields import Fields, body_of
 from storage.server.refusals import Refusal
 from storage.server.rows import object_row
@@ -35,21 +35,26 @@ def move(request: HttpRequest) -> JsonResponse:
 
 
 def _places(request: HttpRequest) -> tuple[Fields, LocalBucket, str, LocalBucket, str]:
-    may = is_service(request)
     body = body_of(request)
     bucket, key, new_key = (body.text(name) for name in ("bucketId", "sourceKey", "destinationKey"))
-    if not may:
-        raise Refusal("NoSuchKey")
     target = body.text("destinationBucket", "") or bucket
-    return body, local_buckets.find(bucket), key, local_buckets.find(target), new_key
+    must_be_service(request, otherwise=Refusal("NoSuchKey"))
+    return body, _bucket(bucket, "NoSuchKey"), key, _bucket(target, "NoRelatedBucket"), new_key
+
+
+def _bucket(name: str, otherwise: str) -> LocalBucket:
+    try:
+        return local_buckets.find(name)
+    except BucketMissing:
+        raise Refusal(otherwise) from None
 
 
 def _changes(request: HttpRequest, body: Fields) -> dict[str, Any]:
     """What the copy is told to have, instead of what it inherits."""
-    changes: dict[str, Any] = {}
-    if not body.flag("copyMetadata", True) or "X-Metadata" in request.headers:
-        changes["metadata"] = bodies.user_metadata(request)
     told = body.inner("metadata")
+    if body.flag("copyMetadata", True):
+        return {}
+    changes: dict[str, Any] = {"metadata": bodies.user_metadata(request)}
     for name, theirs in (("content_type", "mimetype"), ("cache_control", "cacheControl")):
         if theirs in told:
             changes[name] = bodies.servable(told.text(theirs))

@@ -7,7 +7,7 @@ from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 from django.utils.http import http_date
 
-from storage import local_buckets, tokens
+from storage import keys, local_buckets, tokens
 from storage.base import ObjectMissing
 from storage.local_buckets import BucketMissing, LocalBucket
 from storage.server.callers import is_service
@@ -30,7 +30,7 @@ def _bytes(request: HttpRequest, bucket: LocalBucket, key: str) -> HttpResponseB
 
 
 def _info(request: HttpRequest, bucket: LocalBucket, key: str) -> HttpResponseBase:
-    info = bucket.objects.describe(key)
+    info = bucket.objects.describe(keys.spelled(key))
     headers = {
         "ETag": info.etag,
         "Last-Modified": http_date(info.last_modified.timestamp()),

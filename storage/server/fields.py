@@ -3,7 +3,6 @@
 Its schemas coerce (AJV, as Fastify sets it up): `"60"` is 60, `"true"` is true, null is "" or 0.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,11 +18,11 @@ REQUIRED = object()
 
 def body_of(request: HttpRequest) -> "Fields":
     """The JSON object that was sent. Raises Refusal."""
+    kind = request.content_type
     body = bodies.small(request, MAX_BODY)
-    try:
-        sent = json.loads(body) if body else None
-    except (ValueError, RecursionError):
-        raise Refusal("InvalidRequest", "Body is not valid JSON") from None
+    if kind not in ("application/json", "text/plain") and (kind or body):
+        raise Refusal("InvalidMimeType", "Invalid Content-Type header")
+    sent = _parsed(body) if kind == "application/json" else None
     if not isinstance(sent, dict):
         raise Refusal("InvalidRequest", "body must be object")
     return Fields(sent, "body")
@@ -31,6 +30,13 @@ def body_of(request: HttpRequest) -> "Fields":
 
 def query_of(request: HttpRequest) -> "Fields":
     return Fields(request.GET.dict(), "querystring")
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return bodies.strict_json(body)
+    except ValueError:
+        raise Refusal("InvalidJSON") from None
 
 
 class Fields:
@@ -44,7 +50,7 @@ class Fields:
         return name in self.sent
 
     def text(self, name: str, default: Any = REQUIRED) -> str:
-        value = self._value(name, default)
+        value = self._one(name, default)
         if value is None:
             return ""
         if isinstance(value, bool):
@@ -58,14 +64,14 @@ class Fields:
         return value if value in choices else self._refuse(name, "must be equal to one of the allowed values")
 
     def flag(self, name: str, default: bool = False) -> bool:
-        value = self._value(name, default)
+        value = self._one(name, default)
         meant = {"true": True, "false": False, 1: True, 0: False, None: False}
         if isinstance(value, str | int | None) and value in meant:
             return meant[value]
         return self._refuse(name, "must be boolean")
 
-    def integer(self, name: str, *, minimum: int, default: Any = REQUIRED) -> int:
-        value = self._value(name, default)
+    def integer(self, name: str, *, minimum: int, maximum: int | None = None, default: Any = REQUIRED) -> int:
+        value = self._one(name, default)
         if isinstance(value, bool) or value is None:
             value = int(value or 0)
         try:
@@ -76,6 +82,8 @@ class Fields:
             return self._refuse(name, "must be integer")
         if number < minimum:
             return self._refuse(name, f"must be >= {minimum}")
+        if maximum is not None and number > maximum:
+            return self._refuse(name, f"must be <= {maximum}")
         return int(number)
 
     def texts(self, name: str, *, most: int | None = None) -> list[str]:
@@ -93,6 +101,11 @@ class Fields:
         if not isinstance(value, dict):
             return self._refuse(name, "must be object")
         return Fields(value, f"{self.place}/{name}")
+
+    def _one(self, name: str, default: Any) -> Any:
+        """A list of one thing is that thing."""
+        value = self._value(name, default)
+        return value[0] if isinstance(value, list) and len(value) == 1 else value
 
     def _value(self, name: str, default: Any) -> Any:
         if name in self.sent:

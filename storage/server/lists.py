@@ -78,8 +78,8 @@ def by_cursor(request: HttpRequest, bucket: str) -> JsonResponse:
 
 def _asked(request: HttpRequest, bucket: str) -> tuple[LocalObjects | None, Fields]:
     """None for a bucket that is not there, or that the caller may not list: both look empty."""
-    may = is_service(request)
     body = body_of(request)
+    may = is_service(request)
     try:
         return (local_buckets.find(bucket).objects if may else None), body
     except BucketMissing:
@@ -88,7 +88,7 @@ def _asked(request: HttpRequest, bucket: str) -> tuple[LocalObjects | None, Fiel
 
 def _order(body: Fields, columns: tuple[str, ...]) -> Order:
     asked = body.inner("sortBy")
-    column = asked.choice("column", columns, REQUIRED if asked.sent else "name")
+    column = asked.choice("column", columns, REQUIRED if "sortBy" in body else "name")
     return Order(column, asked.choice("order", ("asc", "desc"), "asc") == "desc")
 
 
@@ -193,7 +193,7 @@ def _write_cursor(objects: LocalObjects, last: Entry, order: Order) -> str:
 
 def _read_cursor(cursor: str) -> dict[str, str]:
     try:
-        lines = b64decode(cursor).decode().split("\n")
+        lines = b64decode(cursor + "==").decode().split("\n")
         parts = dict(line.split(":", 1) for line in lines)
     except ValueError:
         parts = {}

@@ -17,6 +17,8 @@ from storage.parts import Overrun, PartsExpired, PartsHeld, PartsMissing
 #: reason: (HTTP status, statusCode, error, message); the reason is the `code` too, but for OTHER_CODES.
 REFUSALS: dict[str, tuple[int, str, str, str]] = {
     "InvalidRequest": (400, "400", "Error", "The request is not valid"),
+    "InvalidJSON": (400, "400", "FastifyError", "Body is not valid JSON"),
+    "NoContentProvided": (400, "400", "InvalidRequest", "No content provided"),
     "InvalidParameter": (400, "400", "InvalidParameter", "Invalid Parameter"),
     "InvalidJWT": (400, "400", "InvalidJWT", "Invalid Compact JWS"),
     "InvalidSignature": (400, "400", "InvalidSignature", "Invalid signature"),
@@ -43,7 +45,9 @@ REFUSALS: dict[str, tuple[int, str, str, str]] = {
     "InternalError": (500, "500", "internal", "Internal server error"),
     "SlowDown": (503, "503", "unavailable", "The store does not answer: try again"),
 }
-OTHER_CODES = {"NoRelatedBucket": "InvalidRequest", "NoSuchRoute": "InvalidRequest"}
+OTHER_CODES = dict.fromkeys(
+    ("InvalidJSON", "NoContentProvided", "NoRelatedBucket", "NoSuchRoute"), "InvalidRequest"
+)
 TEXT = "text/plain;charset=UTF-8"
 
 logger = structlog.get_logger("storage.server")

@@ -6,7 +6,6 @@ from django.http import HttpRequest, JsonResponse
 
 from storage import local_buckets
 from storage.base import ObjectMissing
-from storage.keys import InvalidKey
 from storage.local_buckets import BucketMissing, LocalBucket
 from storage.server.callers import is_service
 from storage.server.fields import body_of
@@ -29,8 +28,8 @@ def one(request: HttpRequest, bucket: str, key: str) -> JsonResponse:
 
 def many(request: HttpRequest, bucket: str) -> JsonResponse:
     """Those that are there; their rows. What others may not delete is not there for them."""
-    may = is_service(request)
     wanted = body_of(request).texts("prefixes")
+    may = is_service(request)
     try:
         found = local_buckets.find(bucket)
     except BucketMissing:
@@ -42,5 +41,5 @@ def many(request: HttpRequest, bucket: str) -> JsonResponse:
 def _remove(bucket: LocalBucket, key: str) -> dict[str, Any] | None:
     try:
         return object_row(bucket.name, bucket.objects.remove(key))
-    except (ObjectMissing, InvalidKey):
+    except ObjectMissing:
         return None

@@ -16,7 +16,12 @@ from storage.server.refusals import no_such_route
 
 Handler = Callable[..., HttpResponseBase]
 
-PARTS = {"<bucket>": r"(?P<bucket>[^/]+)", "<key>": r"(?P<key>.*)", "<upload>": r"(?P<upload>[^/]+)/?"}
+PARTS = {
+    "</>": "/?",
+    "<bucket>": r"(?P<bucket>[^/]+)",
+    "<key>": r"(?P<key>.*)",
+    "<upload>": r"(?P<upload>[^/]+)/?",
+}
 RESUMABLE = "upload/resumable"
 
 
@@ -28,16 +33,16 @@ class Route:
 
 
 def route(methods: str, path: str, handler: Handler) -> Route:
-    pattern = "".join(PARTS.get(part, re.escape(part)) for part in re.split(r"(<\w+>)", path))
+    pattern = "".join(PARTS.get(part, re.escape(part)) for part in re.split(r"(<[\w/]+>)", path))
     return Route(frozenset(methods.split()), re.compile(pattern, re.DOTALL), handler)
 
 
 ROUTES = [
     route("GET HEAD", "status", about.status),
     route("GET HEAD", "version", about.version),
-    route("POST", "bucket", buckets.create),
-    route("GET", "bucket", buckets.list_all),
-    route("GET", "bucket/<bucket>", buckets.get),
+    route("POST", "bucket</>", buckets.create),
+    route("GET HEAD", "bucket</>", buckets.list_all),
+    route("GET HEAD", "bucket/<bucket>", buckets.get),
     route("PUT", "bucket/<bucket>", buckets.update),
     route("DELETE", "bucket/<bucket>", buckets.delete),
     route("POST", "bucket/<bucket>/empty", buckets.empty),
@@ -64,9 +69,9 @@ ROUTES = [
     route("PUT", "object/upload/sign/<bucket>/<key>", uploads.signed),
     route("GET HEAD", "object/public/<bucket>/<key>", downloads.public),
     route("GET HEAD", "object/authenticated/<bucket>/<key>", downloads.authenticated),
-    route("GET", "object/info/public/<bucket>/<key>", downloads.public_info),
-    route("GET", "object/info/authenticated/<bucket>/<key>", downloads.authenticated_info),
-    route("GET", "object/info/<bucket>/<key>", downloads.info),
+    route("GET HEAD", "object/info/public/<bucket>/<key>", downloads.public_info),
+    route("GET HEAD", "object/info/authenticated/<bucket>/<key>", downloads.authenticated_info),
+    route("GET HEAD", "object/info/<bucket>/<key>", downloads.info),
     route("DELETE", "object/<bucket>", removals.many),
     route("POST", "object/<bucket>/<key>", uploads.create),
     route("PUT", "object/<bucket>/<key>", uploads.update),

@@ -22,7 +22,7 @@ def bucket_row(bucket: LocalBucket) -> dict[str, Any]:
         "owner": "",
         "public": bucket.public,
         "file_size_limit": bucket.file_size_limit,
-        "allowed_mime_types": list(bucket.allowed_mime_types) or None,
+        "allowed_mime_types": bucket.allowed_mime_types,
         "created_at": moment(bucket.created_at),
         "updated_at": moment(bucket.updated_at),
     }

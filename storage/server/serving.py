@@ -10,6 +10,7 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import get_conditional_response
 from django.utils.http import http_date, parse_http_date_safe
 
+from storage import keys
 from storage.base import ObjectInfo, pieces_of
 from storage.local_objects import LocalObjects
 from storage.server.refusals import Refusal
@@ -21,7 +22,7 @@ def serve(
     request: HttpRequest, objects: LocalObjects, key: str, *, expires: datetime | None = None
 ) -> HttpResponseBase:
     """The answer to GET and HEAD. `expires`: of the token, for a signed URL."""
-    file, info = objects.open(key)
+    file, info = objects.open(keys.spelled(key))
     try:
         response = _answer(request, file, info)
     except BaseException:

@@ -7,7 +7,7 @@ from django.http import HttpRequest, JsonResponse
 
 from storage import keys, local_buckets, tokens
 from storage.base import ObjectMissing
-from storage.local_buckets import BucketMissing, LocalBucket
+from storage.local_buckets import BucketMissing
 from storage.server.callers import is_service, must_be_service
 from storage.server.fields import Fields, body_of
 from storage.server.refusals import Refusal
@@ -15,25 +15,26 @@ from storage.server.uploads import must_be_free
 
 LONGEST = 100 * 366 * 24 * 3600  # seconds: clocks, and JSON's numbers, end somewhere
 MOST = 1000  # keys in one call
-RESIZE = ("cover", "contain", "fill")
+NUMBERS = (("width", 0, None), ("height", 0, None), ("quality", 20, 100))
+CHOICES = (("resize", ("cover", "contain", "fill")), ("format", ("origin", "avif")))
 NOT_FOUND = "Either the object does not exist or you do not have access to it"
 
 
 def download(request: HttpRequest, bucket: str, key: str) -> JsonResponse:
     """The URL is not percent-encoded, as with the real server: clients do it."""
-    may = is_service(request)
     seconds = _seconds(body := body_of(request))
     _transform(body)
-    if not may or not _exists(bucket, keys.legal(key)):
+    may = is_service(request)
+    if not _exists(bucket, keys.spelled(key)) or not may:
         raise Refusal("NoSuchKey")
     return JsonResponse({"signedURL": _signed_url(bucket, key, seconds)})
 
 
 def downloads(request: HttpRequest, bucket: str) -> JsonResponse:
     """One answer for each key, also for those that cannot be read."""
-    may = is_service(request)
     body = body_of(request)
     seconds, paths = _seconds(body), body.texts("paths", most=MOST)
+    may = is_service(request)
     return JsonResponse([_one_of_many(bucket, key, seconds, may) for key in paths], safe=False)
 
 
@@ -46,16 +47,9 @@ def upload(request: HttpRequest, bucket: str, key: str) -> JsonResponse:
     except BucketMissing:
         raise Refusal("NoRelatedBucket") from None
     if not upsert:
-        _must_be_free(found, key)
+        must_be_free(found, key)
     token = tokens.mint("upload", bucket, key, settings.UPLOAD_URL_TTL, upsert=upsert)
     return JsonResponse({"url": f"/object/upload/sign/{bucket}/{key}?token={token}", "token": token})
-
-
-def _must_be_free(bucket: LocalBucket, key: str) -> None:
-    try:
-        must_be_free(bucket, key)
-    except keys.InvalidKey:
-        pass
 
 
 def _one_of_many(bucket: str, key: str, seconds: int, may: bool) -> dict[str, Any]:
@@ -70,7 +64,7 @@ def _one_of_many(bucket: str, key: str, seconds: int, may: bool) -> dict[str, An
 def _exists(bucket: str, key: str) -> bool:
     try:
         local_buckets.find(bucket).objects.describe(key)
-    except (BucketMissing, ObjectMissing, keys.InvalidKey):
+    except (BucketMissing, ObjectMissing):
         return False
     return True
 
@@ -86,8 +80,9 @@ def _seconds(body: Fields) -> int:
 def _transform(body: Fields) -> None:
     """Pictures are served as they are; what is asked of them is checked all the same."""
     asked = body.inner("transform")
-    for name in ("width", "height", "quality"):
+    for name, least, most in NUMBERS:
         if name in asked:
-            asked.integer(name, minimum=0)
-    if "resize" in asked:
-        asked.choice("resize", RESIZE)
+            asked.integer(name, minimum=least, maximum=most)
+    for name, choices in CHOICES:
+        if name in asked:
+            asked.choice(name, choices)

@@ -9,11 +9,11 @@ from storage.buckets import Bucket
 from storage.local_buckets import LocalBucket
 from storage.records import Known
 from storage.server import bodies
-from storage.server.callers import must_be_service
+from storage.server.callers import is_service, must_be_service
 from storage.server.fields import query_of
 from storage.server.refusals import Refusal
 
-PLACEHOLDER = ".emptyFolderPlaceholder"  # how dashboards keep a folder that is empty
+PLACEHOLDER = ".emptyFolderPlaceholder"  # how dashboards keep a folder that is empty: of any type, no bytes
 
 
 def create(request: HttpRequest, bucket: str, key: str) -> JsonResponse:
@@ -34,7 +34,8 @@ def signed(request: HttpRequest, bucket: str, key: str) -> JsonResponse:
 
 def size_limit(bucket: Bucket) -> int:
     """Bytes: that of the bucket, as far as the store as a whole allows it."""
-    return min(bucket.file_size_limit or settings.STORAGE_FILE_SIZE_LIMIT, settings.STORAGE_FILE_SIZE_LIMIT)
+    own, common = bucket.file_size_limit, settings.STORAGE_FILE_SIZE_LIMIT
+    return common if own is None else min(own, common)
 
 
 def must_take(bucket: Bucket, content_type: str) -> None:
@@ -45,22 +46,26 @@ def must_take(bucket: Bucket, content_type: str) -> None:
 def must_be_free(bucket: LocalBucket, key: str) -> None:
     """A refusal before the bytes have travelled; what counts is looked at once they are there."""
     try:
-        bucket.objects.describe(keys.legal(key))
+        bucket.objects.describe(key)
     except ObjectMissing:
         return
     raise ObjectExists(key)
 
 
 def _by_service(request: HttpRequest, bucket: str, key: str, *, replace: bool) -> JsonResponse:
-    must_be_service(request)
-    stored = _receive(request, local_buckets.find(bucket), key, replace=replace)
+    may = is_service(request)
+    found = local_buckets.find(bucket)  # others are told as well that there is none
+    if not may:
+        must_be_service(request)
+    stored = _receive(request, found, key, replace=replace)
     return JsonResponse({"Key": f"{bucket}/{key}", "Id": stored.id})
 
 
 def _receive(request: HttpRequest, bucket: LocalBucket, key: str, *, replace: bool) -> Known:
     keys.legal(key)
-    body = bodies.incoming(request, size_limit(bucket))
-    if not key.endswith(PLACEHOLDER):
+    placeholder = key.endswith(PLACEHOLDER)
+    body = bodies.incoming(request, 0 if placeholder else size_limit(bucket))
+    if not placeholder:
         must_take(bucket, body.content_type)
     if not replace:
         must_be_free(bucket, key)

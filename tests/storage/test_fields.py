@@ -107,7 +107,7 @@ def test_what_arrives_may_be_as_wide_as_the_widest_field():
 def test_a_bucket_without_fields_has_no_limits():
     media = buckets.declared()["media"]
 
-    assert (media.file_size_limit, media.allowed_mime_types) == (None, ())
+    assert (media.file_size_limit, media.allowed_mime_types) == (None, None)
     assert media.takes("anything/at-all")
 
 

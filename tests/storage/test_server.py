@@ -117,7 +117,7 @@ def is_legal(key: str) -> bool:
 def test_a_hostile_key_is_refused_even_with_a_token_for_it(key, media):
     """The browser's and the server's own tidying of paths may have made it another key."""
     for answer in (upload(ANY, key), download(ANY, key)):
-        assert code(answer) in ("InvalidKey", "InvalidSignature", "InvalidRequest")
+        assert code(answer) in ("InvalidKey", "InvalidSignature", "InvalidRequest", "NoSuchKey")
         assert answer.status_code in (400, 404)
     assert not media.exists() or left_behind(media) == []
 
@@ -486,7 +486,7 @@ def test_another_method_does_nothing_even_with_the_token(method, route):
         answer = client.generic(method, f"/storage/v1/object/{route}/c-pub/{key}?token={token}", PDF)
 
         assert answer.status_code in (400, 404)
-        assert code(answer) in ("InvalidRequest", "NoSuchBucket")
+        assert code(answer) in ("InvalidRequest", "InvalidMimeType", "NoSuchBucket")
         assert token not in answer.content.decode()
 
     assert PUBLIC.listdir("") == ([], ["there"])
