@@ -21,10 +21,13 @@ ONE_RANGE = re.compile(r"\s*bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*", re.ASCI
 def serve(
     request: HttpRequest, objects: LocalObjects, key: str, *, expires: datetime | None = None
 ) -> HttpResponseBase:
-    """The answer to GET and HEAD. `expires`: of the token, for a signed URL."""
+    """The answer to GET and HEAD. `expires`: of the token, for a signed URL.
+
+    A HEAD has ranges only there, as with the real server.
+    """
     file, info = objects.open(keys.spelled(key))
     try:
-        response = _answer(request, file, info)
+        response = _answer(request, file, info, ranges=request.method == "GET" or expires is not None)
     except BaseException:
         file.close()
         raise
@@ -35,13 +38,13 @@ def serve(
     return response
 
 
-def _answer(request: HttpRequest, file: BinaryIO, info: ObjectInfo) -> HttpResponseBase:
+def _answer(request: HttpRequest, file: BinaryIO, info: ObjectInfo, *, ranges: bool) -> HttpResponseBase:
     modified = int(info.last_modified.timestamp())
     unchanged = get_conditional_response(request, etag=info.etag, last_modified=modified)
     if unchanged is not None:
         unchanged.headers["Content-Type"] = _harmless(info.content_type)
         return unchanged
-    window = _range(request, info)
+    window = _range(request, info) if ranges else None
     start, end = window or (0, info.size)
     headers = {"Content-Length": str(end - start), "Content-Type": _harmless(info.content_type)}
     if window:
