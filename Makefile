@@ -52,11 +52,12 @@ lock: dev ## compile requirements*.in anew
 LOCK := -q --upgrade --strip-extras --generate-hashes --no-header \
         --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-bench: dev ## measure memory, signing, authentication and, where there is a PostgreSQL, policies
+bench: dev ## measure memory, signing, lists, authentication and, where there is a PostgreSQL, policies
 	@$(BIN)/python bench/memory.py
 	@$(BIN)/python bench/signing.py
-	@$(BIN)/python bench/policies.py
+	@$(BIN)/python bench/listing.py
 	@$(BIN)/python bench/authentication.py
+	@$(BIN)/python bench/policies.py
 
 $(BIN)/.installed: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'

@@ -172,7 +172,7 @@ class LocalObjects:
 
     @property
     def _odd_folder(self) -> Path:
-        return disk.root() / ".objects" / "odd" / records.digest(self.bucket, "")[:32]
+        return disk.root() / f".objects/odd/{records.digest(self.bucket, '')[:32]}"
 
     def _odd(self, key: str) -> Path:
         return self._odd_folder / records.digest(self.bucket, key)
@@ -180,15 +180,15 @@ class LocalObjects:
     def _plain(self, key: str) -> Path | None:
         """Where the object is to be found by anybody who looks, None where a folder cannot have it."""
         if PLAIN_BUCKET.fullmatch(self.bucket) and keys.is_legal(key) and keys.is_path(key):
-            return disk.root() / self.bucket / key
+            return disk.root() / f"{self.bucket}/{key}"
         return None
 
     def _find(self, key: str) -> Path:
         """Where the object is."""
         if not keys.is_legal(key):
             raise FileNotFoundError(key)
-        plain, odd = self._plain(key), self._odd(key)
-        for path in (plain, odd):
+        for place in (self._plain, self._odd):
+            path = place(key)
             if path is not None and _is_file(path):
                 return path
         raise FileNotFoundError(key)

@@ -33,7 +33,7 @@ def digest(bucket: str, key: str) -> str:
 
 
 def path_of(name: str) -> Path:
-    return disk.root() / ".objects" / "records" / name[:2] / f"{name}.json"
+    return disk.root() / f".objects/records/{name[:2]}/{name}.json"
 
 
 def read(name: str) -> list[dict[str, Any]]:
@@ -64,7 +64,7 @@ def new(key: str, stat: os.stat_result, *, before: Known | None, **facts: Any) -
         **fingerprint(stat),
         "id": before.id if before else str(uuid4()),
         "version": str(uuid4()),
-        "created_at": (before.created_at if before else datetime.now(UTC)).isoformat(),
+        "created_at": (before.created_at if before else _moment(stat)).isoformat(),
         **facts,
     }
 
@@ -85,7 +85,7 @@ def of(bucket: str, key: str, stat: os.stat_result) -> dict[str, Any]:
 
 def known(bucket: str, key: str, stat: os.stat_result) -> Known:
     record = of(bucket, key, stat)
-    modified = datetime.fromtimestamp(stat.st_mtime, UTC)
+    modified = _moment(stat)
     created = record.get("created_at")
     return Known(
         key=key,
@@ -99,6 +99,10 @@ def known(bucket: str, key: str, stat: os.stat_result) -> Known:
         version=record.get("version") or str(uuid5(NAMESPACE_URL, f"{bucket}/{key} {stat.st_mtime_ns}")),
         metadata=record.get("metadata") or {},
     )
+
+
+def _moment(stat: os.stat_result) -> datetime:
+    return datetime.fromtimestamp(stat.st_mtime, UTC)
 
 
 def fingerprint(stat: os.stat_result) -> dict[str, int]:

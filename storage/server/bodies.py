@@ -40,13 +40,11 @@ def incoming(request: HttpRequest, limit: int) -> Incoming:
     length = declared_length(request)
     if kind == "multipart/form-data":
         return _form(_bounded(_wire(request, length), limit + FRAMING), options.get("boundary", ""), limit)
-    if length is not None and length > limit:
-        raise Refusal("EntityTooLarge")
     return Incoming(
         content_type=servable(request.META.get("CONTENT_TYPE") or UNTOLD),
         cache_control=request.headers.get("Cache-Control") or "no-cache",
         metadata=user_metadata(request),
-        pieces=_bounded(_wire(request, length), limit),
+        pieces=_bounded(_wire(request, length), limit, length),
     )
 
 
@@ -89,7 +87,10 @@ def _wire(request: HttpRequest, length: int | None, most: int = PIECE) -> Iterat
         yield piece
 
 
-def _bounded(pieces: Iterator[bytes], limit: int) -> Iterator[bytes]:
+def _bounded(pieces: Iterator[bytes], limit: int, declared: int | None = None) -> Iterator[bytes]:
+    """Refused before the first piece, where it is known to be too large."""
+    if declared is not None and declared > limit:
+        raise Refusal("EntityTooLarge")
     for piece in pieces:
         limit -= len(piece)
         if limit < 0:

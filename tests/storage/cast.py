@@ -1,4 +1,4 @@
-"""Who calls the store: `service` holds its key, `member` and `anon` a token that opens little, `nobody` none."""
+"""Who calls the store: `service` holds its key, `member` and `anon` a token of little use, `nobody` none."""
 
 from typing import Any
 

@@ -21,7 +21,7 @@ def names(query: str = "") -> list[str]:
     return [bucket["name"] for bucket in service.ask("GET", f"bucket?{query}").json()]
 
 
-# --- Limits ---------------------------------------------------------------------------------------------
+# --- Limits -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_a_bucket_takes_the_types_that_it_allows(allowed, content_type, status):
     assert status == 200 or refusal(answer) == ("415", "InvalidMimeType")
 
 
-# --- Names and fields -------------------------------------------------------------------------------------
+# --- Names and fields ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_what_can_be_meant_is_taken():
     }
 
 
-# --- The life of a bucket -----------------------------------------------------------------------------------
+# --- The life of a bucket -----------------------------------------------------------------------------
 
 
 def test_an_update_changes_only_what_it_names():
@@ -274,7 +274,7 @@ def test_a_public_bucket_made_private_is_closed_at_once():
         assert refusal(nobody.ask("GET", path)) == ("404", "NoSuchBucket")
 
 
-# --- Lists ------------------------------------------------------------------------------------------------------
+# --- Lists --------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -314,7 +314,7 @@ def test_a_list_asked_for_wrongly_is_refused(query):
     assert refusal(service.ask("GET", f"bucket?{query}")) == ("400", "InvalidRequest")
 
 
-# --- Who ----------------------------------------------------------------------------------------------------------
+# --- Who ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

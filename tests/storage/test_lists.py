@@ -54,7 +54,7 @@ def walked(**asked: Any) -> list[str]:
             return found
 
 
-# --- By folder --------------------------------------------------------------------------------------------
+# --- By folder ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_a_page_has_100_rows_unless_asked_and_never_more_than_1500(bucket):
     assert len(page()["objects"]) == len(page(limit=5000)["objects"]) == 1000
 
 
-# --- By prefix and cursor -----------------------------------------------------------------------------------
+# --- By prefix and cursor -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_what_is_deleted_between_two_pages_is_missed_and_nothing_else():
     assert [row["name"] for row in second["objects"]] == sorted(KEYS)[2:]
 
 
-# --- Asked for wrongly, or by others ----------------------------------------------------------------------
+# --- Asked for wrongly, or by others ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("version", ["list", "list-v2"])
@@ -275,7 +275,7 @@ def test_others_see_nothing(version, nothing):
     assert service.ask("POST", f"object/{version}/none", {"prefix": ""}).json() == nothing
 
 
-# --- By hand --------------------------------------------------------------------------------------------------
+# --- By hand ------------------------------------------------------------------------------------------
 
 
 def test_a_file_put_there_by_hand_is_listed_if_an_object_can_have_its_name(bucket):

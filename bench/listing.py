@@ -1,0 +1,73 @@
+"""Measures how long lists of 10,000 objects take, and how that grows: beside them, lists of 1,000.
+
+Run: `python bench/listing.py`. Machines are noisy: compare numbers of one run only.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from timeit import repeat
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+os.environ.update(ENV_FILE="/dev/null", DEBUG="true", DJANGO_SETTINGS_MODULE="backend.settings")
+
+import django
+
+django.setup()
+
+import jwt
+from django.conf import settings
+from django.test import Client
+
+from storage import disk
+from storage.local_objects import LocalObjects
+
+FEW, MANY = 1000, 10_000
+
+
+def fill(bucket: str, number: int) -> None:
+    """Objects as uploads leave them, but for the wait until each is safe on the disk."""
+    objects = LocalObjects(bucket)
+    for key in (f"folder/{each:05}.pdf" for each in range(number)):
+        with disk.arriving() as file:
+            file.write_bytes(b"%PDF-1.4")
+            objects.adopt(
+                file, key, etag='"-"', content_type="application/pdf", cache_control="no-cache", metadata={}
+            )
+
+
+def lists(bucket: str) -> Iterator[tuple[str, str, dict[str, object]]]:
+    by_time = {"column": "created_at", "order": "desc"}
+    yield "v1, a page by name", f"list/{bucket}", {"prefix": "folder", "limit": 100}
+    yield "v1, a page by time", f"list/{bucket}", {"prefix": "folder", "limit": 100, "sortBy": by_time}
+    yield "v2, a page by name", f"list-v2/{bucket}", {"prefix": "folder/", "limit": 100}
+    yield "v2, a page by time", f"list-v2/{bucket}", {"prefix": "folder/", "limit": 100, "sortBy": by_time}
+    yield "v2, 1000 rows", f"list-v2/{bucket}", {"prefix": "folder/"}
+
+
+def seconds(path: str, asked: dict[str, object]) -> float:
+    """The best of three: what the work costs when nothing disturbs it."""
+    token = jwt.encode({"role": "service_role"}, settings.SUPABASE_JWT_SECRET, "HS256")
+    client = Client(headers={"authorization": f"Bearer {token}", "host": "localhost"})
+
+    def ask() -> None:
+        answer = client.post(f"/storage/v1/object/{path}", asked, content_type="application/json")
+        assert answer.status_code == 200 and answer.json(), answer.content
+
+    return min(repeat(ask, number=1, repeat=3))
+
+
+def main() -> None:
+    with TemporaryDirectory() as folder:
+        settings.MEDIA_ROOT = folder
+        fill("documents", FEW)
+        fill("media", MANY)
+        for (what, path, asked), (_, other, _) in zip(lists("media"), lists("documents"), strict=True):
+            many, few = seconds(path, asked), seconds(other, asked)
+            print(f"{what} of {MANY:,}: {many * 1000:.0f} ms, {many / few:.1f} times that of {FEW:,}")
+
+
+if __name__ == "__main__":
+    main()
