@@ -6,10 +6,9 @@ import subprocess
 from hashlib import sha256
 from pathlib import Path
 
-import jwt
 import pytest
-from django.conf import settings
 
+from api.development_tokens import development_token
 from tests.cast import PDF
 from tests.server import CLIENTS, ROOT, Server
 
@@ -36,6 +35,19 @@ def test_a_ticket_is_carried_to_completion(client: str, npm, server: Server, tmp
     assert (done.returncode, done.stdout.strip()) == (0, "completed"), done.stderr
     recorded = alice.get(f"/api/v1/documents/{document['id']}/").json()["file"]
     assert (recorded["name"], recorded["size"]) == ("guía.pdf", len(PDF))
+
+
+@pytest.mark.slow
+def test_supabase_js_can_do_all_that_it_can_do_with_files(npm, server: Server):
+    done = subprocess.run(
+        ["node", "storage.mjs", server.url, development_token("", service=True), "by-supabase-js"],
+        cwd=CLIENTS,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+    assert (done.returncode, done.stdout.strip()) == (0, "done"), done.stderr
 
 
 @pytest.fixture
@@ -79,7 +91,7 @@ def test_a_large_file_goes_on_where_it_was_interrupted(npm, server: Server, larg
 
 @pytest.mark.slow
 def test_a_large_file_goes_into_a_bucket_by_the_service_key(npm, server: Server, large: Path, tmp_path: Path):
-    key = jwt.encode({"role": "service_role", "exp": 2**40}, settings.SUPABASE_JWT_SECRET)
+    key = development_token("", service=True)
 
     done = run_resumable("bucket", tmp_path, large, server.url, key, "documents", "clients/large.pdf")
 
