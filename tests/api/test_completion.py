@@ -15,6 +15,7 @@ from api.uploads import lifecycle, verification
 from storage.base import StorageUnavailable
 from storage.disk import ObjectFile, trouble
 from storage.local import LocalStorage
+from storage.local_objects import LocalObjects
 from tests.api.test_documents import keys_of
 from tests.api.test_verification import picture
 from tests.cast import PDF, Caller, body, code, fetch, send
@@ -538,14 +539,14 @@ def test_a_replaced_file_that_cannot_be_deleted_does_not_undo_its_successor(alic
 def test_no_storage_call_is_made_inside_a_transaction(monkeypatch):
     """Real transactions here: the others of this suite run inside one that is rolled back."""
     inside = []
-    for verb in ("describe", "move", "copy", "read", "_remove", "write"):
-        call = getattr(LocalStorage, verb)
+    for verb in ("describe", "move", "copy", "open", "remove", "write"):
+        call = getattr(LocalObjects, verb)
 
         def noted(*args, call=call, verb=verb, **options):
             inside.append((verb, connection.in_atomic_block))
             return call(*args, **options)
 
-        monkeypatch.setattr(LocalStorage, verb, noted)
+        monkeypatch.setattr(LocalObjects, verb, noted)
     alice = Caller("alice@example.org")
 
     document = alice.document_with_file()
@@ -554,7 +555,7 @@ def test_no_storage_call_is_made_inside_a_transaction(monkeypatch):
     alice.delete(f"uploads/{given_up['id']}/")
     alice.delete(f"documents/{document['id']}/")
 
-    assert {verb for verb, _ in inside} == {"describe", "move", "copy", "read", "_remove", "write"}
+    assert {verb for verb, _ in inside} == {"describe", "move", "copy", "open", "remove", "write"}
     assert not [verb for verb, in_transaction in inside if in_transaction]
 
 
