@@ -218,6 +218,7 @@ class Killed(BaseException):
     """As if the process had been killed."""
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_anywhere_is_completed_by_the_next(debug, monkeypatch):
     for verb in ("put", "move"):
         for calls in (0, 1, 3, 30):
@@ -242,6 +243,7 @@ def dying_after(calls: int, done: Any) -> Any:
     return call
 
 
+@pytest.mark.slow
 def test_files_that_are_gone_are_brought_again(demo, settings):
     shutil.rmtree(settings.MEDIA_ROOT)
     Species.objects.filter(slug="okapi").update(image="", image_facts=None, qr_code="")
@@ -253,6 +255,7 @@ def test_files_that_are_gone_are_brought_again(demo, settings):
     assert run("load_demo") == ""
 
 
+@pytest.mark.slow
 def test_rows_that_are_gone_are_made_again(demo, curator: Caller, alice: Caller):
     for path in ("species/okapi/", "exhibitions/wings-and-water/"):
         assert curator.delete(path).status_code == 204
@@ -284,6 +287,7 @@ def test_what_people_changed_is_left_to_them(demo, curator: Caller, alice: Calle
     assert everything() == before
 
 
+@pytest.mark.slow
 def test_a_species_that_the_zoo_has_already_is_not_made_twice(debug, curator: Caller):
     known = {"common_name": "Jackass penguin", "scientific_name": "Spheniscus demersus"}
     assert curator.post("species/", known).status_code == 201
@@ -296,6 +300,7 @@ def test_a_species_that_the_zoo_has_already_is_not_made_twice(debug, curator: Ca
     assert curator.get("species/african-penguin/").status_code == 404
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("change", "is_on"), [({}, True), ({"location": "Garden"}, False)])
 def test_what_is_on_now_begins_anew_unless_staff_changed_it(
     change: dict[str, str], is_on: bool, demo, curator: Caller, nobody: Caller, monkeypatch

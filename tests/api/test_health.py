@@ -102,6 +102,7 @@ for path in ("/livez", "/readyz"):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "database",
     ["sqlite:////nonexistent/folder/db.sqlite3", "postgres://zoo:hush-hush@127.0.0.1:1/zoo"],

@@ -170,6 +170,7 @@ def test_a_profile_made_by_another_call_meanwhile_is_taken(alice: Caller, monkey
     assert alice.get("profiles/me/").json()["display_name"] == "First"
 
 
+@pytest.mark.slow
 def test_twenty_first_calls_at_once_get_one_profile(server: Server):
     new = server.client("new-profile@example.org")
 

@@ -338,6 +338,7 @@ def test_who_creates_what_is_deleted_at_once_is_told_that_it_was_created(curator
     assert codes() == set()
 
 
+@pytest.mark.slow
 def test_twenty_at_once_leave_one_picture(server: Server):
     curator = server.client("qr@example.org", role="staff")
     fields = {**PENGUIN, "common_name": "Rained on", "scientific_name": "Pluvialis squatarola"}

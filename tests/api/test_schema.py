@@ -73,6 +73,7 @@ def test_the_schema_that_is_served_is_the_one_in_the_file(client: Client):
     assert yaml.safe_load(answer.content) == SCHEMA
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("accept", "expected"),
     [

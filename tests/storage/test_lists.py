@@ -137,6 +137,7 @@ def test_a_page_has_100_rows_unless_asked_and_never_more_than_1500(bucket):
 # --- By prefix and cursor -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("asked", "found"),
     [

@@ -511,6 +511,7 @@ for number in range(40):
 """
 
 
+@pytest.mark.slow
 def test_processes_share_a_bucket(store, media):
     """Each of 40 objects is created by one process, and each of 40 others is moved by one."""
     for number in range(40):

@@ -60,6 +60,7 @@ def untouched(outside: Path) -> bool:
     )
 
 
+@pytest.mark.slow
 @given(name=NAMES)
 @example(name="../../secret")
 @example(name="..%2f..%2fsecret")
@@ -86,6 +87,7 @@ def test_by_http_a_name_is_refused_or_kept(outside, name):
     assert untouched(outside)
 
 
+@pytest.mark.slow
 @given(name=NAMES)
 @example(name="../../secret")
 @example(name="\ud800")

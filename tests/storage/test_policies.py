@@ -32,6 +32,8 @@ from tests.storage.direct import (
 from tests.storage.people import ALICE, BOB, CURATOR, PEOPLE, RULES, member
 from tests.storage.project import GUIDE, put
 
+pytestmark = pytest.mark.slow
+
 # `r`: may read, by every verb that reads. `w`: may also create and change, by every verb that does.
 # `.`: no verb does anything.
 TABLE = """
