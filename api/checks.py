@@ -6,7 +6,9 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
+from api.issuer import issuer
 from api.uploads.verification import PICTURES
+from storage.checks import as_message
 from storage.fields import upload_fields
 
 
@@ -23,6 +25,11 @@ def check_pictures(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Che
         for kind in field.accepts
         if kind.startswith("image/") and kind not in PICTURES
     ]
+
+
+@register()
+def check_issuer(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    return [as_message(found) for found in issuer()]
 
 
 @register(deploy=True)

@@ -182,7 +182,8 @@ SUPABASE_SECRET_KEY = first_of(
 )
 SUPABASE_PUBLISHABLE_KEY = first_of("SUPABASE_PUBLISHABLE_KEY", "SUPABASE_API_KEY", "SUPABASE_ANON_KEY")
 # A hosted project signs its tokens with a secret of its own: the printed one must not open it, DEBUG or not.
-ON_THIS_MACHINE = STORAGE == "local" or urlsplit(SUPABASE_URL).hostname in ("127.0.0.1", "localhost")
+with readable("SUPABASE_URL"):
+    ON_THIS_MACHINE = STORAGE == "local" or urlsplit(SUPABASE_URL).hostname in ("127.0.0.1", "localhost")
 SUPABASE_JWT_SECRET = env.str("SUPABASE_JWT_SECRET", DEMO_JWT_SECRET if DEBUG and ON_THIS_MACHINE else "")
 SUPABASE_JWT_ISSUER = env.str("SUPABASE_JWT_ISSUER", f"{SUPABASE_URL}/auth/v1")
 SUPABASE_JWT_AUDIENCE = env.str("SUPABASE_JWT_AUDIENCE", "authenticated")

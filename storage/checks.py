@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import puremagic
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import FieldDoesNotExist
 from django.core.files.storage import storages
 
+from storage import configuration
 from storage.base import ARRIVALS, SignedStorage
 from storage.fields import UploadField, upload_fields
+from storage.findings import Finding
 
 RECOGNISED = {row.mime_type for row in puremagic.magic_header_array}
 
@@ -66,14 +67,29 @@ def check_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Che
     for name in ("UPLOAD_URL_TTL", "DOWNLOAD_URL_TTL", "STORAGE_FILE_SIZE_LIMIT"):
         if getattr(settings, name) <= 0:
             problems.append(Error(f"{name} must be positive.", hint=f"Unset {name}.", id="storage.E005"))
-    host = urlsplit(settings.SUPABASE_URL).hostname or ""
-    if settings.STORAGE == "local" and host.endswith(".supabase.co"):
+    if settings.STORAGE == "local" and configuration.ref_of(settings.SUPABASE_URL):
         problems.append(
             Error(
-                f"STORAGE=local, and SUPABASE_URL is {host}, which does not know our signed URLs.",
+                "STORAGE=local, and SUPABASE_URL is a hosted project, which does not know our signed URLs.",
                 hint="Set SUPABASE_URL to the public address of this server; for the project's users, set "
                 "SUPABASE_JWT_ISSUER and SUPABASE_JWKS_URL.",
                 id="storage.E006",
             )
         )
     return problems
+
+
+@register()
+def check_supabase(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    rules = (
+        configuration.url,
+        configuration.secret_key,
+        configuration.publishable_key,
+        configuration.signing,
+    )
+    return [as_message(found) for rule in rules for found in rule()]
+
+
+def as_message(found: Finding) -> CheckMessage:
+    kind = Error if found.level == "problem" else Warning
+    return kind(found.what, hint=found.cure, id=found.id)
