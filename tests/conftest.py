@@ -15,6 +15,8 @@ from api import key_cache, key_source, signing_keys
 from tests.cast import Caller
 from tests.loopback import KeyServer
 from tests.server import CLIENTS, Server
+from tests.storage.gateway import Gateway, gateway
+from tests.storage.hosted import Project, hang_up
 
 
 @pytest.fixture(autouse=True)
@@ -127,3 +129,23 @@ def _missing(what: str) -> str:
     if os.environ.get("CI"):
         pytest.fail(what)
     pytest.skip(what)
+
+
+@pytest.fixture
+def project(server: Server, settings) -> Iterator[Project]:
+    """A Supabase project to set up and to look at; the settings point at it, with its service key."""
+    there = Project(server.url)
+    before = there.buckets()
+    settings.SUPABASE_URL, settings.SUPABASE_SECRET_KEY = there.url, there.key
+    yield there
+    there.restore(before)
+    there.http.close()
+    hang_up()
+
+
+@pytest.fixture
+def front(project: Project, settings) -> Iterator[Gateway]:
+    """A gateway before the project; the settings point at it."""
+    with gateway(project.url) as standing:
+        settings.SUPABASE_URL = standing.url
+        yield standing
