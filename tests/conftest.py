@@ -131,8 +131,14 @@ def _missing(what: str) -> str:
     pytest.skip(what)
 
 
+@pytest.fixture(scope="session")
+def _telephone() -> Iterator[None]:
+    yield
+    hang_up()
+
+
 @pytest.fixture
-def project(server: Server, settings) -> Iterator[Project]:
+def project(server: Server, settings, _telephone: None) -> Iterator[Project]:
     """A Supabase project to set up and to look at; the settings point at it, with its service key."""
     there = Project(server.url)
     before = there.buckets()
@@ -140,7 +146,6 @@ def project(server: Server, settings) -> Iterator[Project]:
     yield there
     there.restore(before)
     there.http.close()
-    hang_up()
 
 
 @pytest.fixture

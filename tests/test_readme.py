@@ -1,19 +1,22 @@
 """What the README promises: its commands are run as they stand there."""
 
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from api.doctor import look_at_everything
 from tests.server import ROOT, Server
+from tests.storage.hosted import Project
 
 README = (ROOT / "README.md").read_text()
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+def blocks(language: str, indent: str = "") -> list[str]:
+    return re.findall(rf"^{indent}```{language}\n(.*?)^{indent}```", README, re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.skipif(not (shutil.which("bash") and shutil.which("curl")), reason="bash and curl are needed")
@@ -32,6 +35,47 @@ def test_the_main_job_with_curl(server: Server, tmp_path: Path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.endswith("the same bytes\n")
     assert '"state":"completed"' in done.stdout
+
+
+def test_going_to_supabase(server: Server, project: Project):
+    """Its commands, in their order, on a project that has no buckets yet."""
+    project.drop(*project.buckets())
+    commands = [
+        command.strip() for block in blocks("console", indent="   ") for command in block.splitlines()
+    ]
+    keys = {"SUPABASE_URL": server.url, "SUPABASE_SECRET_KEY": project.key, "STORAGE": "supabase"}
+
+    printed = [
+        subprocess.run(
+            shlex.split(command),
+            cwd=ROOT,
+            env={**server.environment, **keys},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        ).stdout
+        for command in commands
+    ]
+
+    assert [command.split()[2:] for command in commands] == [
+        ["setup_supabase", "--dry-run"],
+        ["setup_supabase"],
+        ["check_supabase"],
+    ]
+    assert "7 buckets: would be created 7" in printed[0]
+    assert "7 buckets: created 7" in printed[1]
+    assert "\n0 problems" in printed[2]
+
+
+def test_the_lines_of_the_doctor_that_are_named_exist(project: Project, settings):
+    settings.STORAGE, settings.SUPABASE_JWKS_URL = "supabase", ""
+    [table] = re.findall(r"^\| what you see \|.*\n((?:\|.*\n)+)", README, re.MULTILINE)
+    named = {name for row in table.splitlines()[1:] for name in re.findall(r"`([\w.]+)`", row.split("|")[2])}
+
+    found = {finding.name for finding in look_at_everything()}
+
+    assert {"key", "bucket.species", "clock", "cors", "round_trip.get"} <= named <= found
 
 
 def test_every_make_target_exists():

@@ -83,7 +83,7 @@ def _leg(name: str, what: str, found: list[Finding], cure: str = LOGS) -> Iterat
     except StorageMisconfigured:
         what = "Storage refuses the key for this, or does not know the bucket."
         found.append(problem(_named(name), what, cure, ms=watch.ms))
-    except Exception as error:  # such as the cache's, which keeps what was signed
+    except Exception as error:  # such as an answer that lacks what it should have
         said = f": {error}" if isinstance(error, StorageError) else ""
         found.append(problem(_named(name), f"{type(error).__name__}{said}.", cure, ms=watch.ms))
     else:

@@ -12,7 +12,7 @@ from tests.storage.project import HOSTED, THEIRS, as_hosted, project_database, s
 
 
 @pytest.fixture(scope="session")
-def project() -> Iterator[str]:
+def supabase_database() -> Iterator[str]:
     """The URL of a Supabase project's database that all tests share: leave it as it was."""
     skip_without_postgresql()
     with project_database() as url:
@@ -20,9 +20,9 @@ def project() -> Iterator[str]:
 
 
 @pytest.fixture
-def hosted(project: str) -> Iterator[psycopg.Connection[Any]]:
+def hosted(supabase_database: str) -> Iterator[psycopg.Connection[Any]]:
     """A connection as a hosted project's role, with a policy for a bucket of others. Rolled back."""
-    connection = psycopg.connect(project, prepare_threshold=None)  # as through a pooler; and faster here
+    connection = psycopg.connect(supabase_database, prepare_threshold=None)  # as through a pooler; and faster here
     with connection, connection.transaction(force_rollback=True):
         connection.execute(f"set local role {HOSTED}")
         connection.execute(THEIRS)
@@ -30,10 +30,10 @@ def hosted(project: str) -> Iterator[psycopg.Connection[Any]]:
 
 
 @pytest.fixture
-def committed(project: str) -> Iterator[str]:
+def committed(supabase_database: str) -> Iterator[str]:
     """The URL of the same role, for tests that commit. Their policies are dropped."""
-    yield as_hosted(project)
-    with psycopg.connect(project) as connection:
+    yield as_hosted(supabase_database)
+    with psycopg.connect(supabase_database) as connection:
         for policy in in_place(connection):
             name, table = sql.Identifier(policy.name), sql.Identifier("storage", policy.table)
             connection.execute(sql.SQL("drop policy {} on {}").format(name, table))

@@ -128,9 +128,9 @@ def test_a_bad_url_is_told_without_its_password(url: str, told: str):
     assert "hunter2" not in str(refused.value)
 
 
-def test_another_database_is_told(project: str):
+def test_another_database_is_told(supabase_database: str):
     with pytest.raises(PolicyError, match="not the database of a Supabase project"):
-        policies.apply(make_conninfo(project, dbname="postgres"), RULES)
+        policies.apply(make_conninfo(supabase_database, dbname="postgres"), RULES)
 
 
 def test_a_role_that_may_not_is_told(hosted):

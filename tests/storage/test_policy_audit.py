@@ -167,8 +167,8 @@ def test_a_policy_that_lets_objects_in_from_elsewhere_is_a_concern(hosted):
     assert effects(hosted)["odd"] == Effect.HELD
 
 
-def test_a_table_that_heeds_no_policies_is_told(project: str):
-    with psycopg.connect(project) as connection, connection.transaction(force_rollback=True):
+def test_a_table_that_heeds_no_policies_is_told(supabase_database: str):
+    with psycopg.connect(supabase_database) as connection, connection.transaction(force_rollback=True):
         policies.apply(connection, RULES)
         connection.execute("alter table storage.objects disable row level security")
 
@@ -192,6 +192,6 @@ def test_looking_leaves_nothing_behind(committed: str):
         assert others.fetchall() == []
 
 
-def test_another_database_is_told(project: str):
+def test_another_database_is_told(supabase_database: str):
     with pytest.raises(PolicyError, match="not the database of a Supabase project"):
-        inspect(make_conninfo(project, dbname="postgres"), RULES)
+        inspect(make_conninfo(supabase_database, dbname="postgres"), RULES)
