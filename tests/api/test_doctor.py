@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from django.core.management import call_command
 
 from api.doctor import look_at_everything
+from storage import configuration
 from storage.doctor import wire
 from storage.doctor.examination import Step, examine
 from storage.doctor.round_trip import FOLDER
@@ -214,6 +215,13 @@ def test_a_certificate_that_nobody_vouches_for(check, settings, tmp_path: Path):
         assert "is not trusted" in check().named("reachable").what
 
 
+def test_somebody_who_speaks_something_else(check, settings, tmp_path: Path):
+    with self_signed(tmp_path) as port:
+        settings.SUPABASE_URL = f"http://127.0.0.1:{port}"
+
+        assert "did not answer as a web server does" in check().named("reachable").what
+
+
 class self_signed:  # noqa: N801  (reads as what it is)
     """A server that has made its certificate itself."""
 
@@ -387,7 +395,23 @@ def test_a_secret_key_that_is_given_to_browsers(check, settings):
     assert "revoke" in found[0].cure
 
 
-@pytest.mark.parametrize("status", [503, 500, 429])
+def test_a_legacy_key_of_a_hosted_project(check, project: Project, settings, monkeypatch):
+    """It works, and will not for long. The project's name leads to this machine."""
+    monkeypatch.setattr(configuration, "HOSTED", ".localhost")
+    resolve = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda host, *rest, **more: resolve("127.0.0.1", *rest, **more)
+    )
+    settings.SUPABASE_URL = project.url.replace("127.0.0.1", "abcdefghijklmnopqrst.localhost")
+
+    found = check().named("key")
+
+    assert found.level == "warning"
+    assert "legacy key" in found.what
+    assert "sb_secret_…" in found.cure
+
+
+@pytest.mark.parametrize("status", [503, 500])
 def test_trouble_with_the_list_of_buckets(check, front: Gateway, status: int):
     front.on("GET", "/bucket", status=status, headers={"Retry-After": "0"})
 

@@ -292,6 +292,14 @@ def test_production_does_not_start_without_a_key(name: str, empty: str | None):
     assert told.count("SECRET") == 1
 
 
+def test_an_address_that_cannot_be_read_names_the_setting():
+    told = refusal(
+        DEBUG="true", STORAGE="supabase", SUPABASE_URL="https://user:hush@[", SUPABASE_SECRET_KEY="k"
+    )
+
+    assert told == "SUPABASE_URL is not of the form it should have."
+
+
 def test_production_names_everything_that_is_missing():
     told = refusal()
 
