@@ -395,14 +395,14 @@ def test_a_secret_key_that_is_given_to_browsers(check, settings):
     assert "revoke" in found[0].cure
 
 
-def test_a_legacy_key_of_a_hosted_project(check, project: Project, settings, monkeypatch):
+def test_a_legacy_key_of_a_hosted_project(check, front: Gateway, settings, monkeypatch):
     """It works, and will not for long. The project's name leads to this machine."""
     monkeypatch.setattr(configuration, "HOSTED", ".localhost")
     resolve = socket.getaddrinfo
     monkeypatch.setattr(
         socket, "getaddrinfo", lambda host, *rest, **more: resolve("127.0.0.1", *rest, **more)
     )
-    settings.SUPABASE_URL = project.url.replace("127.0.0.1", "abcdefghijklmnopqrst.localhost")
+    settings.SUPABASE_URL = front.url.replace("127.0.0.1", "abcdefghijklmnopqrst.localhost")
 
     found = check().named("key")
 

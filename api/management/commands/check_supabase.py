@@ -18,7 +18,8 @@ from storage.findings import Finding
 
 class Command(BaseCommand):
     help = __doc__
-    requires_system_checks: list[str] = []  # what they find is among what is looked at
+    # What they find is among what is looked at.
+    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", help="for programs: one JSON object")

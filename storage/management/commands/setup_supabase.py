@@ -15,9 +15,8 @@ from storage.setup import Outcome, obstacles, set_up_buckets
 
 class Command(BaseCommand):
     help = __doc__
-    requires_system_checks: list[
-        str
-    ] = []  # a site may still run on another store, and so be told it is wrong
+    # A site may still run on another store, and so be told it is wrong.
+    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
