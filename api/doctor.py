@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 
 from api import issuer as rules
-from api.authentication import ASYMMETRIC
+from api.access_tokens import ASYMMETRIC
 from storage.base import ARRIVALS, store_of
 from storage.doctor import address, project, wire
 from storage.doctor.cors import cors
@@ -97,9 +97,9 @@ def _keys_of(answer: Any) -> list[dict[str, Any]]:
 
 def _algorithms(keys: list[dict[str, Any]], ms: float) -> Finding:
     found = Counter(str(key.get("alg") or FAMILIES.get(str(key.get("kty")))) for key in keys)
-    usable = [algorithm for algorithm in ASYMMETRIC if algorithm in found]
+    usable = [algorithm for algorithm in sorted(ASYMMETRIC) if algorithm in found]
     if not usable:
-        cure = f"Let the project sign with one of {', '.join(ASYMMETRIC)} (the dashboard's JWT Keys)."
+        cure = f"Let the project sign with one of {', '.join(sorted(ASYMMETRIC))} (the dashboard's JWT Keys)."
         return problem(
             "jwks", "None of the project's public keys is of an algorithm that is verified here.", cure
         )

@@ -50,7 +50,7 @@ def differences(there: Bucket, wanted: Bucket) -> list[Difference]:
     if wanted.file_size_limit and there.file_size_limit != wanted.file_size_limit:
         narrow = (there.file_size_limit or wanted.file_size_limit) < wanted.file_size_limit
         found.append(Difference("file_size_limit", size(there), size(wanted), narrow))
-    if wanted.allowed_mime_types and {*there.allowed_mime_types} != {*wanted.allowed_mime_types}:
+    if wanted.allowed_mime_types and {*(there.allowed_mime_types or ())} != {*wanted.allowed_mime_types}:
         narrow = not all(map(there.takes, wanted.allowed_mime_types))
         found.append(Difference("allowed_mime_types", types(there), types(wanted), narrow))
     return found
@@ -64,7 +64,7 @@ def size(bucket: Bucket) -> str:
 
 
 def types(bucket: Bucket) -> str:
-    return ", ".join(bucket.allowed_mime_types) or "any type"
+    return ", ".join(bucket.allowed_mime_types or ["any type"])
 
 
 def described(bucket: Bucket) -> str:

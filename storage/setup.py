@@ -92,7 +92,7 @@ def _columns(bucket: Bucket) -> dict[str, Any]:
 def _limits(bucket: Bucket) -> dict[str, Any]:
     limits = {
         "file_size_limit": bucket.file_size_limit,
-        "allowed_mime_types": list(bucket.allowed_mime_types),
+        "allowed_mime_types": list(bucket.allowed_mime_types or ()),
     }
     return {column: value for column, value in limits.items() if value}
 

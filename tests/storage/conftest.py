@@ -22,7 +22,9 @@ def supabase_database() -> Iterator[str]:
 @pytest.fixture
 def hosted(supabase_database: str) -> Iterator[psycopg.Connection[Any]]:
     """A connection as a hosted project's role, with a policy for a bucket of others. Rolled back."""
-    connection = psycopg.connect(supabase_database, prepare_threshold=None)  # as through a pooler; and faster here
+    connection = psycopg.connect(
+        supabase_database, prepare_threshold=None
+    )  # as through a pooler; and faster here
     with connection, connection.transaction(force_rollback=True):
         connection.execute(f"set local role {HOSTED}")
         connection.execute(THEIRS)

@@ -42,7 +42,7 @@ def is_right(project: Project) -> bool:
     there = project.buckets()
     return all(
         (there[name]["public"], there[name]["file_size_limit"], there[name]["allowed_mime_types"] or [])
-        == (wanted.public, wanted.file_size_limit, [*wanted.allowed_mime_types])
+        == (wanted.public, wanted.file_size_limit, [*(wanted.allowed_mime_types or ())])
         for name, wanted in buckets.declared().items()
     )
 
