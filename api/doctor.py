@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -14,6 +15,7 @@ from storage.doctor import address, project, wire
 from storage.doctor.cors import cors
 from storage.doctor.examination import Step, examine
 from storage.doctor.round_trip import round_trip
+from storage.doctor.row_level_security import row_level_security
 from storage.doctor.wire import Trouble
 from storage.findings import Finding, ok, problem, shown, warning
 
@@ -23,8 +25,9 @@ SET_SECRET = (
 )
 
 
-def look_at_everything() -> Iterator[Finding]:
-    return examine(_steps())
+def look_at_everything(database: str = "") -> Iterator[Finding]:
+    """`database`: the URL of the project's, if its policies are to be looked at too."""
+    return examine(_steps(database))
 
 
 def jwks() -> Iterator[Finding]:
@@ -50,7 +53,7 @@ def issuer() -> Iterator[Finding]:
     yield from found or [ok("issuer", f"Tokens must have the `iss` {shown(settings.SUPABASE_JWT_ISSUER)}.")]
 
 
-def _steps() -> Iterator[Step]:
+def _steps(database: str) -> Iterator[Step]:
     yield Step("store", address.store)
     yield Step("url", address.url)
     yield Step("reachable", address.reachable, needs=("url",))
@@ -64,6 +67,8 @@ def _steps() -> Iterator[Step]:
     yield Step(
         "round_trip", round_trip, needs=("reachable", "storage", "key", "buckets", arrivals, "signing")
     )
+    if database:
+        yield Step("policies", partial(row_level_security, database))
     yield Step("cors", cors, needs=("url", "reachable", "storage"))
 
 

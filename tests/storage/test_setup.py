@@ -5,6 +5,7 @@ import subprocess
 import sys
 from io import StringIO
 
+import psycopg
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
@@ -12,20 +13,22 @@ from django.core.management.base import CommandError
 from api.development_tokens import development_token
 from api.documents.models import Document
 from storage import buckets
+from storage.policies import NAMES, from_settings, render
 from tests.cast import PDF
 from tests.server import ROOT, Server
 from tests.storage.gateway import Gateway, gateway
 from tests.storage.hosted import Project
+from tests.storage.project import THEIRS
 
 HTML = {"Content-Type": "text/html"}
 
 
 def set_up(*options: str) -> str:
-    """All that it prints, which must have no secret in it."""
+    """What it says of the buckets, after the policies; there must be no secret in it."""
     printed = StringIO()
     call_command("setup_supabase", *options, stdout=printed, stderr=printed)
     assert "eyJ" not in printed.getvalue()
-    return printed.getvalue()
+    return printed.getvalue().removeprefix(render(from_settings()))
 
 
 def refusal(*options: str) -> str:
@@ -267,3 +270,53 @@ def test_a_setting_that_is_missing_is_one_line(name: str):
 
     assert done.returncode == 1
     assert done.stderr == f"Set {name}: there is no default for this.\n"
+
+
+# --- Row-level security -------------------------------------------------------------------------------
+
+
+def printed_by(*options: str) -> list[str]:
+    printed = StringIO()
+    call_command("setup_supabase", *options, stdout=printed, stderr=printed)
+    return printed.getvalue().splitlines()
+
+
+def test_without_a_database_the_policies_are_printed_for_the_sql_editor(project: Project):
+    printed, with_direct_uploads = printed_by(), printed_by("--direct-uploads")
+
+    assert printed[0] == "begin;"
+    script = printed[: printed.index("commit;") + 1]
+    assert sum(line.startswith("create policy vivarium_") for line in script) == len(NAMES)
+    assert script != with_direct_uploads[: len(script)]
+
+
+def test_with_a_database_they_are_put_in_place_and_those_of_others_are_told(project: Project, committed: str):
+    with psycopg.connect(committed) as connection:
+        connection.execute(THEIRS)
+
+    dry, first, second = (
+        printed_by("--database", committed, *options) for options in (["--dry-run"], [], [])
+    )
+
+    assert dry[0] == f"policies: would be created {len(NAMES)}, would be changed 0, as they should be 0"
+    assert first[0] == f"policies: created {len(NAMES)}, changed 0, as they should be 0"
+    assert second[0] == f"policies: created 0, changed 0, as they should be {len(NAMES)}"
+    assert second[1] == ("policy 'members do as they like' on objects is not ours and was left alone: none")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://postgres:hush-hush@127.0.0.1:1/postgres",
+        "postgresql://postgres:hush-hush@[/postgres",
+        "hush-hush",
+    ],
+)
+def test_a_database_that_cannot_be_had_is_told_before_any_bucket_is_made(project: Project, url: str):
+    project.drop("species")
+
+    told = refusal("--database", url)
+
+    assert told.startswith("Row-level security: ")
+    assert "hush-hush" not in told
+    assert "species" not in project.buckets()

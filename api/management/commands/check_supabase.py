@@ -23,10 +23,11 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", help="for programs: one JSON object")
+        parser.add_argument("--database", metavar="URL", default="", help="look at its policies, too")
 
     def handle(self, *args: Any, **options: Any) -> None:
         found = []
-        for finding in look_at_everything():
+        for finding in look_at_everything(options["database"]):
             found.append(finding)
             if not options["json"]:
                 self.stdout.write(_line(finding))

@@ -1,6 +1,7 @@
-"""Makes a Supabase project have the buckets that Vivarium needs. Safe to repeat; never deletes.
+"""Makes a Supabase project have the policies and buckets that Vivarium needs; deletes none. Safe to repeat.
 
-It needs SUPABASE_URL and SUPABASE_SECRET_KEY, whatever STORAGE is. Exit code 1 if anything was refused.
+It needs SUPABASE_URL and SUPABASE_SECRET_KEY, whatever STORAGE is. Row-level security is printed, for the
+SQL editor, or put in place with --database. Exit code 1 if anything was refused.
 """
 
 from argparse import ArgumentParser
@@ -9,7 +10,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from storage import policies
 from storage.base import StorageError
+from storage.policies import PolicyError, Rules
+from storage.policy_audit import inspect
 from storage.setup import Outcome, obstacles, set_up_buckets
 
 
@@ -23,10 +27,42 @@ class Command(BaseCommand):
             "--dry-run", action="store_true", help="show what would change, and change nothing"
         )
 
+        parser.add_argument(
+            "--database",
+            metavar="URL",
+            help="the project's database, as `postgres`: apply row-level security",
+        )
+        parser.add_argument(
+            "--direct-uploads", action="store_true", help="members may also create files without a ticket"
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         if wrong := list(obstacles()):
             raise CommandError("\n".join(f"{found.what} {found.cure}" for found in wrong))
-        self._buckets(options["dry_run"])
+        rules = policies.from_settings(direct_uploads=options["direct_uploads"])
+        if options["database"]:
+            self._policies(options["database"], rules, options["dry_run"])
+        else:
+            self.stdout.write(policies.render(rules))
+        self._buckets(options["dry_run"])  # last: no bucket is there before its policies
+
+    def _policies(self, database: str, rules: Rules, dry_run: bool) -> None:
+        try:
+            before = inspect(database, rules)
+            if not dry_run:
+                policies.apply(database, rules)
+            after = before if dry_run else inspect(database, rules)
+        except PolicyError as error:
+            raise CommandError(f"Row-level security: {error}") from error
+        would_be = "would be " if dry_run else ""
+        self.stdout.write(
+            f"policies: {would_be}created {len(before.missing)}, {would_be}changed {len(before.changed)}, "
+            f"as they should be {len(policies.NAMES) - len(before.missing) - len(before.changed)}"
+        )
+        for policy, effect in after.others:
+            self.stdout.write(
+                f"policy {policy.name!r} on {policy.table} is not ours and was left alone: {effect}"
+            )
 
     def _buckets(self, dry_run: bool) -> None:
         done: Counter[str] = Counter()
