@@ -48,9 +48,13 @@ class Project:
     def restore(self, before: dict[str, dict[str, Any]]) -> None:
         """The buckets as they were: others use the same server."""
         self.drop(*(self.buckets().keys() - before.keys()))
+        now = self.buckets()
         for name, row in before.items():
             columns = {column: row[column] for column in ("public", "file_size_limit", "allowed_mime_types")}
-            self.change(name, **columns) if name in self.buckets() else self.make(name, **columns)
+            if name not in now:
+                self.make(name, **columns)
+            elif any(now[name][column] != value for column, value in columns.items()):
+                self.change(name, **columns)
 
 
 def hang_up() -> None:
