@@ -6,7 +6,7 @@ BIN := .venv/bin
 export PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help run install dev test test-all check format schema lock bench
+.PHONY: help run install dev test test-all check format schema messages lock bench
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -44,6 +44,18 @@ format: dev ## let ruff write
 
 schema: install ## write schema.yml anew
 	@ENV_FILE=/dev/null DEBUG=true $(BIN)/python manage.py spectacular --file schema.yml --validate --fail-on-warn
+
+messages: dev ## gather the texts that are translated, and compile them (GNU gettext is needed)
+	@ENV_FILE=/dev/null DEBUG=true $(BIN)/python manage.py makemessages -v0 -l en -l es --add-location file \
+	  -i tests -i bench -i media
+	@msgattrib --clear-fuzzy --empty $(TEXTS)/en/LC_MESSAGES/django.po | msgen -o $(TEXTS)/en/LC_MESSAGES/django.po -
+	@for catalogue in $(TEXTS)/*/LC_MESSAGES; do \
+	  sed '/^"POT-Creation-Date/d' $$catalogue/django.po > $$catalogue/dated && \
+	  mv $$catalogue/dated $$catalogue/django.po && \
+	  msgfmt --check -o $$catalogue/django.mo $$catalogue/django.po || exit 1; \
+	done
+
+TEXTS := api/locale
 
 lock: dev ## compile requirements*.in anew
 	@$(BIN)/pip-compile $(LOCK) -o requirements.txt requirements.in

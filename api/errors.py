@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Iterator, Mapping
-from http import HTTPStatus
 from typing import Any
 
 import structlog
@@ -13,7 +12,11 @@ from django.core.exceptions import (
     RequestDataTooBig,
     SuspiciousOperation,
 )
+from django.core.serializers.json import DjangoJSONEncoder
 from django.http import Http404, HttpRequest, HttpResponse
+from django.utils.functional import Promise
+from django.utils.translation import gettext, gettext_noop
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
 from rest_framework.views import set_rollback
@@ -28,44 +31,65 @@ logger = structlog.get_logger("api.errors")
 RETRY_AFTER = 5  # seconds: trouble of a store or a key server is short, or long
 
 #: Every code that an answer may carry, with its status and what it says when nothing better is known.
-PROBLEMS: dict[str, tuple[int, str]] = {
-    "invalid": (400, "Some fields are not valid: see `errors`."),
-    "malformed": (400, "The request could not be read."),
-    "not_authenticated": (401, "Send a Supabase access token: `Authorization: Bearer …`."),
-    "token_invalid": (401, "The access token is not valid here."),
-    "token_expired": (401, "The access token has expired: refresh the session."),
-    "session_revoked": (401, "The session has ended, or its user is banned: sign in again."),
-    "anonymous_not_allowed": (401, "Anonymous sign-ins are not admitted: sign in."),
-    "client_not_allowed": (401, "Tokens of OAuth clients are not admitted."),
-    "permission_denied": (403, "Your account does not allow this."),
-    "not_found": (404, "There is nothing here, or nothing that you may see."),
-    "file_missing": (404, "No file has been uploaded for this yet."),
-    "method_not_allowed": (405, "This method is not possible here."),
-    "object_missing": (409, "Nothing has been uploaded yet: send the file to the ticket's `url`."),
-    "ticket_expired": (409, "The ticket expired before a file arrived: ask for a new one."),
-    "ticket_cancelled": (409, "The ticket was given up: ask for a new one."),
-    "ticket_completed": (409, "The ticket is completed and can no longer be given up."),
-    "verification_in_progress": (409, "The file is being verified: ask again."),
-    "resource_gone": (409, "What the file was for has been deleted."),
-    "too_large": (413, "The body is too large."),
-    "unsupported_media_type": (415, "Send JSON: `Content-Type: application/json`."),
-    "size_mismatch": (422, "The size is not the declared one."),
-    "content_type_not_allowed": (422, "Files of this type are not accepted here."),
-    "content_type_mismatch": (422, "The file is not of the declared type."),
-    "checksum_mismatch": (422, "The SHA-256 is not the declared one."),
-    "image_invalid": (422, "The picture cannot be opened."),
-    "image_too_large": (422, "The picture has too many pixels."),
-    "throttled": (429, "Too many requests."),
+PROBLEMS: dict[str, tuple[int, str | Promise]] = {
+    "invalid": (400, _("Some fields are not valid: see `errors`.")),
+    "malformed": (400, _("The request could not be read.")),
+    "not_authenticated": (401, _("Send a Supabase access token: `Authorization: Bearer …`.")),
+    "token_invalid": (401, _("The access token is not valid here.")),
+    "token_expired": (401, _("The access token has expired: refresh the session.")),
+    "session_revoked": (401, _("The session has ended, or its user is banned: sign in again.")),
+    "anonymous_not_allowed": (401, _("Anonymous sign-ins are not admitted: sign in.")),
+    "client_not_allowed": (401, _("Tokens of OAuth clients are not admitted.")),
+    "permission_denied": (403, _("Your account does not allow this.")),
+    "not_found": (404, _("There is nothing here, or nothing that you may see.")),
+    "file_missing": (404, _("No file has been uploaded for this yet.")),
+    "method_not_allowed": (405, _("This method is not possible here.")),
+    "object_missing": (409, _("Nothing has been uploaded yet: send the file to the ticket's `url`.")),
+    "ticket_expired": (409, _("The ticket expired before a file arrived: ask for a new one.")),
+    "ticket_cancelled": (409, _("The ticket was given up: ask for a new one.")),
+    "ticket_completed": (409, _("The ticket is completed and can no longer be given up.")),
+    "verification_in_progress": (409, _("The file is being verified: ask again.")),
+    "resource_gone": (409, _("What the file was for has been deleted.")),
+    "too_large": (413, _("The body is too large.")),
+    "unsupported_media_type": (415, _("Send JSON: `Content-Type: application/json`.")),
+    "size_mismatch": (422, _("The size is not the declared one.")),
+    "content_type_not_allowed": (422, _("Files of this type are not accepted here.")),
+    "content_type_mismatch": (422, _("The file is not of the declared type.")),
+    "checksum_mismatch": (422, _("The SHA-256 is not the declared one.")),
+    "image_invalid": (422, _("The picture cannot be opened.")),
+    "image_too_large": (422, _("The picture has too many pixels.")),
+    "throttled": (429, _("Too many requests.")),
     "internal": (
         500,
-        "Something went wrong on our side. The `X-Request-ID` of this answer finds it in the logs.",
+        _("Something went wrong on our side. The `X-Request-ID` of this answer finds it in the logs."),
     ),
-    "storage_unavailable": (503, "The file store does not answer: try again."),
-    "not_ready": (503, "The server cannot work yet: try again."),
-    "keys_unavailable": (503, "The keys that verify access tokens cannot be had: try again."),
-    "sessions_unavailable": (503, "Whether the session still lives cannot be asked: try again."),
+    "storage_unavailable": (503, _("The file store does not answer: try again.")),
+    "not_ready": (503, _("The server cannot work yet: try again.")),
+    "keys_unavailable": (503, _("The keys that verify access tokens cannot be had: try again.")),
+    "sessions_unavailable": (503, _("Whether the session still lives cannot be asked: try again.")),
 }
 
+#: The phrases of HTTP, for people: with `about:blank`, they are the titles (RFC 9457, 4.2.1).
+TITLES: dict[int, str | Promise] = {
+    400: _("Bad Request"),
+    401: _("Unauthorized"),
+    403: _("Forbidden"),
+    404: _("Not Found"),
+    405: _("Method Not Allowed"),
+    409: _("Conflict"),
+    413: _("Request Entity Too Large"),
+    415: _("Unsupported Media Type"),
+    422: _("Unprocessable Entity"),
+    429: _("Too Many Requests"),
+    500: _("Internal Server Error"),
+    503: _("Service Unavailable"),
+}
+
+#: What DRF says and has no Spanish for, or none worth saying: our catalogue comes before its own.
+SAID_BY_DRF = [
+    gettext_noop("Surrogate characters are not allowed: U+{code_point:X}."),
+    gettext_noop("Request was throttled."),
+]
 
 #: Errors that are not DRF's, and what they are to a client. The first that fits counts.
 FACTS: dict[type[Exception], str] = {
@@ -81,12 +105,14 @@ FACTS: dict[type[Exception], str] = {
 }
 
 
-def problem_body(code: str, detail: str = "", errors: list[dict[str, str]] | None = None) -> dict[str, Any]:
-    """The JSON object of a refusal; `code` is one of PROBLEMS."""
+def problem_body(
+    code: str, detail: str | Promise = "", errors: list[dict[str, str]] | None = None
+) -> dict[str, Any]:
+    """The JSON object of a refusal; `code` is one of PROBLEMS. Its words are translated as it is written."""
     status, usual = PROBLEMS[code]
     return {
         "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "title": TITLES[status],
         "status": status,
         "detail": detail or usual,
         "code": code,
@@ -96,14 +122,14 @@ def problem_body(code: str, detail: str = "", errors: list[dict[str, str]] | Non
 
 def problem(
     code: str,
-    detail: str = "",
+    detail: str | Promise = "",
     errors: list[dict[str, str]] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> HttpResponse:
     """A refusal as a response that no renderer, and no cache, has a say in."""
     body = problem_body(code, detail, errors)
     return HttpResponse(
-        json.dumps(body),
+        json.dumps(body, cls=DjangoJSONEncoder),
         status=body["status"],
         headers={"Cache-Control": "no-store", **(headers or {})},
         content_type="application/problem+json",
@@ -113,8 +139,9 @@ def problem(
 @csrf_exempt
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """Any path that no route has."""
-    hint = "" if request.path.endswith("/") else " Every path of the API ends with a slash."
-    return problem("not_found", f"There is no such path.{hint}")
+    if request.path.endswith("/"):
+        return problem("not_found", gettext("There is no such path."))
+    return problem("not_found", gettext("There is no such path. Every path of the API ends with a slash."))
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.db import DatabaseError, connection
+from django.utils.translation import gettext
 from drf_spectacular.utils import OpenApiExample, extend_schema, inline_serializer
 from rest_framework import serializers
 from rest_framework.permissions import AllowAny
@@ -38,7 +39,7 @@ class Ready(Probe):
             with connection.cursor() as cursor:
                 cursor.execute("SELECT 1")
         except DatabaseError as error:
-            raise Refused("not_ready", "The database does not answer.", retry_after=5) from error
+            raise Refused("not_ready", gettext("The database does not answer."), retry_after=5) from error
         try:
             store_of(ARRIVALS).check_ready()
         except StorageUnavailable as error:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.db.models import QuerySet
+from django.utils.translation import gettext
 from rest_framework.exceptions import ValidationError
 from rest_framework.filters import OrderingFilter, SearchFilter
 from rest_framework.pagination import PageNumberPagination
@@ -30,7 +31,7 @@ class BoundedSearch(SearchFilter):
     def get_search_terms(self, request: Request) -> list[str]:
         words: list[str] = super().get_search_terms(request)
         if len(words) > self.max_words:
-            message = f"Search for at most {self.max_words} words."
+            message = gettext("Search for at most %(limit)s words.") % {"limit": self.max_words}
             raise ValidationError({self.search_param: ValidationError(message, "too_many").detail})
         return words
 
@@ -45,7 +46,10 @@ class StrictOrdering(OrderingFilter):
             allowed = ", ".join(
                 name for name, _ in self.get_valid_fields(queryset, view, {"request": request})
             )
-            message = f"Unknown field {unknown[0][:50]!r}: choose from {allowed}."
+            message = gettext("Unknown field %(field)s: choose from %(allowed)s.") % {
+                "field": repr(unknown[0][:50]),
+                "allowed": allowed,
+            }
             raise ValidationError({self.ordering_param: ValidationError(message, "unknown").detail})
         return known
 

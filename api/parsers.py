@@ -5,11 +5,28 @@ from io import BytesIO
 from typing import Any
 
 from django.http import HttpRequest
+from django.utils.translation import gettext
+from django.utils.translation import gettext_noop as _
 from rest_framework.exceptions import APIException, NotAcceptable, ParseError
 from rest_framework.negotiation import BaseContentNegotiation, DefaultContentNegotiation
 from rest_framework.parsers import JSONParser
 
 MAX_BODY = 1024 * 1024  # bytes: the largest list of ids is 4 kB, the longest text a few
+UNREADABLE = _("not readable as UTF-8 JSON")
+#: What Python says of bad JSON, so that the catalogues have it too.
+SAID_BY_PYTHON = [
+    _("Expecting value"),
+    _("Expecting property name enclosed in double quotes"),
+    _("Expecting ':' delimiter"),
+    _("Expecting ',' delimiter"),
+    _("Illegal trailing comma before end of object"),
+    _("Illegal trailing comma before end of array"),
+    _("Extra data"),
+    _("Unterminated string starting at"),
+    _("Invalid control character at"),
+    _("Invalid \\escape"),
+    _("Invalid \\uXXXX escape"),
+]
 
 
 class TooLarge(APIException):
@@ -27,8 +44,10 @@ class BoundedJSONParser(JSONParser):
         try:
             return json.loads(body.decode("utf-8-sig"), parse_constant=_no_constant)
         except (ValueError, RecursionError) as error:
-            reason = error.msg if isinstance(error, json.JSONDecodeError) else "not readable as UTF-8 JSON"
-            raise ParseError(f"The body is not JSON: {reason}.") from None
+            reason = error.msg if isinstance(error, json.JSONDecodeError) else UNREADABLE
+            raise ParseError(
+                gettext("The body is not JSON: %(reason)s.") % {"reason": gettext(reason)}
+            ) from None
 
 
 class AlwaysJSON(BaseContentNegotiation):

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from django.utils import translation
+from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import Direction, OpenApiExample, OpenApiResponse
 from rest_framework import serializers
@@ -45,6 +47,14 @@ EXAMPLES = [
         "Store down", problem_body("storage_unavailable"), response_only=True, status_codes=["5XX"]
     ),
 ]
+
+
+class EnglishSchema(SchemaGenerator):
+    """One document, whoever asks for it and wherever it is made."""
+
+    def get_schema(self, *args: Any, **options: Any) -> Any:
+        with translation.override("en"):
+            return super().get_schema(*args, **options)
 
 
 class ProblemSchema(AutoSchema):

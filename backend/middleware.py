@@ -12,6 +12,7 @@ from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.cache import has_vary_header, patch_vary_headers
+from django.utils.translation import gettext
 
 from api.errors import answer, problem
 from api.parsers import read_chunked
@@ -52,7 +53,7 @@ class Problems:
             request.get_host()
         except DisallowedHost:
             logger.warning("bad_host", path=request.path)
-            return problem("malformed", "This server does not answer to the host of the request.")
+            return problem("malformed", gettext("This server does not answer to the host of the request."))
         if not request.path_info.startswith("/"):  # `OPTIONS *`: what no route can match
             return problem("not_found")
         return self.get_response(request)
@@ -99,7 +100,9 @@ class AdminManners:
         if not request.path.startswith("/admin/"):
             return self.get_response(request)
         if "%00" in request.META.get("QUERY_STRING", ""):
-            response = problem("malformed", "PostgreSQL keeps no NUL, and so there is none to look for.")
+            response = problem(
+                "malformed", gettext("PostgreSQL keeps no NUL, and so there is none to look for.")
+            )
         else:
             response = self.get_response(request)
         response.headers["Content-Security-Policy"] = content_security_policy()

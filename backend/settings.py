@@ -114,6 +114,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "backend.middleware.RequestContext",
+    "backend.languages.Languages",  # around whatever may answer in words
     "backend.middleware.Problems",
     "django.middleware.security.SecurityMiddleware",
     "corsheaders.middleware.CorsMiddleware",
@@ -142,7 +143,13 @@ TEMPLATES = [
     }
 ]
 
+LANGUAGES = [("en", "English"), ("es", "Español")]
 LANGUAGE_CODE = env.str("LANGUAGE_CODE", "en")
+if LANGUAGE_CODE not in dict(LANGUAGES):
+    raise ImproperlyConfigured(
+        f"LANGUAGE_CODE={LANGUAGE_CODE!r} is not a language of this version: en or es."
+    )
+LOCALE_PATHS = [BASE_DIR / "api" / "locale"]  # before Django's and DRF's own, some of which it completes
 TIME_ZONE = env.str("TIME_ZONE", "UTC")
 USE_TZ = True
 
@@ -319,6 +326,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_SETTINGS": {"persistAuthorization": True, "displayRequestDuration": True},
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "DEFAULT_GENERATOR_CLASS": "api.schema.EnglishSchema",
 }
 
 CORS_URLS_REGEX = r"^/api/"  # /storage/v1/ says its own: every origin, as the real gateway does

@@ -11,6 +11,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Field
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern
+from django.utils.formats import localize
 from django.utils.html import format_html
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
@@ -218,4 +219,4 @@ class EducationalServiceAdmin(EntryAdmin):
 
     @admin.display(description=_("price"), ordering="price")
     def price_shown(self, service: EducationalService) -> str:
-        return "" if service.price is None else f"{service.price} {service.currency}"
+        return "" if service.price is None else f"{localize(service.price)} {service.currency}"

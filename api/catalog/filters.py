@@ -12,7 +12,11 @@ class SpeciesFilters(django_filters.FilterSet):
 
 
 class ExhibitionFilters(django_filters.FilterSet):
-    open_on = django_filters.DateFilter(method="are_open_on", label="Those that are open on this day.")
+    open_on = django_filters.DateFilter(
+        method="are_open_on",
+        label="Those that are open on this day.",
+        input_formats=["%Y-%m-%d"],  # those of each language would let the answer depend on it
+    )
 
     class Meta:
         model = Exhibition

@@ -10,6 +10,7 @@ from django.db.models import OuterRef, Q, Subquery
 from django.urls import reverse
 from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from api.catalog import rules
 from api.resources import Resource, in_order_of
@@ -139,7 +140,7 @@ class Species(Entry):
     route = "species"
 
     class Meta(Entry.Meta):
-        verbose_name = verbose_name_plural = _("species")
+        verbose_name, verbose_name_plural = pgettext_lazy("one", "species"), pgettext_lazy("many", "species")
         ordering = ["common_name", "id"]
         indexes = in_order_of(
             "species",
@@ -190,7 +191,7 @@ class Exhibition(Entry):
     closes_on = models.DateField(_("closes on"), null=True, blank=True, help_text=_("Empty: permanent."))
     species_slugs: list[str] | None  # of `with_species_visible_to`
     species = models.ManyToManyField(
-        Species, verbose_name=_("species"), related_name="exhibitions", blank=True
+        Species, verbose_name=pgettext_lazy("many", "species"), related_name="exhibitions", blank=True
     )
     image = picture("exhibitions")
 

@@ -9,6 +9,8 @@ algae, fungi, and plants (ICN 23, 24, 60, H.1–H.3), International Code of Nome
 import re
 import unicodedata
 
+from django.utils.translation import gettext as _
+
 TIMES = "×"
 LONGEST = 200  # characters: far longer than any, and short enough to be looked at with care
 CULTIVATED = "cv."
@@ -46,7 +48,7 @@ class NotAName(ValueError):
 def normalise(text: str) -> str:
     """The name as it is properly written. Raises NotAName."""
     if len(text) > LONGEST:
-        raise NotAName(f"A scientific name is not longer than {LONGEST} characters.")
+        raise NotAName(_("A scientific name is not longer than %(limit)s characters.") % {"limit": LONGEST})
     parents = _parents(_words(text))
     genera = [_genus_of(parent) for parent in parents]
     return f" {TIMES} ".join(_name(parent, genera[:at]) for at, parent in enumerate(parents))
@@ -55,7 +57,7 @@ def normalise(text: str) -> str:
 def _words(text: str) -> list[str]:
     text = unicodedata.normalize("NFC", text.strip().translate(QUOTES))
     if any(unicodedata.category(letter) == "Cc" for letter in text):
-        raise NotAName("A scientific name has no control characters or line breaks.")
+        raise NotAName(_("A scientific name has no control characters or line breaks."))
     spaced = text.replace(TIMES, f" {TIMES} ")
     words: list[str] = re.findall(rf"(?<!\S){QUOTED}(?!\S)|\S+", spaced)
     return [TIMES if word in ("x", "X") else word for word in words]
@@ -94,19 +96,18 @@ def _name(words: list[str], genera: list[str]) -> str:
             return " ".join(written)
         if rank:
             if epithets != 1 or ORDER.index(rank) <= ranks[-1]:
-                raise NotAName(
-                    f"“{rest[0]}” stands after genus and epithet, and a lower rank after a higher."
-                )
+                message = _("“%(rank)s” stands after genus and epithet, and a lower rank after a higher.")
+                raise NotAName(message % {"rank": rest[0]})
             ranks.append(ORDER.index(rank))
             written.append(rank)
             rest.pop(0)
         elif len(ranks) > 1 or epithets == 2:
-            raise NotAName("A third epithet needs its rank before it: subsp., var., f. or cv.")
+            raise NotAName(_("A third epithet needs its rank before it: subsp., var., f. or cv."))
         else:
             epithets += 1
         written.append(_epithet(rest))
     if not epithets:
-        raise NotAName("A scientific name has a genus and an epithet: write “Panthera leo”.")
+        raise NotAName(_("A scientific name has a genus and an epithet: write “Panthera leo”."))
     return " ".join(written)
 
 
@@ -124,9 +125,10 @@ def _genus(rest: list[str], genera: list[str]) -> str:
         meant = {genus for genus in genera if genus[:1] == word[0].upper()}
         word = meant.pop() if len(meant) == 1 else word
     if not word:
-        raise NotAName("The name ends too early: a genus is missing.")
+        raise NotAName(_("The name ends too early: a genus is missing."))
     if not WORD.fullmatch(word.lower()):
-        raise NotAName(f"“{word[:50]}” is no genus: it is one word of Latin letters, written out.")
+        message = _("“%(word)s” is no genus: it is one word of Latin letters, written out.")
+        raise NotAName(message % {"word": word[:50]})
     return (f"{TIMES} " if hybrid else "") + word.lower().capitalize()
 
 
@@ -136,11 +138,12 @@ def _epithet(rest: list[str]) -> str:
     word = "".join(rest[hybrid : hybrid + 1]).lower()
     del rest[: hybrid + 1]
     if not word or _rank(word):
-        raise NotAName("The name ends too early: an epithet is missing.")
+        raise NotAName(_("The name ends too early: an epithet is missing."))
     if word.removesuffix(".") in OPEN:
-        raise NotAName(f"“{word}” leaves the species open: name it.")
+        raise NotAName(_("“%(word)s” leaves the species open: name it.") % {"word": word})
     if not WORD.fullmatch(word):
-        raise NotAName(f"“{word[:50]}” is no epithet: leave out authors, years and brackets.")
+        message = _("“%(word)s” is no epithet: leave out authors, years and brackets.")
+        raise NotAName(message % {"word": word[:50]})
     return (f"{TIMES} " if hybrid else "") + word
 
 
@@ -152,7 +155,7 @@ def _cultivar(rest: list[str]) -> str:
     name = name[1:-1].strip() if quoted else name
     if not (ranked or quoted) or not CULTIVAR.fullmatch(name) or name.isdigit():
         raise NotAName(
-            "A cultivar is named last, after “cv.” or in single quotes: write “Rosa canina 'Assisi'”."
+            _("A cultivar is named last, after “cv.” or in single quotes: write “Rosa canina 'Assisi'”.")
         )
     name = name[0].upper() + name[1:]
     return f"'{name}'" if quoted else f"{CULTIVATED} {name}"

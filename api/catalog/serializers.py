@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.validators import UniqueValidator
@@ -32,7 +33,8 @@ class Slug(serializers.CharField):
         slug: str = super().to_internal_value(data)
         entry = self.parent.instance
         if entry is None or slug != entry.slug:
-            raise serializers.ValidationError("A slug is made by the server and never changes.", code="fixed")
+            message = gettext("A slug is made by the server and never changes.")
+            raise serializers.ValidationError(message, code="fixed")
         return slug
 
 
@@ -73,7 +75,7 @@ def _checked_by_the_database() -> Iterator[None]:
     try:
         yield
     except IntegrityError:
-        message = "This contradicts another entry, or a change at the same moment."
+        message = gettext("This contradicts another entry, or a change at the same moment.")
         raise serializers.ValidationError(message, code="conflict") from None
 
 
@@ -131,11 +133,7 @@ class KnownSpecies(serializers.ListField):
         slugs = super().to_internal_value(data)
         self.run_validators(slugs)  # before they are looked up: databases take only so many
         known = {species.slug: species for species in Species.objects.filter(slug__in=slugs)}
-        unknown: Any = {
-            at: [serializers.ErrorDetail(f"There is no species {slug!r}.", "does_not_exist")]
-            for at, slug in enumerate(slugs)
-            if slug not in known
-        }
+        unknown: Any = {at: [_unknown(slug)] for at, slug in enumerate(slugs) if slug not in known}
         if unknown:
             raise serializers.ValidationError(unknown)
         return list(known.values())
@@ -145,6 +143,11 @@ class KnownSpecies(serializers.ListField):
 
     def to_representation(self, slugs: Any) -> list[str]:
         return sorted(slugs)
+
+
+def _unknown(slug: str) -> serializers.ErrorDetail:
+    message = gettext("There is no species %(slug)s.") % {"slug": repr(slug)}
+    return serializers.ErrorDetail(message, "does_not_exist")
 
 
 @extend_schema_serializer(

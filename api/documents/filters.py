@@ -7,6 +7,7 @@ import django_filters
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.forms import CharField
+from django.utils.translation import gettext
 
 from api.documents.models import Document
 
@@ -19,7 +20,7 @@ class OwnerField(CharField):
         try:
             return UUID(text)
         except ValueError:
-            raise ValidationError("Send a UUID, or `me`.", code="invalid") from None
+            raise ValidationError(gettext("Send a UUID, or `me`."), code="invalid") from None
 
 
 class OwnerFilter(django_filters.CharFilter):

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from django.utils.translation import gettext
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
@@ -53,7 +54,7 @@ class ProfileSerializer(serializers.ModelSerializer[Profile]):
         parts = LANGUAGE.fullmatch(tag)
         if tag and not parts:
             raise serializers.ValidationError(
-                "Send a language tag such as `en`, `es-MX` or `zh-Hant-TW`.", code="not_a_language"
+                gettext("Send a language tag such as `en`, `es-MX` or `zh-Hant-TW`."), code="not_a_language"
             )
         language, script, region = parts.groups(default="") if parts else ("", "", "")
         return f"{language.lower()}{script.title()}{region.upper()}"

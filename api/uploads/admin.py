@@ -136,7 +136,7 @@ class TicketAdmin(LookedAtAdmin):
 
     @admin.display(description=_("problem"))
     def problem_shown(self, upload: Upload) -> str:
-        return ": ".join(part for part in (upload.problem or {}).values() if part)
+        return ": ".join(part for part in (upload.shown_problem or {}).values() if part)
 
     @admin.display(description=_("declared"))
     def declared_shown(self, upload: Upload) -> str:

@@ -12,7 +12,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model
 from django.http import Http404
 from django.urls import URLPattern, path, reverse
-from django.utils.translation import gettext
+from django.utils.translation import gettext, override
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.generics import get_object_or_404
 from rest_framework.permissions import BasePermission
@@ -101,7 +101,8 @@ class CompletionView(AdminView):
 
     def _log(self, request: Request, completed: Upload) -> None:
         if completed.resource is not None:
-            changed = [{"changed": {"fields": [str(completed.field().verbose_name)]}}]
+            with override(None):  # the history is translated where it is read
+                changed = [{"changed": {"fields": [str(completed.field().verbose_name)]}}]
             self.model_admin.log_change(request, completed.resource, changed)
 
 

@@ -222,8 +222,8 @@ def _judge(upload: Upload) -> None:
             return _write(upload, state=State.PENDING)  # also when it is late: a slow PUT may still end
         except verification.Untrue as untrue:
             upload.field().storage.delete(upload.final_key)
-            problem = {"code": untrue.code, "detail": untrue.detail}
-            return _write(upload, state=State.REJECTED, found=untrue.found.as_json(), problem=problem)
+            findings = {"found": untrue.found.as_json(), "problem": untrue.as_json()}
+            return _write(upload, state=State.REJECTED, **findings)
 
 
 def _cancel(upload: Upload) -> None:
@@ -277,5 +277,5 @@ def _refusal(upload: Upload) -> Refused:
             return Refused("object_missing")
         case State.EXPIRED:
             return Refused("ticket_expired")
-    problem = upload.problem or {"code": "ticket_cancelled", "detail": ""}
+    problem = upload.shown_problem or {"code": "ticket_cancelled", "detail": ""}
     return Refused(problem["code"], problem["detail"])

@@ -1,12 +1,13 @@
 """The ticket: a promise about one object, and what became of it."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from api.resources import Resource
@@ -85,7 +86,7 @@ class Upload(Resource):
         ]
 
     def __str__(self) -> str:
-        return f"{self.declared['filename']} ({self.state})"
+        return f"{self.declared['filename']} ({self.get_state_display()})"
 
     @property
     def is_settled(self) -> bool:
@@ -97,6 +98,15 @@ class Upload(Resource):
         if self.state == self.State.PENDING and self.expires_at <= timezone.now():
             return self.State.EXPIRED
         return self.state
+
+    @property
+    def shown_problem(self) -> dict[str, Any] | None:
+        """`{code, detail}` in the language of who asks; the row has the English, with places for `values`."""
+        if not self.problem:
+            return None
+        detail, values = self.problem["detail"], self.problem.get("values")
+        told = gettext(detail) if detail else ""  # of nothing, gettext tells the catalogue's header
+        return {"code": self.problem["code"], "detail": told % values if values else told}
 
     def chosen_keys(self) -> list[str]:
         """Every key in the field's bucket that was ever chosen for it, the latest last."""

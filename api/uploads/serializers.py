@@ -4,6 +4,7 @@ import unicodedata
 from typing import Any
 
 from django.conf import settings
+from django.utils.translation import gettext
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.reverse import reverse
@@ -102,22 +103,24 @@ class UploadRequest(serializers.Serializer[Any]):
     def validate_filename(self, name: str) -> str:
         hidden = any(unicodedata.category(letter) in UNSEEN and letter not in JOINERS for letter in name)
         if hidden or "/" in name or "\\" in name or name in (".", ".."):
-            raise serializers.ValidationError("Send a plain file name, without a path or control characters.")
+            raise serializers.ValidationError(
+                gettext("Send a plain file name, without a path or control characters.")
+            )
         return name
 
     def validate_content_type(self, content_type: str) -> str:
         content_type = content_type.lower()
         if content_type not in self.rules.accepts:
-            raise serializers.ValidationError(
-                f"This type is not accepted here: send {' or '.join(self.rules.accepts)}.",
-                code="content_type_not_allowed",
-            )
+            accepted = gettext(" or ").join(self.rules.accepts)
+            message = gettext("This type is not accepted here: send %(accepted)s.") % {"accepted": accepted}
+            raise serializers.ValidationError(message, code="content_type_not_allowed")
         return content_type
 
     def validate_size(self, size: int) -> int:
         limit = max_bytes(self.rules)
         if size > limit:
-            raise serializers.ValidationError(f"At most {limit} bytes are accepted here.", code="too_large")
+            message = gettext("At most %(limit)s bytes are accepted here.") % {"limit": limit}
+            raise serializers.ValidationError(message, code="too_large")
         return size
 
     def validate_sha256(self, sha256: str | None) -> str | None:
@@ -199,7 +202,7 @@ class UploadSerializer(serializers.ModelSerializer[Upload]):
     state = serializers.CharField(source="shown_state")
     declared = DeclaredFile()
     found = FoundFile(allow_null=True)
-    problem = ProblemOfUpload(allow_null=True)
+    problem = ProblemOfUpload(source="shown_problem", allow_null=True)
     resource = serializers.SerializerMethodField(help_text="What the file is for; null once that is deleted.")
 
     class Meta:

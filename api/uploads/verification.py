@@ -7,6 +7,7 @@ from typing import Any, BinaryIO
 
 import puremagic
 from django.conf import settings
+from django.utils.translation import gettext_noop as _
 from PIL import Image
 
 from storage.base import SignedStorage, StorageError, pieces_of
@@ -31,13 +32,20 @@ class Found:
 
 
 class Untrue(Exception):
-    """The object is not what the ticket promised; `found` is as much as was looked at."""
+    """The object is not what the ticket promised; `found` is as much as was looked at.
 
-    def __init__(self, code: str, detail: str, found: Found) -> None:
+    `detail` is in English, with places for `values`: who asks for it reads another language, perhaps.
+    """
+
+    def __init__(self, code: str, detail: str, found: Found, **values: int | str) -> None:
         super().__init__(code)
         self.code = code
         self.detail = detail
         self.found = found
+        self.values = values
+
+    def as_json(self) -> dict[str, Any]:
+        return {"code": self.code, "detail": self.detail, "values": self.values}
 
 
 def examine(
@@ -56,21 +64,24 @@ def examine(
     stored_type = info.content_type.split(";")[0].strip().lower()
     found = Found(stored_type, info.size)
     if info.size != declared["size"]:
-        raise Untrue("size_mismatch", f"Declared {declared['size']} bytes, found {info.size}.", found)
+        detail = _("Declared %(declared)s bytes, found %(size)s.")
+        raise Untrue("size_mismatch", detail, found, declared=declared["size"], size=info.size)
     if stored_type not in field.accepts:
-        raise Untrue("content_type_not_allowed", f"The file was sent as {stored_type}.", found)
+        detail = _("The file was sent as %(sent)s.")
+        raise Untrue("content_type_not_allowed", detail, found, sent=stored_type)
     if stored_type != declared["content_type"]:
-        raise Untrue(
-            "content_type_mismatch", f"Declared {declared['content_type']}, sent as {stored_type}.", found
-        )
+        detail = _("Declared %(declared)s, sent as %(sent)s.")
+        declared_type = declared["content_type"]
+        raise Untrue("content_type_mismatch", detail, found, declared=declared_type, sent=stored_type)
     with store.read(key) as file:
         if stored_type not in types_of(file.read(HEAD)):
-            raise Untrue("content_type_mismatch", f"Its first bytes are not those of {stored_type}.", found)
+            detail = _("Its first bytes are not those of %(sent)s.")
+            raise Untrue("content_type_mismatch", detail, found, sent=stored_type)
         if stored_type in PICTURES:
             _open_picture(file, stored_type, found)
         found = Found(stored_type, info.size, _sha256(file, info.size, still_reading))
     if declared["sha256"] and found.sha256 and declared["sha256"] != found.sha256:
-        raise Untrue("checksum_mismatch", "The SHA-256 is not the declared one.", found)
+        raise Untrue("checksum_mismatch", _("The SHA-256 is not the declared one."), found)
     return found
 
 
@@ -95,10 +106,10 @@ def _open_picture(file: BinaryIO, content_type: str, found: Found) -> None:
     except (StorageError, MemoryError):
         raise
     except Exception as error:  # decoders raise whatever a hostile file makes them raise
-        raise Untrue("image_invalid", "The picture cannot be opened.", found) from error
+        raise Untrue("image_invalid", _("The picture cannot be opened."), found) from error
     if width * height > settings.IMAGE_MAX_PIXELS:
-        detail = f"{width} × {height} pixels are over {settings.IMAGE_MAX_PIXELS}."
-        raise Untrue("image_too_large", detail, found)
+        detail, limit = _("%(width)s × %(height)s pixels are over %(limit)s."), settings.IMAGE_MAX_PIXELS
+        raise Untrue("image_too_large", detail, found, width=width, height=height, limit=limit)
 
 
 def _sha256(file: BinaryIO, size: int, still_reading: Callable[[], None]) -> str | None:

@@ -4,6 +4,8 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models import QuerySet
+from django.utils.decorators import method_decorator
+from django.views.decorators.vary import vary_on_headers
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import mixins
 from rest_framework.decorators import action
@@ -37,6 +39,7 @@ DOWNLOAD = OpenApiParameter(
     destroy=extend_schema(summary="Give a ticket up", description="Repeatable. 409 once it is completed."),
 )
 @extend_schema(tags=["uploads"])
+@method_decorator(vary_on_headers("Accept-Language"), name="dispatch")  # why one was refused is told in words
 class UploadViewSet(mixins.RetrieveModelMixin, mixins.ListModelMixin, GenericViewSet[Upload]):
     serializer_class = UploadSerializer
     permission_classes = (OwnTickets,)
