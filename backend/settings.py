@@ -147,7 +147,7 @@ LANGUAGES = [("en", "English"), ("es", "Español")]
 LANGUAGE_CODE = env.str("LANGUAGE_CODE", "en")
 if LANGUAGE_CODE not in dict(LANGUAGES):
     raise ImproperlyConfigured(
-        f"LANGUAGE_CODE={LANGUAGE_CODE!r} is not a language of this version: en or es."
+        f"LANGUAGE_CODE={LANGUAGE_CODE!r} is not a language of this version: set en or es."
     )
 LOCALE_PATHS = [BASE_DIR / "api" / "locale"]  # before Django's and DRF's own, some of which it completes
 TIME_ZONE = env.str("TIME_ZONE", "UTC")

@@ -109,7 +109,7 @@ def server(tmp_path_factory) -> Iterator[Server]:
 def npm() -> None:
     """The packages of the JavaScript clients, as the lock file pins them."""
     if not (shutil.which("node") and shutil.which("npm")):
-        _missing("node and npm are needed to run the JavaScript clients")
+        missing("node and npm are needed to run the JavaScript clients")
     locked, installed = CLIENTS / "package-lock.json", CLIENTS / "node_modules" / ".package-lock.json"
     with locked.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # several processes test at once
@@ -121,10 +121,10 @@ def npm() -> None:
 def chromium() -> str:
     """The browser of the distribution: none is downloaded."""
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    return found or _missing("chromium is needed to look at the pages")
+    return found or missing("chromium is needed to look at the pages")
 
 
-def _missing(what: str) -> str:
+def missing(what: str) -> str:
     """Continuous integration has everything, and skips nothing."""
     if os.environ.get("CI"):
         pytest.fail(what)

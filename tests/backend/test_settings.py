@@ -132,13 +132,13 @@ def test_the_defaults_follow_the_port_and_the_url():
 
 def test_the_environment_beats_the_file_and_empty_means_unset(tmp_path: Path):
     file = tmp_path / "env"
-    file.write_text("DEBUG=true\nPORT=7001\nTIME_ZONE=Europe/Lisbon\nLANGUAGE_CODE=pt\nMEDIA_ROOT=\n")
+    file.write_text("DEBUG=true\nPORT=7001\nTIME_ZONE=Europe/Lisbon\nLANGUAGE_CODE=es\nMEDIA_ROOT=\n")
 
     assert read("DEBUG", "PORT", "TIME_ZONE", "LANGUAGE_CODE", ENV_FILE=str(file), PORT="7002") == [
         True,
         7002,
         "Europe/Lisbon",
-        "pt",
+        "es",
     ]
     assert read("PORT", "TIME_ZONE", ENV_FILE=str(file), PORT="", TIME_ZONE="  ") == [7001, "Europe/Lisbon"]
     assert read("MEDIA_ROOT", ENV_FILE=str(file)) == [str(ROOT / "media")]
@@ -272,6 +272,12 @@ def test_a_project_of_supabase_is_not_guessed_even_with_debug(name):
 def test_who_signs_is_one_of_two():
     assert "SUPABASE_SIGNING" in refusal(DEBUG="true", SUPABASE_SIGNING="both")
     assert "SUPABASE_JWT_SECRET" in refusal(DEBUG="true", SUPABASE_SIGNING="secret", **PROJECT)
+
+
+def test_a_language_that_there_is_not_is_refused_with_the_cure():
+    told = refusal(DEBUG="true", LANGUAGE_CODE="pt")
+
+    assert told == "LANGUAGE_CODE='pt' is not a language of this version: set en or es."
 
 
 def test_production_starts_with_keys_of_its_own():
