@@ -3,6 +3,7 @@
 from django.conf import settings
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 
 from api.catalog.admin import EducationalServiceAdmin, ExhibitionAdmin, SpeciesAdmin
 from api.documents.admin import DocumentAdmin
@@ -21,3 +22,19 @@ __all__ = [
 admin.site.site_header = admin.site.site_title = "Vivarium"
 admin.site.index_title = _("What is kept here")
 admin.site.site_url = settings.PUBLIC_SITE_URL
+
+#: What Django's Spanish says as if every noun were masculine: our catalogue, which comes first, does not.
+SAID_BY_DJANGO = [
+    gettext_noop("The {name} “{obj}” was added successfully."),
+    gettext_noop("The {name} “{obj}” was added successfully. You may add another {name} below."),
+    gettext_noop("The {name} “{obj}” was changed successfully."),
+    gettext_noop("The {name} “{obj}” was changed successfully. You may add another {name} below."),
+    gettext_noop("The {name} “{obj}” was changed successfully. You may edit it again below."),
+    gettext_noop("The %(name)s “%(obj)s” was deleted successfully."),
+    gettext_noop("Delete selected %(verbose_name_plural)s"),
+    gettext_noop("Successfully deleted %(count)d %(items)s."),
+    gettext_noop(
+        'Are you sure you want to delete the %(object_name)s "%(escaped_object)s"? '
+        "All of the following related items will be deleted:"
+    ),
+]
