@@ -105,7 +105,7 @@ class Upload(Resource):
         if not self.problem:
             return None
         detail, values = self.problem["detail"], self.problem.get("values")
-        told = gettext(detail) if detail else ""  # of nothing, gettext tells the catalogue's header
+        told = gettext(detail)
         return {"code": self.problem["code"], "detail": told % values if values else told}
 
     def chosen_keys(self) -> list[str]:
