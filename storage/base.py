@@ -5,8 +5,11 @@ Written once over a few primitives that each store implements. Every store keeps
 nothing is ever overwritten.
 """
 
+import io
+import tempfile
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, BinaryIO
@@ -238,23 +241,29 @@ class SignedStorage(Storage):
     def _open(self, name: str, mode: str = "rb") -> File:
         if mode not in ("r", "rb"):
             raise ValueError("An object is written whole, by save(): open it for reading.")
-        return File(self.read(name), name=name)
+        file = self.read(name)
+        return File(file if mode == "rb" else io.TextIOWrapper(file, encoding="utf-8"), name=name)
 
     def _save(self, name: str, content: File) -> str:
         content_type = getattr(content, "content_type", None) or keys.content_type(name)
-        max_age = FOREVER if self.public else 3600
-        while True:
-            try:
-                self.put(
-                    name, _pieces(content), content_type=content_type, cache_control=f"max-age={max_age}"
-                )
-            except ObjectExists:  # somebody else took the name since it was found to be free
-                name = self.get_available_name(name)
-            else:
-                return name
+        cache_control = f"max-age={FOREVER if self.public else 3600}"
+        with _rereadable(content) as file:
+            while True:
+                try:
+                    self.put(name, _pieces(file), content_type=content_type, cache_control=cache_control)
+                except ObjectExists:  # somebody else took the name since it was found to be free
+                    name = self.get_available_name(name)
+                else:
+                    return name
 
     def get_valid_name(self, name: str) -> str:
         return keys.plain(super().get_valid_name(keys.plain(name)))
+
+    def get_available_name(self, name: str, max_length: int | None = None) -> str:
+        """A free one, as it is if an object can have it; else near to it, with its ending."""
+        name = keys.nearest(str(name))
+        longest = len(name) - len(name.rpartition("/")[2]) + keys.MAX_SEGMENT
+        return super().get_available_name(name, min(max_length or keys.MAX_KEY, keys.MAX_KEY, longest))
 
 
 def store_of(alias: str) -> SignedStorage:
@@ -267,6 +276,18 @@ def store_of(alias: str) -> SignedStorage:
 def _pieces(content: File) -> Iterator[bytes]:
     for piece in content.chunks(PIECE):
         yield piece.encode() if isinstance(piece, str) else piece
+
+
+@contextmanager
+def _rereadable(content: File) -> Iterator[File]:
+    """The same bytes each time that its pieces are taken, also of a file that cannot go back."""
+    if content.seekable():
+        yield content
+        return
+    with tempfile.SpooledTemporaryFile(max_size=PIECE) as copy:
+        for piece in _pieces(content):
+            copy.write(piece)
+        yield File(copy)
 
 
 def _as_configured(moment: datetime) -> datetime:

@@ -11,6 +11,8 @@ from django.core.exceptions import SuspiciousFileOperation
 LEGAL = re.compile(r"[A-Za-z0-9_/!.*'()&$@=;:+,?\- ]+", re.ASCII)
 #: Keys of our own making: signing one object mis-signs `+ & = ; : @ $ , ?`, so they have none.
 PLAIN = re.compile(r"[A-Za-z0-9/_.-]+", re.ASCII)
+#: Nobody's mere spelling: controls, a backslash, and what leads elsewhere or nowhere between slashes.
+HOSTILE = re.compile(r"[\x00-\x1f\x7f\\]|(?:^|/)\.{0,2}(?:/|\Z)")
 MAX_KEY = 1024  # characters: what the column of a file field holds
 MAX_SEGMENT = 255  # bytes: what a file system takes, and Supabase answers 500 beyond
 
@@ -66,7 +68,15 @@ def suffix(content_type: str) -> str:
 
 def content_type(key: str) -> str:
     """What the ending of a key says, for files whose type nobody told."""
-    return mimetypes.guess_type(key)[0] or "application/octet-stream"
+    kind, packed = mimetypes.guess_type(key)
+    return kind if kind and not packed else "application/octet-stream"
+
+
+def nearest(name: str) -> str:
+    """The name itself where an object can have it, else in plain characters. Raises InvalidKey if hostile."""
+    if HOSTILE.search(name):
+        raise InvalidKey("Invalid key")
+    return "/".join(part if LEGAL.fullmatch(part) else plain(part) for part in name.split("/"))
 
 
 def plain(name: str) -> str:

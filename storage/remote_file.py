@@ -10,7 +10,8 @@ from storage.base import PIECE, StorageUnavailable
 
 #: The answer to a GET with these headers, streamed. Raises StorageError.
 Get = Callable[[dict[str, str]], httpx.Response]
-END = 416  # what lies behind the last byte
+PART, END = 206, 416  # the latter for what lies behind the last byte
+AS_IT_IS = {"Accept-Encoding": "identity"}  # a gateway that compresses would change lengths and ranges
 
 
 def open_remote(get: Get) -> BinaryIO:
@@ -63,37 +64,34 @@ class RemoteFile(io.RawIOBase):
 
     def _next(self, most: int) -> bytes:
         """At least one byte of the object, from the answer that is open or from a new one."""
-        if not self._left:
-            self._left = self._piece() or b""
+        self._left = self._left or self._piece()
         if not self._left:
             self._fetch()
-            self._left = self._piece() or b""
+            self._left = self._piece()
         if not self._left:
             raise StorageUnavailable("Supabase Storage's answer ended too early")
         piece, self._left = self._left[:most], self._left[most:]
         return piece
 
-    def _piece(self) -> bytes | None:
+    def _piece(self) -> bytes:
+        """Nothing at the end, and where the answer broke off: the rest can be asked for."""
         try:
-            return next(self._pieces, None)
-        except httpx.TransportError as error:
-            self._let_go()
-            raise StorageUnavailable(f"Supabase Storage broke off: {type(error).__name__}") from error
+            return next(self._pieces, b"")
+        except httpx.TransportError:
+            return b""
 
     def _fetch(self, upto: int | None = None) -> None:
-        """From here to the end, or so many bytes."""
+        """From here to the end, or so many bytes. An answer that is no range is not the object's."""
         self._let_go()
         end = self._position + upto - 1 if upto else ""
-        self._answer = answer = self._get({"Range": f"bytes={self._position}-{end}"})
+        self._answer = answer = self._get({**AS_IT_IS, "Range": f"bytes={self._position}-{end}"})
         if answer.status_code == END:
-            return
+            return self._let_go()
         etag = answer.headers.get("ETag", "")
         if self._etag and etag != self._etag:
             raise StorageUnavailable("The object was replaced while it was read")
         self._etag = etag
         self._size = _size(answer)
-        if answer.status_code == 200 and self._position:
-            raise StorageUnavailable("Supabase Storage does not give ranges")
         self._pieces = answer.iter_raw()
 
     def _let_go(self) -> None:
@@ -104,8 +102,10 @@ class RemoteFile(io.RawIOBase):
 
 
 def _size(answer: httpx.Response) -> int:
-    """Of the whole object: `bytes 0-9/24` says 24."""
-    whole = answer.headers.get("Content-Range", "").rpartition("/")[2] or answer.headers.get("Content-Length")
-    if not whole or not whole.isdecimal():
-        raise StorageUnavailable("Supabase Storage does not say how large the object is")
-    return int(whole)
+    """Of the whole object: `bytes 0-9/24` says 24. An empty one has no range."""
+    whole = answer.headers.get("Content-Range", "").rpartition("/")[2]
+    if answer.status_code == PART and whole.isdecimal():
+        return int(whole)
+    if answer.headers.get("Content-Length") == "0":
+        return 0
+    raise StorageUnavailable("Supabase Storage does not give ranges")

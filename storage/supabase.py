@@ -3,18 +3,20 @@
 import hashlib
 import secrets
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 from urllib.parse import parse_qs, urlsplit
 
 from django.conf import settings
 from django.utils.deconstruct import deconstructible
 
-from storage import keys, tokens, tus
+from storage import disk, keys, tokens, tus
 from storage.base import (
     ARRIVALS,
+    ObjectExists,
     ObjectInfo,
     ObjectMissing,
     SignedStorage,
@@ -22,12 +24,22 @@ from storage.base import (
     StorageUnavailable,
     pieces_of,
 )
+from storage.deadlines import SLOWEST, within
 from storage.remote_file import open_remote
-from storage.supabase_client import ATTEMPTS, ours, request, retried, sdk
+from storage.supabase_client import ours, request, retried, sdk, told
+
+if TYPE_CHECKING:
+    from storage3._sync.file_api import SyncBucketProxy
+    from storage3.types import SearchV2Options, SearchV2Result
+
+Result = TypeVar("Result")
 
 STAGE = ".arriving"  # the folder of what is not yet known to have arrived whole
 IN_PARTS = 6 * 1024 * 1024  # bytes: what is larger goes up in parts
 MOST_SIGNED = 1000  # keys in one call
+LONGEST = 60  # seconds for all the calls of a `put`, and as many more as its size takes
+TIDYING = 10  # seconds for removing what did not arrive whole
+PROBING = 5  # seconds: who asks whether all is well does not wait for long
 
 
 @deconstructible
@@ -39,7 +51,7 @@ class SupabaseStorage(SignedStorage):
     """
 
     def describe(self, key: str) -> ObjectInfo:
-        return _described(key, self._info(key))
+        return self._look(key)[1]
 
     def put(self, key: str, pieces: Iterable[bytes], *, content_type: str, cache_control: str) -> ObjectInfo:
         """Up to a key that nobody knows, looked at there, and moved to its own.
@@ -50,14 +62,15 @@ class SupabaseStorage(SignedStorage):
         stage = f"{STAGE}/{secrets.token_urlsafe(18)}"
         with _spooled(pieces) as (file, size, digest):
             try:
-                self._send(file, size, stage, content_type, cache_control)
-                arrived = self._proved(stage, size, digest)
-                self._settle(stage, key, arrived["id"])
+                with within(LONGEST + size / SLOWEST):
+                    self._send(file, size, stage, content_type, cache_control)
+                    object_id, arrived = self._proved(stage, size, digest)
+                    self._settle(stage, key, object_id)
             except BaseException:
-                with suppress(StorageError):
+                with suppress(StorageError), within(TIDYING):
                     self._remove(stage)
                 raise
-        return _described(key, arrived)
+        return replace(arrived, key=key)
 
     def move(self, key: str, to: SignedStorage, new_key: str) -> None:
         self._from_to("move", key, to, new_key)
@@ -83,10 +96,12 @@ class SupabaseStorage(SignedStorage):
         return [folder for folder in folders if inside or folder != STAGE], objects
 
     def check_ready(self) -> None:
-        request("GET", "bucket", ARRIVALS)
+        with within(PROBING):
+            told(request("GET", "bucket", ARRIVALS), ARRIVALS)
 
     def _remove(self, key: str) -> None:
-        retried(lambda: request("DELETE", "object", self.bucket, keys.check(key)))
+        place = ("object", self.bucket, keys.check(key))
+        retried(lambda: told(request("DELETE", *place), key))
 
     # --- Tokens -------------------------------------------------------------------------------------
 
@@ -94,33 +109,31 @@ class SupabaseStorage(SignedStorage):
         """With `SUPABASE_SIGNING=server` the server decides how long it lives."""
         if settings.SUPABASE_SIGNING == "secret":
             return tokens.mint("upload", self.bucket, key, seconds)
-        return self._sdk("create_signed_upload_url", key)["token"]
+        return self._ask(lambda bucket: _readable(bucket.create_signed_upload_url(key)["token"]), key)
 
     def _download_tokens(self, wanted: Sequence[str], seconds: int) -> dict[str, str]:
         if settings.SUPABASE_SIGNING == "secret":
             return {key: tokens.mint("download", self.bucket, key, seconds) for key in wanted}
         found: dict[str, str] = {}
         for start in range(0, len(wanted), MOST_SIGNED):
-            signed = self._sdk("create_signed_urls", list(wanted[start : start + MOST_SIGNED]), seconds)
-            found |= {each["path"]: _token(each["signedURL"]) for each in signed if each["signedURL"]}
+            found |= self._signed(list(wanted[start : start + MOST_SIGNED]), seconds)
         if wanted and not found:  # the same answer for a missing bucket and for a wrong key
             with suppress(ObjectMissing):
-                self._info(wanted[0])
+                self._look(wanted[0])
         return found
+
+    def _signed(self, some: list[str], seconds: int) -> dict[str, str]:
+        return self._ask(lambda bucket: _tokens(bucket.create_signed_urls(some, seconds)), self.bucket)
 
     # --- Calls --------------------------------------------------------------------------------------
 
-    def _sdk(self, verb: str, *args: Any) -> Any:
-        """A call of the SDK that may be repeated."""
+    def _ask(self, act: Callable[["SyncBucketProxy"], Result], what: str) -> Result:
+        """A call of the SDK that may be repeated, and what is made of its answer."""
+        return retried(lambda: ours(lambda: act(sdk().from_(self.bucket)), what))
 
-        def call() -> Any:
-            with ours(self.bucket):
-                return getattr(sdk().from_(self.bucket), verb)(*args)
-
-        return retried(call)
-
-    def _info(self, key: str) -> dict[str, Any]:
-        return self._sdk("info", keys.check(key))
+    def _look(self, key: str) -> tuple[str, ObjectInfo]:
+        """The object's id, which stays with it wherever it is moved, and what is known of it."""
+        return self._ask(lambda bucket: _described(key, bucket.info(keys.check(key))), key)
 
     def _from_to(self, verb: str, key: str, to: SignedStorage, new_key: str) -> None:
         """Not repeated: when the answer is lost, it may have been done. The SDK knows no other bucket."""
@@ -130,57 +143,65 @@ class SupabaseStorage(SignedStorage):
             "destinationBucket": to.bucket,
             "destinationKey": keys.check(new_key),
         }
-        request("POST", "object", verb, json=places)
+        told(request("POST", "object", verb, json=places), key)
 
-    def _pages(self, inside: str) -> Iterator[Any]:
-        cursor: dict[str, str] = {}
+    def _pages(self, inside: str) -> "Iterator[SearchV2Result]":
+        asked: SearchV2Options = {"prefix": inside, "with_delimiter": True}
         while True:
-            page = self._sdk("list_v2", {"prefix": inside, "with_delimiter": True, **cursor})
+            page = self._page(asked)
             yield page
-            if not page.hasNext or not page.nextCursor:
+            if not page.hasNext:
                 return
-            cursor = {"cursor": page.nextCursor}
+            if page.nextCursor in (None, asked.get("cursor")):
+                raise StorageUnavailable("Supabase Storage does not say how its list goes on")
+            asked["cursor"] = page.nextCursor
+
+    def _page(self, asked: "SearchV2Options") -> "SearchV2Result":
+        return self._ask(lambda bucket: bucket.list_v2(asked), self.bucket)
 
     # --- Putting ------------------------------------------------------------------------------------
 
     def _send(self, file: BinaryIO, size: int, stage: str, content_type: str, cache_control: str) -> None:
         if size > IN_PARTS:
             return tus.upload(file, size, self.bucket, stage, content_type, cache_control)
-        options = {
+        options: Any = {
             "content-type": content_type,
             "cache-control": cache_control.removeprefix("max-age="),
             "upsert": "true",  # nobody else has this key: what may be there is from an attempt before
+            "headers": {"Connection": "close"},  # one that refused a large body hangs when it is used again
         }
-        self._sdk("upload", stage, file.read(), options)
+        content = file.read()
+        self._ask(lambda bucket: bucket.upload(stage, content, options), stage)
 
-    def _proved(self, stage: str, size: int, digest: str) -> dict[str, Any]:
+    def _proved(self, stage: str, size: int, digest: str) -> tuple[str, ObjectInfo]:
         """What is known of it, once its bytes are ours: by the etag if that is their MD5, else read back."""
-        info = self._info(stage)
-        if info["size"] == size and info["etag"].strip('"') != digest:
-            with self.read(stage) as file:
-                arrived = hashlib.md5(usedforsecurity=False)
-                for piece in pieces_of(file):
-                    arrived.update(piece)
-            if arrived.hexdigest() == digest:
-                return info
-        elif info["size"] == size:
-            return info
+        object_id, info = self._look(stage)
+        if info.size == size and (info.etag.strip('"') == digest or self._digest(stage) == digest):
+            return object_id, info
         raise StorageUnavailable("What arrived at Supabase Storage is not what was sent")
+
+    def _digest(self, key: str) -> str:
+        digest = hashlib.md5(usedforsecurity=False)
+        with self.read(key) as file:
+            for piece in pieces_of(file):
+                digest.update(piece)
+        return digest.hexdigest()
 
     def _settle(self, stage: str, key: str, object_id: str) -> None:
         """Move it to its key. Where an answer was lost, the object there tells: it keeps its id."""
-        for attempt in range(1, ATTEMPTS + 1):
+
+        def settle() -> None:
             try:
-                return self.move(stage, self, key)
-            except (StorageUnavailable, ObjectMissing):
-                if self._is_there(key, object_id):
-                    return
-                if attempt == ATTEMPTS:
+                self.move(stage, self, key)
+            except (StorageUnavailable, ObjectMissing, ObjectExists):
+                if not self._is_there(key, object_id):
                     raise
+
+        retried(settle)
 
     def _is_there(self, key: str, object_id: str) -> bool:
         try:
-            return self._info(key)["id"] == object_id
+            return self._look(key)[0] == object_id
         except ObjectMissing:
             return False
 
@@ -192,23 +213,32 @@ def _spooled(pieces: Iterable[bytes]) -> Iterator[tuple[BinaryIO, int, str]]:
     with tempfile.SpooledTemporaryFile(max_size=IN_PARTS) as file:
         for piece in pieces:
             digest.update(piece)
-            file.write(piece)
+            with disk.trouble():
+                file.write(piece)
         size = file.tell()
         file.seek(0)
         yield cast(BinaryIO, file), size, digest.hexdigest()
 
 
-def _token(url: str) -> str:
-    return parse_qs(urlsplit(url).query)["token"][0]
+def _tokens(signed: Iterable[Any]) -> dict[str, str]:
+    """By key; what is missing has none."""
+    urls = {each["path"]: each["signedURL"] for each in signed if each["signedURL"]}
+    return {key: _readable(parse_qs(urlsplit(url).query)["token"][0]) for key, url in urls.items()}
 
 
-def _described(key: str, info: dict[str, Any]) -> ObjectInfo:
-    return ObjectInfo(
+def _readable(token: str) -> str:
+    """The token, if it says when it runs out; else some error."""
+    tokens.expiry(token)
+    return token
+
+
+def _described(key: str, info: dict[str, Any]) -> tuple[str, ObjectInfo]:
+    return str(info["id"]), ObjectInfo(
         key=key,
-        size=info["size"],
-        content_type=info["content_type"],
-        cache_control=info["cache_control"],
-        etag=info["etag"],
+        size=int(info["size"]),
+        content_type=str(info["content_type"]),
+        cache_control=str(info["cache_control"]),
+        etag=str(info.get("etag") or ""),
         created_at=datetime.fromisoformat(info["created_at"]),
         last_modified=datetime.fromisoformat(info["last_modified"]),
     )

@@ -4,9 +4,7 @@ The SDK's storage client runs on it, as do the calls that the SDK does not have.
 """
 
 import os
-import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
 from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,19 +23,22 @@ from storage.base import (
     StorageMisconfigured,
     StorageUnavailable,
 )
+from storage.deadlines import Punctual
 
 if TYPE_CHECKING:
     from storage3 import SyncStorageClient
 
 Result = TypeVar("Result")
 
-TIMEOUT = httpx.Timeout(20, connect=5)  # seconds without a sign of life
-DEADLINE = 25  # seconds for one answer, however slowly it drips; three of them and the waits are below 100
-ATTEMPTS = 3
+TIMEOUT = httpx.Timeout(15, connect=5, pool=5)  # seconds without a sign of life
+ATTEMPTS = 3  # each with its DEADLINE: with the waits, below 100 seconds
 LONGEST_WAIT = 5  # seconds between two of them, also when the server asks for more
 LIMITS = httpx.Limits(max_connections=64, max_keepalive_connections=16)
+SENSELESS = (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL, UnicodeEncodeError)
 NO_SUCH_RANGE = 416  # who reads in ranges takes it for the end
 HEADERS = {"User-Agent": "vivarium"}
+
+_clients: dict[int, httpx.Client] = {}  # by process
 
 
 class ServiceKey(httpx.Auth):
@@ -52,31 +53,6 @@ class ServiceKey(httpx.Auth):
             del request.headers["apikey"], request.headers["Authorization"]
 
 
-class Deadline(httpx.HTTPTransport):
-    """An answer that comes a byte at a time ends too; one that is streamed may take its time."""
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        response = super().handle_request(request)
-        if not request.extensions.get("streamed"):
-            response.stream = Bounded(response.stream, time.monotonic() + DEADLINE)
-        return response
-
-
-class Bounded(httpx.SyncByteStream):
-    def __init__(self, stream: Any, deadline: float) -> None:
-        self.stream = stream
-        self.deadline = deadline
-
-    def __iter__(self) -> Iterator[bytes]:
-        for piece in self.stream:
-            if time.monotonic() > self.deadline:
-                raise httpx.ReadTimeout("the answer took too long")
-            yield piece
-
-    def close(self) -> None:
-        self.stream.close()
-
-
 def sdk() -> "SyncStorageClient":
     return _sdk(os.getpid(), _endpoint())
 
@@ -84,33 +60,51 @@ def sdk() -> "SyncStorageClient":
 def request(method: str, *path: str, streamed: bool = False, **options: Any) -> httpx.Response:
     """The answer of a call, read to its end unless `streamed`. Raises as `ours` does."""
     url = f"{_endpoint()}/" + "/".join(quote(part) for part in path)
-    client = _http(os.getpid())
-    with ours(path[-1]):
-        asked = client.build_request(method, url, **options)
-        asked.extensions["streamed"] = streamed
-        response = client.send(asked, stream=streamed)
-        if response.is_error and not (streamed and response.status_code == NO_SUCH_RANGE):
-            response.read()
-            raise fact(response, path[-1])
+    return ours(lambda: _answer(method, url, streamed, options), path[-1])
+
+
+def _answer(method: str, url: str, streamed: bool, options: dict[str, Any]) -> httpx.Response:
+    client = _http()
+    response = client.send(client.build_request(method, url, **options), stream=streamed)
+    if not (response.is_success or (streamed and response.status_code == NO_SUCH_RANGE)):
+        response.read()
+        response.raise_for_status()
     return response
 
 
-@contextmanager
-def ours(what: str) -> Iterator[None]:
-    """The throat: what the SDK and the wire raise becomes StorageError. `what` names the object or bucket."""
+def told(response: httpx.Response, what: str) -> dict[str, Any]:
+    """What an answer says: a gateway's page, which may come with 200, is none of Storage's."""
+    said = ours(response.json, what)
+    if not isinstance(said, dict):
+        raise StorageUnavailable("Supabase Storage's answer makes no sense")
+    return said
+
+
+def ours(act: Callable[[], Result], what: str) -> Result:
+    """The throat: what the SDK and the wire raise becomes StorageError. `what` names the object or bucket.
+
+    It is raised outside of `except`, without a cause: in the frames of the old error stands the key.
+    """
     try:
-        yield
+        return act()
     except (StorageError, keys.InvalidKey):
         raise
-    except httpx.TransportError as error:
-        raise StorageUnavailable(f"Supabase Storage did not answer: {type(error).__name__}") from error
     except Exception as error:
-        response = _response_behind(error)
-        if response is not None:
-            raise fact(response, what) from error
-        raise StorageUnavailable(
-            f"Supabase Storage's answer makes no sense: {type(error).__name__}"
-        ) from error
+        problem = _translated(error, what)
+    raise problem
+
+
+def _translated(error: Exception, what: str) -> Exception:
+    response = _response_behind(error)
+    if response is not None:
+        return fact(response, what)
+    if isinstance(error, httpx.NetworkError):
+        return StorageUnavailable(f"Supabase Storage did not answer: {type(error).__name__}: {error}")
+    if isinstance(error, SENSELESS):
+        return StorageMisconfigured("SUPABASE_URL or SUPABASE_SECRET_KEY is not of the form it should have.")
+    if isinstance(error, httpx.TransportError):
+        return StorageUnavailable(f"Supabase Storage did not answer: {type(error).__name__}")
+    return StorageUnavailable(f"Supabase Storage's answer makes no sense: {type(error).__name__}")
 
 
 def retried(act: Callable[[], Result]) -> Result:
@@ -151,6 +145,8 @@ def fact(response: httpx.Response, what: str) -> Exception:
         return StorageMisconfigured(
             "Supabase Storage refuses SUPABASE_SECRET_KEY: run `manage.py check_supabase`."
         )
+    if response.is_redirect:
+        return StorageMisconfigured("SUPABASE_URL leads to another address: set it to that one.")
     if status == 429 or status >= 500:
         return StorageUnavailable(f"Supabase Storage answered {status}", _retry_after(response))
     if status == 404:
@@ -169,7 +165,7 @@ def _status_and_code(response: httpx.Response) -> tuple[int, str]:
         return int(body.get("statusCode", response.status_code)), str(
             body.get("code") or body.get("error") or ""
         )
-    except (ValueError, AttributeError, TypeError, RecursionError):
+    except (ValueError, AttributeError, TypeError, RecursionError, OverflowError):
         return response.status_code, ""
 
 
@@ -191,11 +187,15 @@ def _endpoint() -> str:
     return f"{settings.SUPABASE_URL}/storage/v1"
 
 
-@lru_cache(maxsize=1)
-def _http(pid: int) -> httpx.Client:
-    """A process's own: connections must not be shared across a fork. Threads share it."""
+def _http() -> httpx.Client:
+    """A process's own: connections must not be shared across a fork. Its threads share it."""
+    mine = os.getpid()
+    return _clients.get(mine) or _clients.setdefault(mine, _client())
+
+
+def _client() -> httpx.Client:
     return httpx.Client(
-        transport=Deadline(limits=LIMITS), timeout=TIMEOUT, auth=ServiceKey(), headers=HEADERS
+        transport=Punctual(limits=LIMITS), timeout=TIMEOUT, auth=ServiceKey(), headers=HEADERS
     )
 
 
@@ -204,4 +204,4 @@ def _sdk(pid: int, endpoint: str) -> "SyncStorageClient":
     from storage3 import SyncStorageClient  # noqa: PLC0415  (slow to load, and not needed by who never asks)
 
     # No key among its headers: it shows them in its repr.
-    return SyncStorageClient(f"{endpoint}/", {}, http_client=_http(pid))
+    return SyncStorageClient(f"{endpoint}/", {}, http_client=_http())

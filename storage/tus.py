@@ -3,10 +3,11 @@
 from base64 import b64encode
 from collections.abc import Callable
 from typing import BinaryIO
+from urllib.parse import unquote, urlsplit
 
 import httpx
 
-from storage.base import StorageUnavailable
+from storage.base import ObjectExists, StorageUnavailable
 from storage.supabase_client import request, retried
 
 CHUNK = 6 * 1024 * 1024  # bytes: hosted projects take parts of exactly this size, but for the last
@@ -19,7 +20,10 @@ def upload(file: BinaryIO, size: int, bucket: str, key: str, content_type: str, 
     path = _create(size, bucket, key, content_type, cache_control)
     offset = 0
     while offset < size:
-        offset = retried(_part(path, file, offset))
+        arrived = retried(_part(path, file, offset))
+        if not offset < arrived <= size:
+            raise StorageUnavailable("Supabase Storage does not say what has arrived")
+        offset = arrived
 
 
 def _create(size: int, bucket: str, key: str, content_type: str, cache_control: str) -> tuple[str, ...]:
@@ -32,8 +36,11 @@ def _create(size: int, bucket: str, key: str, content_type: str, cache_control: 
     said = ",".join(f"{name} {b64encode(value.encode()).decode()}" for name, value in about.items())
     headers = {**VERSION, "Upload-Length": str(size), "Upload-Metadata": said, "x-upsert": "true"}
     answer = retried(lambda: request("POST", "upload", "resumable", headers=headers))
-    # Only its last part: behind a proxy the server may not know its own address.
-    return "upload", "resumable", answer.headers["Location"].rpartition("/")[2]
+    # Only its last part: behind a proxy the server may not know its address, and the key goes nowhere else.
+    name = unquote(urlsplit(answer.headers.get("Location", "")).path.rpartition("/")[2])
+    if not name:
+        raise StorageUnavailable("Supabase Storage does not say where to send the parts")
+    return "upload", "resumable", name
 
 
 def _part(path: tuple[str, ...], file: BinaryIO, offset: int) -> Callable[[], int]:
@@ -50,7 +57,10 @@ def _part(path: tuple[str, ...], file: BinaryIO, offset: int) -> Callable[[], in
         if not part:
             return offset
         headers = {**PART, "Upload-Offset": str(offset)}
-        return _offset(request("PATCH", *path, headers=headers, content=part))
+        try:
+            return _offset(request("PATCH", *path, headers=headers, content=part))
+        except ObjectExists as conflict:  # of offsets: an attempt before is still being written
+            raise StorageUnavailable("Supabase Storage has got further, or not as far") from conflict
 
     return send
 

@@ -1,0 +1,104 @@
+"""A call ends, however slowly the other side speaks.
+
+httpx bounds each wait on a connection and not their sum: a server that drips would hold a thread for hours.
+"""
+
+import math
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import httpcore
+import httpx
+
+DEADLINE = 20  # seconds for a request and its answer
+SLOWEST = 256 * 1024  # bytes a second: what carries more may take so much longer
+
+_until: ContextVar[float] = ContextVar("until", default=math.inf)
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """What waits for the network in here gives up when the time is over; an outer bound holds as well."""
+    before = _until.set(min(_until.get(), time.monotonic() + seconds))
+    try:
+        yield
+    finally:
+        _until.reset(before)
+
+
+class Punctual(httpx.HTTPTransport):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._pool._network_backend = Clocked()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        asked = time.monotonic()
+        allowed = DEADLINE + int(request.headers.get("Content-Length", 0)) / SLOWEST
+        with within(allowed):
+            response = super().handle_request(request)
+        response.stream = Rest(response.stream, allowed - (time.monotonic() - asked))
+        return response
+
+
+class Rest(httpx.SyncByteStream):
+    """What follows an answer's beginning. The time that its reader takes between two pieces is free."""
+
+    def __init__(self, stream: Any, left: float) -> None:
+        self.stream, self.left = stream, left
+
+    def __iter__(self) -> Iterator[bytes]:
+        pieces = iter(self.stream)
+        while True:
+            asked = time.monotonic()
+            with within(self.left):
+                piece = next(pieces, None)
+            if piece is None:
+                return
+            self.left += len(piece) / SLOWEST - (time.monotonic() - asked)
+            yield piece
+
+    def close(self) -> None:
+        self.stream.close()
+
+
+class Clocked(httpcore.SyncBackend):
+    def connect_tcp(self, host: str, port: int, timeout: float | None = None, **options: Any) -> "Connection":  # type: ignore[override]
+        timeout = _left(timeout, httpcore.ConnectTimeout)
+        return Connection(super().connect_tcp(host, port, timeout, **options))
+
+
+class Connection(httpcore.NetworkStream):
+    """On which nobody waits for longer than `within` allows."""
+
+    def __init__(self, stream: httpcore.NetworkStream) -> None:
+        self.stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self.stream.read(max_bytes, _left(timeout, httpcore.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        for start in range(0, len(buffer), SLOWEST):
+            self.stream.write(buffer[start : start + SLOWEST], _left(timeout, httpcore.WriteTimeout))
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> "Connection":
+        timeout = _left(timeout, httpcore.ConnectTimeout)
+        return Connection(self.stream.start_tls(ssl_context, server_hostname, timeout))
+
+    def close(self) -> None:
+        self.stream.close()
+
+    def get_extra_info(self, info: str) -> Any:
+        return self.stream.get_extra_info(info)
+
+
+def _left(timeout: float | None, late: type[Exception]) -> float | None:
+    left = _until.get() - time.monotonic()
+    if left <= 0:
+        raise late("the call took too long")
+    return left if timeout is None else min(timeout, left)
