@@ -26,7 +26,7 @@ from api.documents.serializers import (
 from api.permissions import MayChange
 from api.profiles.models import Profile
 from api.throttles import Tickets
-from api.uploads.placement import remove
+from api.uploads.placement import remove, revoke
 from api.uploads.serializers import DownloadURL, TicketSerializer, UploadRequest
 from api.uploads.views import DOWNLOAD, issue_download, issue_ticket
 from storage.base import SignedURL, store_of
@@ -83,6 +83,18 @@ class DocumentViewSet(ModelViewSet[Document]):
     @action(detail=True, methods=["get"], url_path="download-url")
     def download_url(self, request: Request, pk: str) -> Response:
         return issue_download(self, "file")
+
+    @extend_schema(
+        summary="End every URL handed out before",
+        description="The file gets a new key. Ask for a new `download-url/` afterwards.",
+        request=None,
+        responses={204: None},
+        filters=False,
+    )
+    @action(detail=True, methods=["post"], url_path="revoke-urls")
+    def revoke_urls(self, request: Request, pk: str) -> Response:
+        revoke(self.get_object(), "file")
+        return Response(status=204)
 
     @extend_schema(
         summary="Get URLs to read up to 100 files",

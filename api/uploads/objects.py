@@ -20,14 +20,18 @@ def delete_objects(upload: Upload) -> None:
         store.delete(key)
 
 
-def discard(store: SignedStorage, key: str) -> None:
-    """Delete an object that nothing refers to any more; the change that freed it stands in any case."""
-    if not key:
-        return
+def discard(store: SignedStorage, key: str) -> bool:
+    """Delete an object that nothing refers to any more; the change that freed it stands in any case.
+
+    Whether it is gone.
+    """
     try:
-        store.delete(key)
+        if key:
+            store.delete(key)
     except StorageError:
         logger.exception("object_left_behind", bucket=store.bucket, key=key)
+        return False
+    return True
 
 
 def files_in(store: SignedStorage, folder: str) -> list[str]:

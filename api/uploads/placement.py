@@ -11,13 +11,14 @@ from django.utils import timezone
 
 from api.uploads.models import Upload
 from api.uploads.objects import discard, objects_of
-from storage.base import ObjectMissing
+from storage.base import ObjectMissing, StorageUnavailable
 from storage.fields import UploadField
 
 
-def change(resource: models.Model, field_name: str, changes: dict[str, Any]) -> None:
+def change(resource: models.Model, field_name: str, changes: dict[str, Any], *, afresh: bool = False) -> bool:
     """Write these changes; a file that then belongs elsewhere gets a new key, and its old URLs die.
 
+    `afresh`: it gets one wherever it belongs. Whether the old object, and so the last of these URLs, is gone.
     Raises ObjectMissing, StorageUnavailable, and the model's DoesNotExist when it is deleted meanwhile;
     then nothing has changed.
     """
@@ -28,7 +29,7 @@ def change(resource: models.Model, field_name: str, changes: dict[str, Any]) -> 
         for name, value in changes.items():
             setattr(resource, name, value)
         try:
-            key = _key_after(field, resource, old_key)
+            key = _key_after(field, resource, old_key, afresh)
         except ObjectMissing:
             resource.refresh_from_db()
             if field.key_of(resource) == old_key:
@@ -37,19 +38,33 @@ def change(resource: models.Model, field_name: str, changes: dict[str, Any]) -> 
         unchanged = type(resource)._base_manager.filter(pk=resource.pk, **before)
         with transaction.atomic():  # so that a constraint's refusal leaves a transaction around it usable
             done = unchanged.update(**changes, **{field_name: key}, updated_at=timezone.now())
-        if key != old_key:
-            discard(field.storage, old_key if done else key)
+        gone = key == old_key or discard(field.storage, old_key if done else key)
         resource.refresh_from_db()
         if done:
-            return
+            return gone
 
 
-def _key_after(field: UploadField, resource: models.Model, old_key: str) -> str:
-    """The old key where it still belongs, else that of a copy where it does."""
-    if not old_key or field.belongs(old_key, resource):
+def revoke(resource: models.Model, field_name: str) -> None:
+    """Give the file a new key: every URL handed out before is dead.
+
+    Raises as `change` does, and StorageUnavailable when the old object could not be deleted.
+    """
+    if not change(resource, field_name, {}, afresh=True):
+        raise StorageUnavailable("The object under the old key could not be deleted: its URLs still work.")
+
+
+def _key_after(field: UploadField, resource: models.Model, old_key: str, afresh: bool) -> str:
+    """The old key where it may stay, else that of a copy where it belongs."""
+    if afresh and not old_key:
+        raise ObjectMissing("There is no file")
+    if not old_key or (field.belongs(old_key, resource) and not afresh):
         return old_key
     new_key = field.fresh_key(resource, getattr(resource, field.facts_field)["content_type"])
-    field.storage.copy(old_key, field.storage, new_key)
+    try:
+        field.storage.copy(old_key, field.storage, new_key)
+    except StorageUnavailable:
+        discard(field.storage, new_key)  # only the answer may have been lost
+        raise
     return new_key
 
 

@@ -21,10 +21,12 @@ ACTS = {
         f"documents/{document['id']}/upload-url/",
         {"filename": "a.pdf", "content_type": "application/pdf", "size": 10},
     ),
+    "revoke": lambda who, document: who.post(f"documents/{document['id']}/revoke-urls/"),
     "delete": lambda who, document: who.delete(f"documents/{document['id']}/"),
 }
-WRITES = ("change", "replace", "ticket", "delete")
-SUCCESS = {"read": 200, "download": 200, "change": 200, "replace": 200, "ticket": 201, "delete": 204}
+READS = {"read": 200, "download": 200}
+WRITES = {"change": 200, "replace": 200, "ticket": 201, "revoke": 204, "delete": 204}
+SUCCESS = {**READS, **WRITES}
 
 TABLE = [
     *(
@@ -318,6 +320,128 @@ def test_a_change_of_what_is_deleted_meanwhile_is_not_found(alice: Caller, monke
 
     for change in ({"title": "New"}, {"visibility": "authenticated"}):
         assert code(alice.patch(f"documents/{document['id']}/", change)) == "not_found"
+    assert keys_of("documents") == set()
+
+
+# --- Revoking -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("visibility", ["private", "authenticated"])
+def test_revoking_ends_every_url_and_keeps_the_file(visibility: str, alice: Caller):
+    document = alice.document_with_file(visibility=visibility)
+    before = Document.objects.get().file.name
+    handed_out = [alice.download_url(document), alice.download_url(document, download="")]
+
+    answer = alice.post(f"documents/{document['id']}/revoke-urls/")
+
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert [fetch(url).status_code for url in handed_out] == [400, 400]
+    assert body(fetch(alice.download_url(document))) == PDF
+    key = Document.objects.get().file.name
+    assert key.rpartition("/")[0] == before.rpartition("/")[0]
+    assert keys_of("documents") == {key} != {before}
+    after = alice.get(f"documents/{document['id']}/").json()
+    assert after["file"] == document["file"]
+
+
+def test_revoking_can_be_repeated(alice: Caller, curator: Caller):
+    document = alice.document_with_file()
+
+    for who in (alice, alice, curator):
+        handed_out = alice.download_url(document)
+        assert who.post(f"documents/{document['id']}/revoke-urls/").status_code == 204
+        assert fetch(handed_out).status_code == 400
+
+    assert body(fetch(alice.download_url(document))) == PDF
+    assert len(keys_of("documents")) == 1
+
+
+def test_without_a_file_there_is_nothing_to_revoke(alice: Caller):
+    document = alice.document()
+
+    answer = alice.post(f"documents/{document['id']}/revoke-urls/")
+
+    assert (answer.status_code, code(answer)) == (404, "file_missing")
+
+
+def test_urls_stay_when_the_store_is_down(alice: Caller, monkeypatch):
+    document = alice.document_with_file()
+    handed_out = alice.download_url(document)
+    monkeypatch.setattr(LocalStorage, "copy", down)
+
+    answer = alice.post(f"documents/{document['id']}/revoke-urls/")
+
+    assert code(answer) == "storage_unavailable"
+    assert answer.headers["Retry-After"]
+    assert body(fetch(handed_out)) == PDF
+
+
+def test_a_revocation_that_left_the_old_object_does_not_claim_success(alice: Caller, monkeypatch):
+    document = alice.document_with_file()
+    handed_out = alice.download_url(document)
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStorage, "_remove", down)
+        assert code(alice.post(f"documents/{document['id']}/revoke-urls/")) == "storage_unavailable"
+
+    assert body(fetch(handed_out)) == PDF
+    assert alice.download_url(document).split("?")[0] != handed_out.split("?")[0]
+
+
+@pytest.mark.parametrize("act", ["revoke", "change"])
+def test_a_copy_whose_answer_was_lost_is_not_left_behind(act: str, alice: Caller, monkeypatch):
+    document = alice.document_with_file()
+    copy = LocalStorage.copy
+
+    def copy_and_lose_the_answer(*args):
+        copy(*args)
+        down()
+
+    monkeypatch.setattr(LocalStorage, "copy", copy_and_lose_the_answer)
+    if act == "revoke":
+        answer = alice.post(f"documents/{document['id']}/revoke-urls/")
+    else:
+        answer = alice.patch(f"documents/{document['id']}/", {"visibility": "authenticated"})
+
+    assert code(answer) == "storage_unavailable"
+    assert keys_of("documents") == {Document.objects.get().file.name}
+
+
+def test_a_file_recorded_during_a_revocation_is_kept(alice: Caller, monkeypatch):
+    """Given a revocation under way, when a new file is recorded first, then that one stays."""
+    document = alice.document_with_file()
+    newer = PDF + b"%newer"
+    ticket = alice.ticket(document, newer)
+    send(ticket, newer)
+    handed_out = alice.download_url(document)
+    overtake(monkeypatch, lambda: alice.complete(ticket))
+
+    assert alice.post(f"documents/{document['id']}/revoke-urls/").status_code == 204
+
+    assert fetch(handed_out).status_code == 400
+    assert body(fetch(alice.download_url(document))) == newer
+    assert keys_of("documents") == {Document.objects.get().file.name}
+
+
+def test_a_revocation_and_a_change_of_visibility_that_cross_both_hold(alice: Caller, monkeypatch):
+    document = alice.document_with_file()
+    path = f"documents/{document['id']}/"
+    overtake(monkeypatch, lambda: alice.patch(path, {"visibility": "authenticated"}))
+
+    assert alice.post(f"{path}revoke-urls/").status_code == 204
+
+    [key] = keys_of("documents")
+    assert key.startswith("shared/")
+    assert alice.get(path).json()["visibility"] == "authenticated"
+    assert body(fetch(alice.download_url(document))) == PDF
+
+
+def test_a_document_deleted_during_a_revocation_is_not_found(alice: Caller, monkeypatch):
+    document = alice.document_with_file()
+    overtake(monkeypatch, lambda: alice.delete(f"documents/{document['id']}/"))
+
+    answer = alice.post(f"documents/{document['id']}/revoke-urls/")
+
+    assert code(answer) == "not_found"
     assert keys_of("documents") == set()
 
 
