@@ -11,7 +11,7 @@ from django.core.exceptions import SuspiciousFileOperation
 LEGAL = re.compile(r"[A-Za-z0-9_/!.*'()&$@=;:+,?\- ]+", re.ASCII)
 #: Keys of our own making: signing one object mis-signs `+ & = ; : @ $ , ?`, so they have none.
 PLAIN = re.compile(r"[A-Za-z0-9/_.-]+", re.ASCII)
-#: Nobody's mere spelling: controls, a backslash, what leads elsewhere or nowhere between slashes, also in code.
+#: Nobody's mere spelling: controls, a backslash, what leads elsewhere or nowhere, also percent-encoded.
 HOSTILE = re.compile(r"[\x00-\x1f\x7f\\]|(?:^|/)\.{0,2}(?:/|\Z)|%(?:00|2e|2f|5c)", re.IGNORECASE)
 MAX_KEY = 1024  # characters: what the column of a file field holds
 MAX_SEGMENT = 255  # bytes: what a file system takes, and Supabase answers 500 beyond

@@ -57,10 +57,15 @@ def sdk() -> "SyncStorageClient":
     return _sdk(os.getpid(), _endpoint())
 
 
-def request(method: str, *path: str, streamed: bool = False, **options: Any) -> httpx.Response:
-    """The answer of a call, read to its end unless `streamed`. Raises as `ours` does."""
+def request(
+    method: str, *path: str, what: str = "", streamed: bool = False, **options: Any
+) -> httpx.Response:
+    """The answer of a call, read to its end unless `streamed`. `what` it is about, if not its path's end.
+
+    Raises as `ours` does.
+    """
     url = f"{_endpoint()}/" + "/".join(quote(part) for part in path)
-    return ours(lambda: _answer(method, url, streamed, options), path[-1])
+    return ours(lambda: _answer(method, url, streamed, options), what or path[-1])
 
 
 def _answer(method: str, url: str, streamed: bool, options: dict[str, Any]) -> httpx.Response:

@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
-from storage.base import ObjectExists, StorageUnavailable
+from storage.base import ObjectExists, StorageUnavailable, pieces_of
 from storage.supabase_client import request, retried
 
 CHUNK = 6 * 1024 * 1024  # bytes: hosted projects take parts of exactly this size, but for the last
@@ -20,7 +20,7 @@ def upload(file: BinaryIO, size: int, bucket: str, key: str, content_type: str, 
     path = _create(size, bucket, key, content_type, cache_control)
     offset = 0
     while offset < size:
-        arrived = retried(_part(path, file, offset))
+        arrived = retried(_part(path, file, offset, size))
         if not offset < arrived <= size:
             raise StorageUnavailable("Supabase Storage does not say what has arrived")
         offset = arrived
@@ -43,7 +43,7 @@ def _create(size: int, bucket: str, key: str, content_type: str, cache_control: 
     return "upload", "resumable", name
 
 
-def _part(path: tuple[str, ...], file: BinaryIO, offset: int) -> Callable[[], int]:
+def _part(path: tuple[str, ...], file: BinaryIO, offset: int, size: int) -> Callable[[], int]:
     """Sends the part at `offset` and gives the next one; when it is repeated, it asks first what arrived."""
     attempts = 0
 
@@ -52,13 +52,13 @@ def _part(path: tuple[str, ...], file: BinaryIO, offset: int) -> Callable[[], in
         attempts += 1
         if attempts > 1:
             offset = _offset(request("HEAD", *path, headers=VERSION))
-        file.seek(offset)
-        part = file.read(CHUNK)
-        if not part:
+        length = min(CHUNK, size - offset)
+        if length <= 0:
             return offset
-        headers = {**PART, "Upload-Offset": str(offset)}
+        file.seek(offset)
+        headers = {**PART, "Upload-Offset": str(offset), "Content-Length": str(length)}
         try:
-            return _offset(request("PATCH", *path, headers=headers, content=part))
+            return _offset(request("PATCH", *path, headers=headers, content=pieces_of(file, length)))
         except ObjectExists as conflict:  # of offsets: an attempt before is still being written
             raise StorageUnavailable("Supabase Storage has got further, or not as far") from conflict
 

@@ -1,14 +1,108 @@
-"""Fixtures of the tests of storage."""
+"""Two stores of whom one contract is asked, by hand and by the true SDK; and the database of a project."""
 
-from collections.abc import Iterator
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 from psycopg import sql
 
+from storage import local_buckets, supabase_client
+from storage.base import SignedStorage
+from storage.buckets import Bucket
+from storage.local import LocalStorage
 from storage.policies import in_place
+from storage.supabase import SupabaseStorage
+from tests import cast
+from tests.server import Server
 from tests.storage.project import HOSTED, THEIRS, as_hosted, project_database, skip_without_postgresql
+
+
+@pytest.fixture(scope="session")
+def service_key(server: Server) -> Iterator[str]:
+    yield server.manage("issue_token", "x@example.org", "--service-role")
+    for client in supabase_client._clients.values():
+        client.close()
+
+
+@pytest.fixture
+def supabase(settings, server: Server, service_key: str) -> str:
+    """The settings lead to the running server, as they would to a project. Its address."""
+    settings.SUPABASE_URL, settings.SUPABASE_SECRET_KEY = server.url, service_key
+    return server.url
+
+
+@pytest.fixture
+def bucket_of(supabase: str, service_key: str) -> Iterator[Callable[..., SupabaseStorage]]:
+    """Makes a bucket of nobody else's, and takes it away again."""
+    headers = {"Authorization": f"Bearer {service_key}"}
+    with httpx.Client(base_url=f"{supabase}/storage/v1", headers=headers) as client:
+        made: list[str] = []
+
+        def make(public: bool = False, **limits: Any) -> SupabaseStorage:
+            name = f"test-{secrets.token_hex(8)}"
+            client.post("/bucket", json={"name": name, "public": public, **limits}).raise_for_status()
+            made.append(name)
+            return SupabaseStorage(name, public=public)
+
+        yield make
+        for name in made:
+            client.post(f"/bucket/{name}/empty").raise_for_status()
+            client.delete(f"/bucket/{name}").raise_for_status()
+
+
+def local_store(public: bool = False) -> LocalStorage:
+    name = f"test-{secrets.token_hex(8)}"
+    local_buckets.create(Bucket(name, public=public))
+    return LocalStorage(name, public=public)
+
+
+@pytest.fixture(params=["local", "supabase"])
+def make_store(request) -> Callable[..., SignedStorage]:
+    """Makes a store with a bucket of its own; asked of each kind."""
+    return request.getfixturevalue("bucket_of") if request.param == "supabase" else local_store
+
+
+@pytest.fixture
+def store(make_store) -> SignedStorage:
+    return make_store()
+
+
+@pytest.fixture
+def other(make_store) -> SignedStorage:
+    return make_store(public=True)
+
+
+@pytest.fixture
+def by_hand(store, settings, request) -> Callable[[Iterable[str]], None]:
+    """Puts empty objects where the store's server keeps its files: the quick way to have many."""
+    local = isinstance(store, LocalStorage)
+    media = Path(settings.MEDIA_ROOT) if local else request.getfixturevalue("server").media
+
+    def make(keys: Iterable[str]) -> None:
+        for key in keys:
+            path = media / store.bucket / key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+
+    return make
+
+
+@pytest.fixture
+def fetch(store) -> Callable[[str], tuple[int, bytes]]:
+    """GET with nothing but the URL: the status and the bytes."""
+
+    def get(url: str) -> tuple[int, bytes]:
+        if isinstance(store, LocalStorage):
+            answer = cast.fetch(url)
+            return answer.status_code, answer.body
+        remote = httpx.get(url)
+        return remote.status_code, remote.content
+
+    return get
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,863 @@
+"""What is true of every store: Django's contract, the signed verbs, and nothing ever overwritten."""
+
+import io
+import os
+import tracemalloc
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from hashlib import md5, sha256
+from threading import Barrier
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from django.core.cache import cache
+from django.core.exceptions import SuspiciousFileOperation
+from django.core.files import File
+from django.core.files.base import ContentFile
+from django.core.files.images import ImageFile
+from django.core.files.storage import default_storage, storages
+from django.core.files.uploadedfile import SimpleUploadedFile, TemporaryUploadedFile
+from django.db import models
+from django.db.migrations.writer import MigrationWriter
+from django.test.utils import isolate_apps
+from django.utils import timezone
+from PIL import Image
+
+from storage import handed_out, keys, tokens
+from storage.base import (
+    PIECE,
+    ObjectExists,
+    ObjectMissing,
+    SignedStorage,
+    SignedUpload,
+    SignedURL,
+    store_of,
+)
+from storage.local import LocalStorage
+from tests.storage.test_keys import HOSTILE, LEGAL
+
+MIB = 1024 * 1024
+LARGE = 6 * MIB + 1  # the least that goes to Supabase in parts
+
+
+def put(store: SignedStorage, key: str, content: bytes = b"otter", **options: Any) -> Any:
+    told = {"content_type": "text/x-first", "cache_control": "max-age=1"}
+    return store.put(key, iter([content]), **{**told, **options})
+
+
+def content(store: SignedStorage, key: str) -> bytes:
+    with store.open(key) as file:
+        return file.read()
+
+
+def at_once(number: int, act: Callable[[int], Any]) -> list[Any]:
+    """What each of so many threads got, or the error that it met."""
+    ready = Barrier(number)
+
+    def one(which: int) -> Any:
+        ready.wait()
+        try:
+            return act(which)
+        except Exception as error:
+            return error
+
+    with ThreadPoolExecutor(number) as threads:
+        return list(threads.map(one, range(number)))
+
+
+def brief(key: str) -> str:
+    return ascii(key)[:40]
+
+
+# --- Saving ---------------------------------------------------------------------------------------------
+
+
+def test_what_is_saved_is_read_back(store):
+    name = store.save("a/plan.pdf", ContentFile(b"%PDF-1.7"))
+
+    assert name == "a/plan.pdf"
+    assert content(store, name) == b"%PDF-1.7"
+    assert store.exists(name)
+    assert store.size(name) == 8
+
+
+class Seekless(io.RawIOBase):
+    """As what comes over a wire."""
+
+    def __init__(self, content: bytes) -> None:
+        self.rest = content
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        piece, self.rest = self.rest[: len(buffer)], self.rest[len(buffer) :]
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+def read_already() -> File:
+    file = ContentFile(b"otter")
+    file.read()
+    return file
+
+
+def temporary() -> File:
+    file = TemporaryUploadedFile("plan.pdf", "application/pdf", 5, None)
+    file.write(b"otter")
+    file.flush()
+    return file
+
+
+KINDS: dict[str, Callable[[], Any]] = {
+    "bytes": lambda: ContentFile(b"otter"),
+    "text": lambda: ContentFile("otter"),
+    "in memory": lambda: SimpleUploadedFile("plan.pdf", b"otter"),
+    "temporary": temporary,
+    "already read": read_already,
+    "seekless": lambda: File(Seekless(b"otter"), "plan.pdf"),
+    "no file of Django's": lambda: io.BytesIO(b"otter"),
+}
+
+
+@pytest.mark.parametrize("make", KINDS.values(), ids=KINDS.keys())
+def test_every_kind_of_file_is_saved_whole_and_stays_open(store, make):
+    with make() as file:
+        assert content(store, store.save("plan.pdf", file)) == b"otter"
+        assert not file.closed
+
+
+@pytest.mark.parametrize("make", KINDS.values(), ids=KINDS.keys())
+def test_every_kind_of_file_is_saved_whole_when_its_name_is_lost_meanwhile(store, make, monkeypatch):
+    """Given a name that was free when asked, when another has taken it, then nothing of the file is lost."""
+    put(store, "plan.pdf", b"somebody else's")
+    exists, wrong = type(store).exists, [False]
+    monkeypatch.setattr(
+        type(store), "exists", lambda self, name: wrong.pop() if wrong else exists(self, name)
+    )
+
+    with make() as file:
+        name = store.save("plan.pdf", file)
+
+    assert name != "plan.pdf"
+    assert content(store, name) == b"otter"
+    assert content(store, "plan.pdf") == b"somebody else's"
+
+
+def test_text_is_saved_as_utf_8_and_read_as_text_if_asked(store):
+    name = store.save("a.txt", ContentFile("guía"))
+
+    assert content(store, name) == "guía".encode()
+    with store.open(name, "r") as file:
+        assert file.read() == "guía"
+
+
+@pytest.mark.parametrize("size", [0, 3 * MIB + 1, LARGE], ids=["empty", "in one piece", "in parts"])
+def test_a_file_of_any_size_is_saved_whole(store, tmp_path, size):
+    large = os.urandom(size)
+    (tmp_path / "large").write_bytes(large)
+
+    with (tmp_path / "large").open("rb") as file:
+        name = store.save("large.bin", File(file))
+
+    assert store.size(name) == size
+    assert sha256(content(store, name)).digest() == sha256(large).digest()
+
+
+def test_the_type_is_the_files_own_or_that_of_its_name(store):
+    def type_of(name: str, file: File) -> str:
+        return store.describe(store.save(name, file)).content_type
+
+    assert type_of("told.bin", SimpleUploadedFile("x", b"", content_type="image/png")) == "image/png"
+    assert type_of("a.pdf", ContentFile(b"")) == "application/pdf"
+    assert type_of("a.zzz", ContentFile(b"")) == "application/octet-stream"
+    assert type_of("notes", ContentFile("no ending")) == "application/octet-stream"
+    assert type_of("page.svg.gz", ContentFile(b"")) == "application/octet-stream"
+
+
+@pytest.mark.parametrize("size", [5, LARGE], ids=["in one piece", "in parts"])
+def test_type_and_cache_control_are_stored_as_told(store, size):
+    info = put(store, "a", b"x" * size, content_type="text/plain;charset=utf-8", cache_control="max-age=77")
+
+    assert info == store.describe("a")
+    assert (info.content_type, info.cache_control) == ("text/plain;charset=utf-8", "max-age=77")
+
+
+def test_objects_of_a_public_bucket_may_be_kept_for_ever(store, other):
+    assert store.describe(store.save("a", ContentFile(b""))).cache_control == "max-age=3600"
+    assert other.describe(other.save("a", ContentFile(b""))).cache_control == "max-age=31536000"
+
+
+# --- Names ----------------------------------------------------------------------------------------------
+
+
+def test_a_name_that_is_taken_gets_another(store):
+    first = store.save("a/plan.pdf", ContentFile(b"first"))
+    second = store.save("a/plan.pdf", ContentFile(b"second"))
+
+    assert second != first
+    assert second.startswith("a/plan_")
+    assert second.endswith(".pdf")
+    assert (content(store, first), content(store, second)) == (b"first", b"second")
+
+
+@pytest.mark.parametrize("name", LEGAL, ids=brief)
+def test_a_legal_key_is_saved_as_asked_and_known_to_every_verb(store, other, name):
+    """Whatever has to be quoted on the way."""
+    assert store.sign_upload(name, "a/b", seconds=60).key == name
+    assert store.save(name, ContentFile(b"otter")) == name
+
+    assert content(store, name) == b"otter"
+    assert store.exists(name)
+    assert store.describe(name).key == name
+    assert name.rpartition("/")[2] in store.listdir(name.rpartition("/")[0])[1]
+    assert store.sign_downloads([name], seconds=60).keys() == {name}
+    store.copy(name, other, name)
+    store.move(name, store, "elsewhere")
+    assert (store.exists(name), content(other, name)) == (False, b"otter")
+    other.delete(name)
+    assert not other.exists(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("guía.pdf", "guia.pdf"),
+        ("año 1/guía de campo.pdf", "ano 1/guia de campo.pdf"),
+        ("a/plan #1.pdf", "a/plan 1.pdf"),
+        ("one\uff0edot", "one.dot"),
+        ("evil\u202efdp.exe", "evilfdp.exe"),
+        ("a[0]/v1.2.pdf", "a0/v1.2.pdf"),
+    ],
+)
+def test_a_name_that_no_key_can_be_becomes_one_near_to_it(store, name, key):
+    saved = store.save(name, ContentFile(b"otter"))
+
+    assert saved == key
+    assert content(store, saved) == b"otter"
+
+
+@pytest.mark.parametrize("name", ["фото.jpg", "🦆.jpg", "a/\ud800.jpg"], ids=ascii)
+def test_a_name_of_which_nothing_is_left_keeps_its_ending(store, name):
+    saved = store.save(name, ContentFile(b"otter"))
+
+    assert keys.PLAIN.fullmatch(saved)
+    assert saved.endswith(".jpg")
+
+
+@pytest.mark.parametrize("name", ["guía-de-una-ruta-larga.pdf", "long-name-of-a-plan.pdf"])
+def test_a_name_that_must_change_fits_and_keeps_its_ending(store, name):
+    store.save(name, ContentFile(b""))
+
+    saved = store.save(name, ContentFile(b""), max_length=20)
+
+    assert len(saved) <= 20
+    assert saved.isascii()
+    assert saved.endswith(".pdf")
+    assert store.get_available_name("free.pdf", max_length=8) == "free.pdf"
+
+
+@pytest.mark.parametrize("length", [251, 255, 256, 400])
+def test_a_name_that_no_disk_has_is_made_shorter(store, length):
+    name = f"a/{'x' * (length - 4)}.pdf"
+    store.save(name, ContentFile(b""))
+
+    saved = store.save(name, ContentFile(b"otter"))
+
+    assert len(saved) <= 2 + 255
+    assert saved.endswith(".pdf")
+    assert content(store, saved) == b"otter"
+
+
+@pytest.mark.parametrize(
+    ("name", "valid"), [("guía de campo.pdf", "guia_de_campo.pdf"), ("a/../b\\c\0.pdf", "abc.pdf")]
+)
+def test_a_name_is_made_valid(store, name, valid):
+    assert store.get_valid_name(name) == valid
+    assert store.save(store.get_valid_name(name), ContentFile(b"")) == valid
+
+
+def test_names_that_differ_in_case_are_two_objects(store):
+    put(store, "foo", b"lower")
+    put(store, "Foo", b"upper")
+
+    assert (content(store, "foo"), content(store, "Foo")) == (b"lower", b"upper")
+
+
+# --- Reading --------------------------------------------------------------------------------------------
+
+
+def test_only_reading_is_a_way_to_open(store):
+    put(store, "a")
+
+    with pytest.raises(ValueError, match="written whole"):
+        store.open("a", "wb")
+
+
+@pytest.mark.parametrize("ask", ["open", "size", "describe", "get_created_time", "get_modified_time", "read"])
+def test_what_is_missing_is_not_found(store, ask):
+    put(store, "folder/x")
+
+    for key in ("missing", "folder", "folder/x/y", "far/away/x"):
+        with pytest.raises(FileNotFoundError) as missing:
+            getattr(store, ask)(key)
+        assert isinstance(missing.value, ObjectMissing)
+        assert str(missing.value) == key
+
+
+def test_an_open_file_can_be_sought(store):
+    large = os.urandom(3 * PIECE + 5)
+    put(store, "a", large)
+
+    with store.open("a") as file:
+        assert file.size == len(large)
+        assert file.read(4) == large[:4]
+        file.seek(2 * PIECE)
+        assert file.read(10) == large[2 * PIECE : 2 * PIECE + 10]
+        file.seek(-7, io.SEEK_END)
+        assert file.read() == large[-7:]
+        assert file.read() == b""
+        file.seek(0)
+        assert b"".join(file.chunks()) == large
+        file.seek(10 * MIB)
+        assert file.read(1) == b""
+        with pytest.raises((ValueError, OSError)):
+            file.seek(-1)
+
+
+def test_many_files_may_be_open_at_once(store):
+    for which in range(20):
+        put(store, f"{which}", bytes([which]) * (PIECE + 10))
+
+    files = [store.open(f"{which}") for which in range(20)]
+
+    for which, file in enumerate(files):
+        with file:
+            assert set(file.read()) == {which}
+
+
+@pytest.mark.parametrize("save", [True, False], ids=["saving", "reading"])
+def test_memory_stays_flat_whatever_the_size(store, tmp_path, save):
+    path = tmp_path / "large"
+    path.write_bytes(b"otter" * (32 * MIB // 5))
+    with path.open("rb") as file:
+        if not save:
+            store.save("large", File(file))
+            store.open("large").close()
+        tracemalloc.start()
+        try:
+            if save:
+                store.save("large", File(file))
+            else:
+                with store.open("large") as remote:
+                    assert sum(map(len, remote.chunks())) == path.stat().st_size
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+    assert most < 12 * MIB  # a spool that is about to go to disk, and its copy
+
+
+@pytest.mark.parametrize("use_tz", [True, False])
+def test_times_are_aware_when_django_is(store, settings, use_tz):
+    settings.USE_TZ, settings.TIME_ZONE = use_tz, "Asia/Tokyo"
+    put(store, "a")
+
+    for moment in (store.get_created_time("a"), store.get_modified_time("a")):
+        assert timezone.is_aware(moment) is use_tz
+        assert abs(timezone.now() - moment) < timedelta(minutes=1)
+
+
+def test_the_description_is_of_the_bytes(store):
+    info = put(store, "a/b", b"otter")
+
+    assert info == store.describe("a/b")
+    assert (info.key, info.size, info.content_type) == ("a/b", 5, "text/x-first")
+    assert info.cache_control == "max-age=1"
+    assert info.etag == f'"{md5(b"otter").hexdigest()}"'
+    assert timezone.is_aware(info.created_at)
+    assert timezone.is_aware(info.last_modified)
+
+
+def test_the_first_bytes_are_read_without_the_rest(store):
+    put(store, "a", b"%PDF-" + b"x" * 2 * MIB)
+
+    with store.read("a") as file:
+        assert file.read(5) == b"%PDF-"
+        assert file.seekable()
+
+
+# --- Deleting and listing -------------------------------------------------------------------------------
+
+
+def test_deleting_what_is_missing_is_success(store):
+    put(store, "a/b")
+
+    for _ in range(2):
+        store.delete("a/b")
+        assert not store.exists("a/b")
+    store.delete("a")
+    store.delete("never/was")
+
+
+def test_a_folder_is_not_an_object(store):
+    put(store, "a/b")
+
+    assert not store.exists("a")
+    store.delete("a")
+    assert store.exists("a/b")
+
+
+def test_a_listing_shows_objects_and_nothing_of_the_stores_own(store, other):
+    assert store.listdir("") == ([], [])
+    for key in ("b", "a", "f/x", "f/g/y", ".hidden"):
+        put(store, key)
+    put(other, "elsewhere")
+
+    assert store.listdir("") == (["f"], [".hidden", "a", "b"])
+    assert store.listdir("f/") == store.listdir("/f") == (["g"], ["x"])
+    with pytest.raises(FileNotFoundError):
+        store.listdir("missing")
+
+
+def test_a_listing_is_whole_however_long(store, by_hand):
+    """The protocol gives at most 1000 at once."""
+    by_hand(f"many/{number:04}" for number in range(1100))
+    by_hand(f"many/f{number}/x" for number in range(950))
+
+    folders, objects = store.listdir("many")
+
+    assert objects == [f"{number:04}" for number in range(1100)]
+    assert sorted(folders) == sorted(f"f{number}" for number in range(950))
+
+
+# --- URLs -----------------------------------------------------------------------------------------------
+
+
+def test_a_url_of_a_public_bucket_is_plain_and_lasts(other, fetch, settings):
+    put(other, "a b/n")
+
+    url = other.url("a b/n")
+
+    assert url == f"{settings.SUPABASE_URL}/storage/v1/object/public/{other.bucket}/a%20b/n"
+    assert fetch(url) == (200, b"otter")
+
+
+def test_a_url_of_a_private_bucket_is_signed_for_as_long_as_configured(store, settings):
+    settings.DOWNLOAD_URL_TTL = 77
+    put(store, "a/plan.pdf")
+
+    url = urlsplit(store.url("a/plan.pdf"))
+
+    token = parse_qs(url.query)["token"][0]
+    left = tokens.check(token, "download", store.bucket, "a/plan.pdf").expires_at - timezone.now()
+    assert url.path == f"/storage/v1/object/sign/{store.bucket}/a/plan.pdf"
+    assert timedelta(seconds=60) < left <= timedelta(seconds=77)
+
+
+@pytest.mark.parametrize(
+    ("filename", "query"),
+    [(None, None), ("", ""), ("guía 1&2.pdf", "guía 1&2.pdf"), ("a\r\nX-Evil: 1", "a\r\nX-Evil: 1")],
+)
+def test_a_download_name_stands_outside_the_token(store, filename, query):
+    put(store, "a")
+
+    signed = store.sign_download("a", seconds=60, filename=filename)
+
+    asked = parse_qs(urlsplit(signed.url).query, keep_blank_values=True)
+    assert asked.get("download") == (None if query is None else [query])
+    assert asked["token"][0].isascii()
+    assert "\n" not in signed.url
+
+
+@pytest.fixture(params=["server", "secret"])
+def signing(request, settings) -> str:
+    """Both ways to sign."""
+    settings.SUPABASE_SIGNING = request.param
+    return request.param
+
+
+def test_a_signed_upload_says_where_and_how(store, settings, signing):
+    signed = store.sign_upload("a.pdf", "application/pdf", seconds=60, max_age=5)
+
+    start = f"{settings.SUPABASE_URL}/storage/v1/object/upload/sign/{store.bucket}/a.pdf?token="
+    assert signed.url == start + signed.token
+    assert signed.headers == {
+        "content-type": "application/pdf",
+        "x-upsert": "false",
+        "cache-control": "max-age=5",
+    }
+    assert tokens.check(signed.token, "upload", store.bucket, "a.pdf").upsert is False
+    assert signed.expires_at == tokens.expiry(signed.token)
+    assert signed.expires_at > timezone.now()
+
+
+def test_a_signed_download_opens_this_object_until_it_expires(store, signing):
+    put(store, "a")
+    put(store, "b")
+
+    signed = store.sign_download("a", seconds=60)
+
+    token = parse_qs(urlsplit(signed.url).query)["token"][0]
+    assert tokens.check(token, "download", store.bucket, "a").expires_at == signed.expires_at
+    assert timedelta(seconds=50) < signed.expires_at - timezone.now() <= timedelta(seconds=60)
+    with pytest.raises(tokens.InvalidToken):
+        tokens.check(token, "download", store.bucket, "b")
+
+
+def test_many_downloads_are_signed_at_once(store, signing, by_hand):
+    wanted = [f"f/{number}" for number in range(1001)]
+    by_hand(wanted)
+
+    signed = store.sign_downloads(wanted, seconds=60)
+
+    assert signed.keys() == set(wanted)
+    for key in (wanted[0], wanted[999], wanted[1000]):
+        token = parse_qs(urlsplit(signed[key].url).query)["token"][0]
+        assert tokens.check(token, "download", store.bucket, key)
+    assert store.sign_downloads([], seconds=60) == {}
+
+
+def test_signed_urls_stay_out_of_logs(store):
+    put(store, "a")
+
+    for signed in (store.sign_upload("b", "a/b", seconds=60), store.sign_download("a", seconds=60)):
+        assert isinstance(signed, SignedUpload | SignedURL)
+        assert "token" not in repr(signed)
+        assert "eyJ" not in f"{signed!r} {signed}"
+
+
+# --- The same URL again ---------------------------------------------------------------------------------
+
+
+def half_a_life_later(store: SignedStorage, key: str) -> None:
+    """The cache lets go of what it was told to keep for half the life; the clock is not waited for."""
+    cache.touch(handed_out._name(store.bucket, key), timeout=0)
+
+
+def test_a_download_url_is_the_same_until_half_its_life_is_over(store, monkeypatch):
+    put(store, "a")
+    now = tokens.time.time()
+    first = store.sign_download("a", seconds=600)
+    kept: list[int | None] = []
+    monkeypatch.setattr(cache, "set_many", lambda known, timeout: kept.append(timeout))
+
+    assert store.sign_download("a", seconds=600) == first
+    assert store.sign_downloads(["a"], seconds=600)["a"] == first
+    assert kept == []
+    half_a_life_later(store, "a")
+    monkeypatch.setattr(tokens.time, "time", lambda: now + 301)
+    later = store.sign_download("a", seconds=600)
+
+    assert kept == [300]
+    if isinstance(store, LocalStorage):  # whose clock this is
+        assert later.expires_at > first.expires_at
+
+
+def test_a_url_for_another_time_is_another_url(store):
+    put(store, "a")
+
+    long, short = store.sign_download("a", seconds=3600), store.sign_download("a", seconds=60)
+
+    assert long.url != short.url
+    assert long.expires_at > short.expires_at
+
+
+@pytest.mark.parametrize("leave", ["delete", "move"])
+def test_a_url_is_forgotten_when_its_object_leaves(store, leave):
+    put(store, "a")
+    store.sign_download("a", seconds=600)
+    assert handed_out.tokens_for(store.bucket, ["a"], 600)
+
+    if leave == "delete":
+        store.delete("a")
+    else:
+        store.move("a", store, "b")
+
+    assert handed_out.tokens_for(store.bucket, ["a"], 600) == {}
+
+
+class Broken:
+    def __getattr__(self, name: str) -> Any:
+        raise ConnectionRefusedError("no cache")
+
+
+def test_a_cache_that_is_down_costs_a_token_and_nothing_else(store, monkeypatch):
+    put(store, "a")
+    monkeypatch.setattr(handed_out, "cache", Broken())
+
+    assert store.sign_download("a", seconds=600).expires_at > timezone.now()
+    store.delete("a")
+    assert not store.exists("a")
+
+
+# --- Hostile names ----------------------------------------------------------------------------------------
+
+BY_KEY: dict[str, Callable[[SignedStorage, str], Any]] = {
+    "describe": lambda store, key: store.describe(key),
+    "open": lambda store, key: store.open(key),
+    "read": lambda store, key: store.read(key),
+    "size": lambda store, key: store.size(key),
+    "delete": lambda store, key: store.delete(key),
+    "created": lambda store, key: store.get_created_time(key),
+    "modified": lambda store, key: store.get_modified_time(key),
+    "url": lambda store, key: store.url(key),
+    "put": lambda store, key: store.put(key, [b""], content_type="a/b", cache_control=""),
+    "move from": lambda store, key: store.move(key, store, "free"),
+    "move to": lambda store, key: store.move("taken", store, key),
+    "copy from": lambda store, key: store.copy(key, store, "free"),
+    "copy to": lambda store, key: store.copy("taken", store, key),
+    "sign upload": lambda store, key: store.sign_upload(key, "a/b", seconds=60),
+    "sign download": lambda store, key: store.sign_download(key, seconds=60),
+    "sign downloads": lambda store, key: store.sign_downloads(["taken", key], seconds=60),
+}
+#: What is no mere spelling of a name, and so is not put right either.
+ELSEWHERE = [
+    *("..", ".", "", "../x", "a/../b", "a/..", "/etc/passwd", "//server/share", "a//b", "a/", "./a"),
+    *("..\\x", "a\\..\\b", "C:\\win.ini", "a\0.pdf", "a\n.pdf", "\x7f", "%2e%2e/x", "..%2Fx", "a%5Cb", "%00"),
+]
+
+
+@pytest.mark.parametrize("act", BY_KEY.values(), ids=BY_KEY.keys())
+def test_no_method_takes_a_hostile_key(store, act):
+    put(store, "taken")
+
+    for key in HOSTILE:
+        with pytest.raises(SuspiciousFileOperation):
+            act(store, key)
+
+    assert store.listdir("") == ([], ["taken"])
+
+
+def test_a_hostile_key_does_not_exist(store):
+    assert not any(store.exists(key) for key in HOSTILE)
+
+
+@pytest.mark.parametrize("name", ELSEWHERE, ids=ascii)
+def test_a_name_that_leads_elsewhere_is_not_saved(store, name):
+    for act in (store.get_available_name, lambda name: store.save(name, ContentFile(b"x"))):
+        with pytest.raises(SuspiciousFileOperation):
+            act(name)
+
+    assert store.listdir("") == ([], [])
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=brief)
+def test_a_hostile_name_is_saved_in_the_bucket_or_not_at_all(store, name):
+    try:
+        saved = store.save(name, ContentFile(b"x"))
+    except SuspiciousFileOperation:
+        assert store.listdir("") == ([], [])
+    else:
+        assert keys.check(saved) == saved
+        assert content(store, saved) == b"x"
+
+
+@pytest.mark.parametrize(
+    "path", ["..", "../", "/..", "../species", "a/../..", "//../", ".", "a\0b", "%2e%2e"]
+)
+def test_a_hostile_folder_is_not_listed(store, path):
+    with pytest.raises(SuspiciousFileOperation):
+        store.listdir(path)
+
+
+def test_an_absolute_folder_is_one_of_the_bucket(store):
+    with pytest.raises(ObjectMissing):
+        store.listdir("/etc")
+
+
+# --- Nothing is ever overwritten -------------------------------------------------------------------------
+
+
+def test_an_object_is_created_once(store):
+    put(store, "a", b"first")
+
+    with pytest.raises(ObjectExists):
+        put(store, "a", b"second", content_type="text/x-second")
+
+    assert content(store, "a") == b"first"
+    assert store.describe("a").content_type == "text/x-first"
+
+
+def test_of_12_parallel_puts_of_one_name_one_succeeds(store):
+    results = at_once(12, lambda which: put(store, "a/b", f"{which}".encode() * 70_000))
+
+    winner = next(which for which, result in enumerate(results) if not isinstance(result, Exception))
+    assert [type(result) for result in results].count(ObjectExists) == 11
+    assert content(store, "a/b") == f"{winner}".encode() * 70_000
+    assert store.describe("a/b") == results[winner]
+    assert store.listdir("") == (["a"], [])
+
+
+@pytest.mark.parametrize("size", [1, pytest.param(LARGE, marks=pytest.mark.slow)], ids=["small", "in parts"])
+def test_12_parallel_saves_of_one_name_are_12_objects(store, size):
+    names = at_once(
+        12, lambda which: store.save("a/plan.pdf", ContentFile(bytes([which]) * size), max_length=40)
+    )
+
+    assert len(set(names)) == 12
+    assert "a/plan.pdf" in names
+    assert all(name.endswith(".pdf") for name in names)
+    assert [content(store, name) == bytes([which]) * size for which, name in enumerate(names)] == [True] * 12
+
+
+# --- Move and copy ------------------------------------------------------------------------------------------
+
+
+def test_a_move_keeps_everything_but_the_name(store, other):
+    before = put(store, "a/b", b"otter")
+
+    store.move("a/b", other, "c/d")
+
+    after = other.describe("c/d")
+    assert not store.exists("a/b")
+    assert store.listdir("") == ([], [])
+    assert content(other, "c/d") == b"otter"
+    assert after.key == "c/d"
+    for fact in ("size", "content_type", "cache_control", "etag", "created_at", "last_modified"):
+        assert getattr(after, fact) == getattr(before, fact)
+
+
+def test_a_copy_is_another_object_with_the_same_bytes(store, other):
+    put(store, "a", b"otter")
+
+    store.copy("a", other, "b")
+    store.delete("a")
+
+    assert content(other, "b") == b"otter"
+    assert other.describe("b").content_type == "text/x-first"
+    assert other.describe("b").cache_control == "max-age=1"
+
+
+@pytest.mark.parametrize("verb", ["move", "copy"])
+def test_neither_move_nor_copy_overwrites(store, other, verb):
+    put(store, "a", b"from")
+    put(other, "b", b"to")
+
+    with pytest.raises(ObjectExists):
+        getattr(store, verb)("a", other, "b")
+
+    assert (content(store, "a"), content(other, "b")) == (b"from", b"to")
+
+
+@pytest.mark.parametrize("verb", ["move", "copy"])
+def test_what_is_missing_is_neither_moved_nor_copied(store, other, verb):
+    with pytest.raises(ObjectMissing) as missing:
+        getattr(store, verb)("a", other, "b")
+
+    assert str(missing.value) == "a"
+    assert not other.exists("b")
+
+
+def test_of_12_parallel_moves_of_one_object_one_succeeds(store, other):
+    put(store, "a")
+
+    results = at_once(12, lambda which: store.move("a", other, f"b/{which}"))
+
+    winner = results.index(None)
+    assert [type(result) for result in results].count(ObjectMissing) == 11
+    assert other.listdir("b") == ([], [f"{winner}"])
+    assert not store.exists("a")
+    assert other.describe(f"b/{winner}").content_type == "text/x-first"
+
+
+def test_of_12_parallel_moves_to_one_name_one_succeeds(store, other):
+    for which in range(12):
+        put(store, f"{which}", f"{which}".encode())
+
+    results = at_once(12, lambda which: store.move(f"{which}", other, "a"))
+
+    winner = results.index(None)
+    assert [type(result) for result in results].count(ObjectExists) == 11
+    assert content(other, "a") == f"{winner}".encode()
+    assert len(store.listdir("")[1]) == 11
+
+
+# --- In Django -------------------------------------------------------------------------------------------
+
+
+def test_the_store_can_stand_in_a_migration(store, other):
+    kind = f"{type(store).__module__}.{type(store).__name__}"
+
+    assert other.deconstruct() == (kind, (other.bucket,), {"public": True})
+    assert MigrationWriter.serialize(other)[0] == f"{kind}('{other.bucket}', public=True)"
+    assert MigrationWriter.serialize(type(store)())[0] == f"{kind}()"
+
+
+def test_without_a_bucket_it_is_that_of_the_settings(store, settings):
+    settings.SUPABASE_STORAGE_BUCKET = "elsewhere"
+
+    assert type(store)().bucket == "elsewhere"
+    assert storages["default"].bucket == "media"
+
+
+def test_only_a_store_that_signs_can_be_asked_for():
+    assert store_of("documents").bucket == "documents"
+    with pytest.raises(AssertionError, match="cannot sign"):
+        store_of("staticfiles")
+
+
+@pytest.fixture
+def as_default(store, settings) -> SignedStorage:
+    """The default storage, as other people's apps know it."""
+    kind = f"{type(store).__module__}.{type(store).__name__}"
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "default": {"BACKEND": kind},
+        "named": {"BACKEND": kind, "OPTIONS": {"bucket": store.bucket, "public": True}},
+    }
+    settings.SUPABASE_STORAGE_BUCKET = store.bucket
+    return store
+
+
+def test_it_serves_as_the_default_storage_and_under_an_alias(as_default):
+    name = default_storage.save("a.txt", ContentFile("otter"))
+
+    assert content(as_default, name) == b"otter"
+    assert default_storage.url(name).startswith("http")
+    assert (storages["named"].bucket, storages["named"].public) == (as_default.bucket, True)
+
+
+def picture() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (7, 5)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@isolate_apps("tests")
+def test_a_models_fields_keep_their_files_in_it(store):
+    class Animal(models.Model):  # noqa: DJ008
+        plan = models.FileField(storage=store, upload_to="plans", max_length=60)
+        picture = models.ImageField(storage=store, width_field="width", height_field="height")
+        width = models.IntegerField(null=True)
+        height = models.IntegerField(null=True)
+
+        class Meta:
+            app_label = "tests"
+
+    animal = Animal()
+    animal.plan.save("guía de campo.pdf", ContentFile(b"%PDF"), save=False)
+    animal.picture.save("otter.png", ImageFile(io.BytesIO(picture()), "otter.png"), save=False)
+
+    assert animal.plan.name == "plans/guia_de_campo.pdf"
+    assert animal.plan.size == 4
+    assert (animal.width, animal.height) == (7, 5)
+    assert (animal.picture.width, animal.picture.height) == (7, 5)
+    with store.open(animal.picture.name) as file:
+        assert ImageFile(file).width == 7
+    with animal.plan.open() as file:
+        assert file.read() == b"%PDF"
+    animal.plan.delete(save=False)
+    assert not store.exists("plans/guia_de_campo.pdf")
+
+
+def test_a_signed_url_serves_the_bytes(store, fetch, signing):
+    put(store, "a", b"otter")
+
+    signed = store.sign_download("a", seconds=60)
+
+    assert fetch(signed.url) == (200, b"otter")
+    store.move("a", store, "b")
+    assert fetch(signed.url)[0] == 400
