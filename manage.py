@@ -9,7 +9,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 
 if __name__ == "__main__":
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backend.settings")
+    # Tests ask the same of every machine, whatever its environment says.
+    chosen = "tests.settings" if sys.argv[1:2] == ["test"] else "backend.settings"
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", chosen)
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:

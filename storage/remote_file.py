@@ -7,6 +7,7 @@ from typing import Any, BinaryIO
 import httpx
 
 from storage.base import PIECE, StorageUnavailable
+from storage.supabase_client import retried
 
 #: The answer to a GET with these headers, streamed. Raises StorageError.
 Get = Callable[[dict[str, str]], httpx.Response]
@@ -81,18 +82,18 @@ class RemoteFile(io.RawIOBase):
             return b""
 
     def _fetch(self, upto: int | None = None) -> None:
-        """From here to the end, or so many bytes. An answer that is no range is not the object's."""
+        """From here to the end, or so many bytes."""
         self._let_go()
         end = self._position + upto - 1 if upto else ""
-        self._answer = answer = self._get({**AS_IT_IS, "Range": f"bytes={self._position}-{end}"})
-        if answer.status_code == END:
-            return self._let_go()
+        wanted = {**AS_IT_IS, "Range": f"bytes={self._position}-{end}"}
+        answer, size = retried(lambda: _ranged(self._get(wanted)))
+        if size is None:
+            return answer.close()
+        self._answer = answer
         etag = answer.headers.get("ETag", "")
         if self._etag and etag != self._etag:
             raise StorageUnavailable("The object was replaced while it was read")
-        self._etag = etag
-        self._size = _size(answer)
-        self._pieces = answer.iter_raw()
+        self._etag, self._size, self._pieces = etag, size, answer.iter_raw()
 
     def _let_go(self) -> None:
         self._left, self._pieces = b"", iter(())
@@ -101,11 +102,17 @@ class RemoteFile(io.RawIOBase):
             self._answer = None
 
 
-def _size(answer: httpx.Response) -> int:
-    """Of the whole object: `bytes 0-9/24` says 24. An empty one has no range."""
+def _ranged(answer: httpx.Response) -> tuple[httpx.Response, int | None]:
+    """With the size of the whole object: `bytes 0-9/24` says 24. None behind its end.
+
+    An answer that is no range is some gateway's; only an empty object has none.
+    """
     whole = answer.headers.get("Content-Range", "").rpartition("/")[2]
+    if answer.status_code == END:
+        return answer, None
     if answer.status_code == PART and whole.isdecimal():
-        return int(whole)
+        return answer, int(whole)
     if answer.headers.get("Content-Length") == "0":
-        return 0
+        return answer, 0
+    answer.close()
     raise StorageUnavailable("Supabase Storage does not give ranges")

@@ -80,9 +80,7 @@ class SupabaseStorage(SignedStorage):
 
     def read(self, key: str) -> BinaryIO:
         place = ("object", "authenticated", self.bucket, keys.check(key))
-        return open_remote(
-            lambda headers: retried(lambda: request("GET", *place, headers=headers, streamed=True))
-        )
+        return open_remote(lambda headers: request("GET", *place, headers=headers, streamed=True))
 
     def listdir(self, path: str) -> tuple[list[str], list[str]]:
         inside = f"{keys.check(path.strip('/'))}/" if path.strip("/") else ""

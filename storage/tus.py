@@ -35,8 +35,11 @@ def _create(size: int, bucket: str, key: str, content_type: str, cache_control: 
     }
     said = ",".join(f"{name} {b64encode(value.encode()).decode()}" for name, value in about.items())
     headers = {**VERSION, "Upload-Length": str(size), "Upload-Metadata": said, "x-upsert": "true"}
-    answer = retried(lambda: request("POST", "upload", "resumable", headers=headers))
-    # Only its last part: behind a proxy the server may not know its address, and the key goes nowhere else.
+    return retried(lambda: _place(request("POST", "upload", "resumable", headers=headers)))
+
+
+def _place(answer: httpx.Response) -> tuple[str, ...]:
+    """Only its name: behind a proxy the server may not know its address, and the key goes nowhere else."""
     name = unquote(urlsplit(answer.headers.get("Location", "")).path.rpartition("/")[2])
     if not name:
         raise StorageUnavailable("Supabase Storage does not say where to send the parts")
