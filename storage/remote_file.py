@@ -78,8 +78,11 @@ class RemoteFile(io.RawIOBase):
         """Nothing at the end, and where the answer broke off: the rest can be asked for."""
         try:
             return next(self._pieces, b"")
+        except httpx.TimeoutException:
+            self._let_go()
         except httpx.TransportError:
             return b""
+        raise StorageUnavailable("Supabase Storage's answer came too slowly")
 
     def _fetch(self, upto: int | None = None) -> None:
         """From here to the end, or so many bytes."""

@@ -4,6 +4,7 @@ The SDK's storage client runs on it, as do the calls that the SDK does not have.
 """
 
 import os
+import re
 from collections.abc import Callable, Generator
 from datetime import timedelta
 from functools import lru_cache
@@ -34,7 +35,7 @@ TIMEOUT = httpx.Timeout(15, connect=5, pool=5)  # seconds without a sign of life
 ATTEMPTS = 3  # each with its DEADLINE: with the waits, below 100 seconds
 LONGEST_WAIT = 5  # seconds between two of them, also when the server asks for more
 LIMITS = httpx.Limits(max_connections=64, max_keepalive_connections=16)
-SENSELESS = (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL, UnicodeEncodeError)
+NO_ADDRESS = (httpx.UnsupportedProtocol, httpx.InvalidURL)
 NO_SUCH_RANGE = 416  # who reads in ranges takes it for the end
 HEADERS = {"User-Agent": "vivarium"}
 
@@ -45,6 +46,8 @@ class ServiceKey(httpx.Auth):
     """Puts the key on a request for just as long as it is on its way: no error or log finds it there."""
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        if not re.fullmatch("[!-~]+", settings.SUPABASE_SECRET_KEY):  # errors and logs repeat such a header
+            raise StorageMisconfigured("SUPABASE_SECRET_KEY is not of the form it should have.")
         request.headers["apikey"] = settings.SUPABASE_SECRET_KEY
         request.headers["Authorization"] = f"Bearer {settings.SUPABASE_SECRET_KEY}"
         try:
@@ -105,8 +108,8 @@ def _translated(error: Exception, what: str) -> Exception:
         return fact(response, what)
     if isinstance(error, httpx.NetworkError):
         return StorageUnavailable(f"Supabase Storage did not answer: {type(error).__name__}: {error}")
-    if isinstance(error, SENSELESS):
-        return StorageMisconfigured("SUPABASE_URL or SUPABASE_SECRET_KEY is not of the form it should have.")
+    if isinstance(error, NO_ADDRESS):
+        return StorageMisconfigured("SUPABASE_URL is not of the form it should have.")
     if isinstance(error, httpx.TransportError):
         return StorageUnavailable(f"Supabase Storage did not answer: {type(error).__name__}")
     return StorageUnavailable(f"Supabase Storage's answer makes no sense: {type(error).__name__}")
