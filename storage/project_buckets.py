@@ -22,19 +22,13 @@ class Difference:
 def existing() -> dict[str, Bucket]:
     """By name. Raises StorageUnavailable, StorageMisconfigured; a key that may see none gets none."""
 
-    def ask() -> dict[str, Bucket]:
-        with ours("the list of buckets"):
-            return {
-                row.id: Bucket(
-                    row.id,
-                    row.public,
-                    row.file_size_limit or None,
-                    tuple(sorted(row.allowed_mime_types or ())),
-                )
-                for row in sdk().list_buckets()
-            }
-
-    return retried(ask)
+    rows = retried(lambda: ours(sdk().list_buckets, "the list of buckets"))
+    return {
+        row.id: Bucket(
+            row.id, row.public, row.file_size_limit or None, tuple(sorted(row.allowed_mime_types or ()))
+        )
+        for row in rows
+    }
 
 
 def namesake(name: str, names: Iterable[str]) -> str:

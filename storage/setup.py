@@ -98,11 +98,7 @@ def _limits(bucket: Bucket) -> dict[str, Any]:
 
 
 def _ask(verb: str, name: str, *options: Any) -> None:
-    def call() -> None:
-        with ours(name):
-            getattr(sdk(), verb)(name, *options)
-
-    retried(call)
+    retried(lambda: ours(lambda: getattr(sdk(), verb)(name, *options), name))
 
 
 def _refused(wanted: Bucket, error: ObjectRefused) -> Finding:

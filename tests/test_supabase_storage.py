@@ -20,10 +20,10 @@ from django.core.files.base import ContentFile
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import SimpleTestCase, override_settings
 
-from storage import supabase_client
 from storage.base import StorageMisconfigured
 from storage.supabase import SupabaseStorage
 from tests.server import ROOT, Server
+from tests.storage.hosted import hang_up
 
 PDF = b"%PDF-1.7\n" + b"otter " * 100
 
@@ -36,8 +36,7 @@ class SupabaseStorageTestCase(SimpleTestCase):
         cls.server = cls.enterClassContext(Server(Path(folder)))
         key = cls.server.manage("issue_token", "server@example.org", "--service-role")
         cls.enterClassContext(override_settings(SUPABASE_URL=cls.server.url, SUPABASE_SECRET_KEY=key))
-        cls.addClassCleanup(supabase_client._http().close)
-        cls.addClassCleanup(supabase_client._clients.clear)
+        cls.addClassCleanup(hang_up)
 
     def setUp(self) -> None:
         self.media = SupabaseStorage()

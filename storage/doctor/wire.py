@@ -9,8 +9,9 @@ from functools import lru_cache
 import httpx
 
 from storage.configuration import ref_of
+from storage.deadlines import Punctual
 from storage.findings import Finding, ok, shown, warning
-from storage.supabase_client import HEADERS, Deadline
+from storage.supabase_client import HEADERS
 
 TIMEOUT = 10  # seconds without a sign of life
 SLOW = 1000  # milliseconds; one call takes some 2 on the same machine, and seldom 300 across an ocean
@@ -64,7 +65,7 @@ def is_html(answer: httpx.Response) -> bool:
 @lru_cache(maxsize=1)
 def _client() -> httpx.Client:
     """Each call on a connection of its own, so that its time is that of a stranger."""
-    transport = Deadline(limits=httpx.Limits(max_keepalive_connections=0))
+    transport = Punctual(limits=httpx.Limits(max_keepalive_connections=0))
     return httpx.Client(transport=transport, headers=HEADERS, timeout=TIMEOUT)
 
 

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from storage import local_buckets, supabase_client
+from storage import local_buckets
 from storage.base import SignedStorage
 from storage.buckets import Bucket
 from storage.local import LocalStorage
@@ -18,14 +18,14 @@ from storage.policies import in_place
 from storage.supabase import SupabaseStorage
 from tests import cast
 from tests.server import Server
+from tests.storage.hosted import hang_up
 from tests.storage.project import HOSTED, THEIRS, as_hosted, project_database, skip_without_postgresql
 
 
 @pytest.fixture(scope="session")
 def service_key(server: Server) -> Iterator[str]:
     yield server.manage("issue_token", "x@example.org", "--service-role")
-    for client in supabase_client._clients.values():
-        client.close()
+    hang_up()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """A Supabase project to set up and to look at: the running local store, through its protocol."""
 
-import os
 from typing import Any
 
 import httpx
@@ -59,6 +58,7 @@ class Project:
 
 def hang_up() -> None:
     """Close this process's connections, as its end would."""
-    supabase_client._http(os.getpid()).close()
-    supabase_client._http.cache_clear()
+    for client in supabase_client._clients.values():
+        client.close()
+    supabase_client._clients.clear()
     supabase_client._sdk.cache_clear()
