@@ -76,6 +76,31 @@ def test_every_change_is_seen_wherever_it_shows(change, catalogue, curator: Call
     assert shown.status_code == (200 if unpublished else 304)
 
 
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"if-match": '"another"'},
+        {"if-unmodified-since": "Sat, 01 Jan 2000 00:00:00 GMT"},
+        {"if-unmodified-since": "Fri, 01 Jan 2100 00:00:00 GMT"},
+        {"if-modified-since": "Fri, 01 Jan 2100 00:00:00 GMT"},
+        {"if-none-match": '"another", garbage'},
+    ],
+)
+def test_no_other_condition_keeps_the_answer_back(condition: dict[str, str], catalogue, nobody: Caller):
+    for path in catalogue:
+        answer = nobody.client.get(f"/api/v1/{path}", headers=condition)
+
+        assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
+
+
+@pytest.mark.parametrize("known", ["{}", "W/{}", '"another", {}', "*"])
+def test_one_of_those_that_are_known_is_enough(known: str, catalogue, nobody: Caller):
+    for path in catalogue:
+        etag = nobody.get(path).headers["ETag"]
+
+        assert again(nobody, path, known.format(etag)).status_code == 304
+
+
 def test_a_refusal_is_not_kept(nobody: Caller):
     assert nobody.get("species/none/").headers["Cache-Control"] == "no-store"
 
