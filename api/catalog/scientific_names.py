@@ -103,12 +103,20 @@ def _name(words: list[str], genera: list[str]) -> str:
             rest.pop(0)
         elif len(ranks) > 1 or epithets == 2:
             raise NotAName(_("A third epithet needs its rank before it: subsp., var., f. or cv."))
+        elif epithets and _is_author(rest[0], before=words[-len(rest) - 1]):
+            message = _("“%(word)s” looks like an author: leave authors out, or begin it small.")
+            raise NotAName(message % {"word": rest[0][:50]})
         else:
             epithets += 1
         written.append(_epithet(rest))
     if not epithets:
         raise NotAName(_("A scientific name has a genus and an epithet: write “Panthera leo”."))
     return " ".join(written)
+
+
+def _is_author(word: str, before: str) -> bool:
+    """A capital where the epithet before has none: `Panthera leo Linnaeus`, not `Panthera Leo Persica`."""
+    return before.islower() and word.istitle()
 
 
 def _rank(word: str) -> str:
