@@ -129,7 +129,11 @@ FORGED: Attacks = {
     "the signature of another token": lambda: (
         f"{token().rpartition('.')[0]}.{token(sub='a').rpartition('.')[2]}"
     ),
-    "a signature of padded base64": lambda: f"{token()}==",
+    "a signature of padded base64": lambda: f"{token()}=",
+    "a signature of padded base64, by a key": lambda: f"{issued()}==",
+    "a signature padded too much": lambda: f"{token()}==",
+    "a signature with what base64 has not": lambda: f"{issued()}!!!!",
+    "a header of padded base64": lambda: signed(claims(), header='{"alg":"HS256"}').replace(".", "=.", 1),
     "HS384 with the right secret": lambda: signed(claims(), header={"alg": "HS384"}, digest="sha384"),
     "HS512 with the right secret": lambda: signed(claims(), header={"alg": "HS512"}, digest="sha512"),
     "RS512 with the right key": lambda: mislabelled("RS512", "RS512", "RS256"),
