@@ -2,15 +2,20 @@
 
 from django.conf import settings
 from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group, User
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
 
+from api.admin_lists import BoundedAdmin
 from api.catalog.admin import EducationalServiceAdmin, ExhibitionAdmin, SpeciesAdmin
 from api.documents.admin import DocumentAdmin
 from api.profiles.admin import ProfileAdmin
 from api.uploads.admin import TicketAdmin
 
 __all__ = [
+    "BoundedGroupAdmin",
+    "BoundedUserAdmin",
     "DocumentAdmin",
     "EducationalServiceAdmin",
     "ExhibitionAdmin",
@@ -18,6 +23,19 @@ __all__ = [
     "SpeciesAdmin",
     "TicketAdmin",
 ]
+
+admin.site.unregister([Group, User])  # as Django registers them
+
+
+@admin.register(User)
+class BoundedUserAdmin(BoundedAdmin, UserAdmin):
+    pass
+
+
+@admin.register(Group)
+class BoundedGroupAdmin(BoundedAdmin, GroupAdmin):
+    pass
+
 
 admin.site.site_header = admin.site.site_title = "Vivarium"
 admin.site.index_title = _("What is kept here")

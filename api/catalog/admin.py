@@ -1,14 +1,16 @@
 """The admin of the catalogue, for the people who keep it: the same rules, slugs, pictures and QR codes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.widgets import AutocompleteSelectMultiple
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import IntegrityError, transaction
-from django.db.models import Field
+from django.db.models import Field, ManyToManyField
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern
 from django.utils.formats import localize
@@ -41,6 +43,20 @@ class Remembered(forms.HiddenInput):
 
     def value_from_datadict(self, data: Any, files: Any, name: str) -> list[str]:
         return [key for key in data.get(name, "").split(",") if key]
+
+
+class Chosen(AutocompleteSelectMultiple):
+    """Of what came back, shows what can be a row: of the rest the field says that it cannot."""
+
+    def optgroups(self, name: str, value: Sequence[str], attr: Any = None) -> Any:
+        return super().optgroups(name, [key for key in value if _is_uuid(key)], attr)
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return bool(UUID(text))
+    except ValueError:
+        return False
 
 
 class EntryAdmin(RowAdmin):
@@ -188,6 +204,12 @@ class ExhibitionAdmin(EntryAdmin):
         (None, {"fields": ["title", "location", "opens_on", "closes_on", "published"]}),
         (_("What is shown"), {"fields": ["description", "species"]}),
     ]
+
+    def formfield_for_manytomany(
+        self, db_field: ManyToManyField, request: HttpRequest, **options: Any
+    ) -> Any:
+        chosen = Chosen(db_field, self.admin_site)
+        return super().formfield_for_manytomany(db_field, request, widget=chosen, **options)
 
 
 class EducationalServiceForm(forms.ModelForm):

@@ -10,25 +10,23 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.contenttypes.models import ContentType
-from django.core.exceptions import ObjectDoesNotExist, SuspiciousOperation, ValidationError
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import transaction
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.html import format_html
-from django.utils.text import smart_split
 from django.utils.translation import gettext_lazy as _
 
+from api.admin_lists import BoundedAdmin
 from api.uploads.models import Upload
 from api.uploads.placement import remove
 
-MAX_WORDS = 20  # each is a condition on each field, and databases take only so many
 
-
-class RowAdmin(admin.ModelAdmin):
-    """Rows that go with their objects and tickets; searches and ids as hostile as they like."""
+class RowAdmin(BoundedAdmin):
+    """Rows that go with their objects and tickets."""
 
     list_per_page = 25
     view_on_site = False  # what a row calls its URL is the API's
@@ -43,18 +41,6 @@ class RowAdmin(admin.ModelAdmin):
         """From the list there is no transaction, and each row goes at once."""
         for obj in list(queryset):
             self.delete_model(request, obj)
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet, search_term: str
-    ) -> tuple[QuerySet, bool]:
-        words = list(smart_split(search_term.replace("\0", "")))[:MAX_WORDS]
-        return super().get_search_results(request, queryset, " ".join(words))
-
-    def response_action(self, request: HttpRequest, *args: Any, **options: Any) -> HttpResponse | None:
-        try:
-            return super().response_action(request, *args, **options)
-        except ValidationError as error:  # of an id that is none
-            raise SuspiciousOperation("An action on rows that cannot be.") from error
 
 
 class LookedAtAdmin(RowAdmin):

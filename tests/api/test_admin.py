@@ -609,10 +609,30 @@ def test_there_is_no_nul_to_look_for(keeper: Keeper):
         {"_to_field": "nonsense"},
         {"state": "nonsense"},
         {"published__exact": "x"},
+        {"updated_at__year": "99999999999"},
     ],
 )
 def test_no_query_is_an_error_of_ours(kind: str, query: dict[str, str], keeper: Keeper):
     assert keeper.get(f"api/{kind}/", **query).status_code in (200, 302, 400)
+
+
+def test_nor_is_a_number_that_the_database_cannot_hold(keeper: Keeper, transactional_db):
+    for query in ({"price__gte": "1e999999"}, {"capacity__gte": "9" * 30}):
+        assert keeper.get("api/educationalservice/", **query).status_code in (200, 302, 400)
+
+
+def test_a_species_that_cannot_be_is_no_error_of_ours(keeper: Keeper):
+    answer = keeper.post("api/exhibition/add/", {"title": "Penguins", "species": ["x"]})
+
+    assert answer.status_code == 200
+    assert "is not a valid" in answer.content.decode()
+
+
+@pytest.mark.parametrize("kind", ["user", "group"])
+def test_users_are_searched_for_with_as_little_trust(kind: str, keeper: Keeper):
+    assert keeper.get(f"auth/{kind}/", q="a " * 2000).status_code == 200
+    assert keeper.get(f"auth/{kind}/", q="keeper").status_code == 200
+    assert keeper.post(f"auth/{kind}/", {"action": "x", "_selected_action": ["x"]}).status_code in (302, 400)
 
 
 @every_kind
