@@ -19,7 +19,7 @@ from api.signing_keys import public_key
 
 ASYMMETRIC = set(ALGORITHMS.values())
 LEEWAY = 20  # seconds that two clocks may differ
-#: Three parts of base64url: decoders let padding and strange characters pass, and one token would have many faces.
+#: Three parts of base64url: decoders let padding and strange characters pass, and a token has one face.
 TOKEN = re.compile(r"([\w-]+)\.([\w-]+)\.[\w-]+", re.ASCII)
 MAX_TOKEN = 8192  # characters; Supabase's are about 1,000
 MAX_KEY_ID = 128  # characters; Supabase's are UUIDs
