@@ -3,6 +3,7 @@
 Everything of the store's own lies in `MEDIA_ROOT/.objects/`, and is made on demand.
 """
 
+import errno
 import hashlib
 import io
 import os
@@ -73,6 +74,30 @@ def arriving() -> Iterator[Path]:
         yield path
     finally:
         path.unlink(missing_ok=True)
+
+
+def write(path: Path, text: str) -> None:
+    """A small file, whole or not at all after a power cut too, in the place of what was there."""
+    with arriving() as temporary:
+        with temporary.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(temporary, path)
+
+
+def appear(file: Path, place: Path) -> None:
+    """Give a file that is on the disk its name, and be sure that the name is there too."""
+    os.replace(file, place)
+    folder = os.open(place.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    except OSError as error:
+        if error.errno not in (errno.EBADF, errno.EINVAL):  # file systems that sync no folders
+            raise
+    finally:
+        os.close(folder)
 
 
 def being_written(file: IO[bytes]) -> None:

@@ -128,7 +128,4 @@ def _read(path: Path) -> LocalBucket | None:
 
 def _write(bucket: LocalBucket, *, deleted: bool = False) -> None:
     known = {**asdict(bucket), "deleted": deleted}
-    disk.own("buckets")
-    with disk.arriving() as temporary:
-        temporary.write_text(json.dumps(known, default=datetime.isoformat))
-        temporary.replace(_path(bucket.name))
+    disk.write(_path(bucket.name), json.dumps(known, default=datetime.isoformat))

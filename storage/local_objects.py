@@ -32,13 +32,25 @@ class LocalObjects:
     def describe(self, key: str) -> Known:
         """Raises ObjectMissing and StorageUnavailable, as all of these do. No object has an illegal key."""
         with self._trouble(key):
-            return records.known(self.bucket, key, self._find(key).stat())
+            while True:
+                if info := self._known(key, self._find(key).stat()):
+                    return info
 
     def open(self, key: str) -> tuple[BinaryIO, Known]:
         """The open file and what is known of these very bytes, whoever moves or deletes them next."""
         with self._trouble(key):
-            file = io.BufferedReader(disk.ObjectFile(self._find(key)))
-            return file, records.known(self.bucket, key, os.fstat(file.fileno()))
+            while True:
+                file = io.BufferedReader(disk.ObjectFile(self._find(key)))
+                if info := self._known(key, os.fstat(file.fileno())):
+                    return file, info
+                file.close()
+
+    def _known(self, key: str, stat: os.stat_result) -> Known | None:
+        """None when these bytes went before their record was read: it went with them."""
+        record = records.find(self.bucket, key, stat)
+        if record is None and not _is_same(self._find(key).stat(), stat):
+            return None
+        return records.known(self.bucket, key, stat, record or records.guess(key, stat))
 
     # --- Writing --------------------------------------------------------------------------------------
 
@@ -80,8 +92,9 @@ class LocalObjects:
             if before and not replace:
                 raise ObjectExists(key)
             stat = file.stat()
-            self._appear(file, key, records.new(key, stat, before=before, **facts))
-            return records.known(self.bucket, key, stat)
+            record = records.new(key, stat, before=before, **facts)
+            self._appear(file, key, record)
+            return records.known(self.bucket, key, stat, record)
 
     def move(self, key: str, to: "LocalObjects", new_key: str) -> None:
         """Atomic, across buckets too: of many that move one object, one succeeds.
@@ -93,8 +106,9 @@ class LocalObjects:
             source = self._find(key)
             if to._known_or_none(new_key):
                 raise ObjectExists(new_key)
-            record = {**records.of(self.bucket, key, source.stat()), "key": new_key}
-            to._appear(source, new_key, record)
+            stat = source.stat()
+            record = records.find(self.bucket, key, stat) or records.guess(key, stat)
+            to._appear(source, new_key, {**record, "key": new_key})
             records.forget(records.digest(self.bucket, key))
             self._prune(source)
 
@@ -112,7 +126,7 @@ class LocalObjects:
         """What was known of it."""
         with self._trouble(key), disk.locked(self._name(key)):
             path = self._find(key)
-            info = records.known(self.bucket, key, path.stat())
+            info = self.describe(key)
             path.unlink()
             records.forget(records.digest(self.bucket, key))
             self._prune(path)
@@ -208,7 +222,7 @@ class LocalObjects:
             records.write(name, record)
             return self._put(file, key)
         records.write(name, record, *records.read(name)[:1])
-        os.replace(file, place)
+        disk.appear(file, place)
 
     def _put(self, file: Path, key: str) -> None:
         """Into its folder, or where the odd ones are if a folder or a file stands in the way."""
@@ -216,7 +230,7 @@ class LocalObjects:
         while plain is not None:
             try:
                 plain.parent.mkdir(parents=True, exist_ok=True)
-                return os.replace(file, plain)
+                return disk.appear(file, plain)
             except (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError):
                 if plain.is_dir() or any(map(_is_no_folder, plain.parents)):
                     break
@@ -224,7 +238,7 @@ class LocalObjects:
                     raise
                 # Another key left the folder empty, and took it away.
         self._odd_folder.mkdir(parents=True, exist_ok=True)
-        os.replace(file, self._odd(key))
+        disk.appear(file, self._odd(key))
 
     def _prune(self, path: Path) -> None:
         """Take away the folders that the object leaves empty."""
@@ -257,6 +271,15 @@ def _is_file(path: Path) -> bool:
         return S_ISREG(path.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
         return False
+
+
+def _is_same(one: os.stat_result, other: os.stat_result) -> bool:
+    """Neither replaced nor moved, there and back again: a rename moves the ctime."""
+    return (one.st_ctime_ns, one.st_mtime_ns, one.st_size) == (
+        other.st_ctime_ns,
+        other.st_mtime_ns,
+        other.st_size,
+    )
 
 
 def _is_no_folder(path: Path) -> bool:

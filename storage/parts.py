@@ -168,12 +168,8 @@ def _folder(id: str) -> Path:
 
 def _describe(parts: Parts) -> None:
     record = {name: value for name, value in asdict(parts).items() if name not in ("offset", "is_finished")}
-    with disk.trouble(), disk.arriving() as temporary:
-        with temporary.open("w") as file:
-            json.dump(record, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(_folder(parts.id) / "record.json")
+    with disk.trouble():
+        disk.write(_folder(parts.id) / "record.json", json.dumps(record))
 
 
 def _read(folder: Path) -> Parts:

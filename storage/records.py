@@ -46,11 +46,7 @@ def read(name: str) -> list[dict[str, Any]]:
 
 
 def write(name: str, *records: dict[str, Any]) -> None:
-    described = path_of(name)
-    with disk.arriving() as temporary:
-        temporary.write_text(json.dumps(records))
-        disk.own(f"records/{name[:2]}")
-        temporary.replace(described)
+    disk.write(path_of(name), json.dumps(records))
 
 
 def forget(name: str) -> None:
@@ -69,22 +65,23 @@ def new(key: str, stat: os.stat_result, *, before: Known | None, **facts: Any) -
     }
 
 
-def of(bucket: str, key: str, stat: os.stat_result) -> dict[str, Any]:
-    """The record of these bytes; of a file that somebody put there by hand, what can be told."""
-    name, these = digest(bucket, key), fingerprint(stat)
-    for record in read(name):
-        if these.items() <= record.items():
-            return record
+def find(bucket: str, key: str, stat: os.stat_result) -> dict[str, Any] | None:
+    """The record of these bytes. None for a file that somebody put there by hand."""
+    these = fingerprint(stat)
+    return next((each for each in read(digest(bucket, key)) if these.items() <= each.items()), None)
+
+
+def guess(key: str, stat: os.stat_result) -> dict[str, Any]:
+    """What can be told of a file without a record."""
     return {
-        **these,
+        **fingerprint(stat),
         "content_type": keys.content_type(key),
         "cache_control": "no-cache",
         "etag": f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"',
     }
 
 
-def known(bucket: str, key: str, stat: os.stat_result) -> Known:
-    record = of(bucket, key, stat)
+def known(bucket: str, key: str, stat: os.stat_result, record: dict[str, Any]) -> Known:
     modified = _moment(stat)
     created = record.get("created_at")
     return Known(

@@ -18,6 +18,7 @@ import pytest
 from django.core.exceptions import SuspiciousFileOperation
 from django.core.files.base import ContentFile
 
+from storage import records
 from storage.base import (
     ObjectExists,
     StorageUnavailable,
@@ -251,6 +252,41 @@ def test_an_open_object_can_be_read_to_its_end_whatever_happens_to_it(store, oth
         assert info.etag == f'"{md5(b"otter").hexdigest()}"'
 
 
+def replaced_twice(store: LocalStorage, other: LocalStorage) -> None:
+    put(store, "a", b"heron", replace=True)
+    put(store, "a", b"stork", replace=True)
+
+
+def away_and_back(store: LocalStorage, other: LocalStorage) -> None:
+    store.move("a", other, "b")
+    other.move("b", store, "a")
+
+
+@pytest.mark.parametrize("look", ["describe", "open"])
+@pytest.mark.parametrize("meanwhile", [replaced_twice, away_and_back])
+def test_what_is_told_is_of_the_bytes_that_are_there_whatever_happens_meanwhile(
+    store, other, monkeypatch, look, meanwhile
+):
+    put(store, "a", b"otter")
+    read, first = records.read, [True]
+
+    def read_late(name: str) -> list[dict[str, Any]]:
+        if first and first.pop():
+            meanwhile(store, other)
+            if meanwhile is away_and_back:
+                return []  # as it was while the object was away
+        return read(name)
+
+    monkeypatch.setattr(records, "read", read_late)
+    seen = store.objects.open("a") if look == "open" else (None, store.objects.describe("a"))
+
+    now = content(store, "a")
+    assert (seen[1].content_type, seen[1].etag) == ("text/x-first", f'"{md5(now).hexdigest()}"')
+    if seen[0]:
+        with seen[0]:
+            assert seen[0].read() == now
+
+
 # --- Crashes ------------------------------------------------------------------------------------------------
 
 
@@ -323,6 +359,28 @@ def test_after_a_crash_at_any_step_there_is_all_or_nothing(
     assert step > 1
     assert seen[0] == outcomes[0]
     assert seen[-1] == outcomes[-1]
+
+
+def test_whatever_appears_is_on_the_disk_before_and_its_name_after(store, monkeypatch):
+    """A power cut takes what was not synced: never bytes or their description out of a name that stayed."""
+    synced, appeared = set(), []
+    replace, fsync = os.replace, os.fsync
+
+    def seen_fsync(file: int) -> None:
+        synced.add(os.fstat(file).st_ino)
+        fsync(file)
+
+    def seen_replace(file: Any, place: Any) -> None:
+        assert os.stat(file).st_ino in synced, place
+        replace(file, place)
+        appeared.append(Path(place))
+
+    monkeypatch.setattr(os, "fsync", seen_fsync)
+    monkeypatch.setattr(os, "replace", seen_replace)
+    put(store, "folder/a")
+
+    assert [path.suffix for path in appeared] == [".json", ""]
+    assert os.stat(appeared[-1].parent).st_ino in synced
 
 
 def test_the_same_size_is_not_taken_for_the_same_bytes(store, media):
