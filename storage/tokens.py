@@ -41,7 +41,7 @@ def mint(scope: Scope, bucket: str, key: str, seconds: int, *, upsert: bool = Fa
     claims: dict[str, Any] = {"url": f"{bucket}/{key}", "scope": scope, "iat": now, "exp": now + seconds}
     if scope == "upload":
         claims["upsert"] = upsert
-    return jwt.encode(claims, settings.SUPABASE_JWT_SECRET, algorithm="HS256")
+    return jwt.encode(claims, settings.SUPABASE_JWT_SECRET, algorithm="HS256", headers={"typ": None})
 
 
 def check(token: str, scope: Scope, bucket: str, key: str) -> Grant:

@@ -204,6 +204,7 @@ def same_token(where: str, ours: str, theirs: dict[str, Any]) -> Any:
     """The same claims; a download is good for as long as asked, an upload for as long as configured."""
     claims = jwt.decode(ours, settings.SUPABASE_JWT_SECRET, algorithms=["HS256"])
     known = dict(theirs["claims"])
+    yield from differing(f"{where} header", jwt.get_unverified_header(ours), theirs["header"])
     lives = [each.pop("exp") - each.pop("iat") for each in (claims, known)]
     yield from differing(where, claims, known)
     if known["scope"] == "download":
