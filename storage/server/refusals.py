@@ -1,6 +1,6 @@
 """The errors of the Storage protocol, as recorded from a real server (v1.70.6).
 
-Nearly all answer HTTP 400, with the true status in the body; a 416 and an unknown route are
+Nearly all answer HTTP 400, with the true status in the body; a 412, a 416 and an unknown route are
 themselves, and a HEAD has no body. Resumable uploads say the same in the words of their own protocol:
 the true status, and plain text.
 """
@@ -34,6 +34,7 @@ REFUSALS: dict[str, tuple[int, str, str, str]] = {
     "ResourceNotEmpty": (400, "409", "ResourceNotEmpty", "The bucket you tried to delete is not empty"),
     "EntityTooLarge": (400, "413", "Payload too large", "The object exceeded the maximum allowed size"),
     "InvalidMimeType": (400, "415", "invalid_mime_type", "mime type is not supported"),
+    "PreconditionFailed": (412, "412", "PreconditionFailed", "The object is not as the condition says"),
     "InvalidRange": (416, "416", "invalid_range", "invalid range provided"),
     "HeaderMissing": (403, "403", "Error", "A header is missing"),
     "OffsetConflict": (409, "409", "Error", "Upload-Offset conflict"),

@@ -41,6 +41,8 @@ def serve(
 def _answer(request: HttpRequest, file: BinaryIO, info: ObjectInfo, *, ranges: bool) -> HttpResponseBase:
     modified = int(info.last_modified.timestamp())
     unchanged = get_conditional_response(request, etag=info.etag, last_modified=modified)
+    if unchanged is not None and unchanged.status_code == 412:
+        raise Refusal("PreconditionFailed")
     if unchanged is not None:
         unchanged.headers["Content-Type"] = _harmless(info.content_type)
         return unchanged

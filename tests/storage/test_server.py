@@ -549,6 +549,8 @@ def test_an_answer_that_nobody_reads_lets_go_of_its_file():
 def test_a_wrong_condition_on_an_object_is_told():
     etag = put(ANY, "a").etag
 
-    assert download(ANY, "a", **{"if-match": '"other"'}).status_code == 412
+    refused = download(ANY, "a", **{"if-match": '"other"'})
+
+    assert (refused.status_code, refused.json()["code"]) == (412, "PreconditionFailed")
     assert download(ANY, "a", **{"if-match": etag}).status_code == 200
     assert download(ANY, "a", **{"if-match": "*"}).status_code == 200
