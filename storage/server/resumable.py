@@ -232,4 +232,4 @@ def _progress(upload: Parts) -> dict[str, str]:
 
 def _location(request: HttpRequest, upload: Parts) -> str:
     """Absolute, and where the world reaches this server: a proxy may have told it another name."""
-    return f"{settings.SUPABASE_URL}{request.path_info}/{upload_ids.encode(upload)}"
+    return f"{settings.SUPABASE_URL}{request.path_info.rstrip('/')}/{upload_ids.encode(upload)}"

@@ -268,6 +268,18 @@ def test_the_service_key_may_send_anything_anywhere():
     assert LocalObjects("c-any").describe("x/y.bin").size == 5
 
 
+@pytest.mark.parametrize(("path", "header"), [(SIGN, "x_signature"), (SERVICE, "authorization")])
+def test_an_endpoint_may_end_in_a_slash(path, header):
+    who = token("a.pdf") if header == "x_signature" else service()
+    told = {header: who, "upload_length": 5, "upload_metadata": metadata("a.pdf")}
+
+    created = ask("POST", f"{path}/", **told)
+
+    assert ask("OPTIONS", f"{path}/").status_code == 204
+    assert created.headers["Location"].startswith(f"{configured.SUPABASE_URL}{path}/")
+    assert ask("HEAD", created.headers["Location"], **{header: who}).status_code == 200
+
+
 @pytest.mark.parametrize("method", ["PATCH", "HEAD", "DELETE"])
 def test_a_method_may_be_said_in_a_header(method):
     upload = Upload()
