@@ -2,6 +2,8 @@
 
 import json
 import socket
+import time
+from contextlib import suppress
 
 import structlog
 from gunicorn import util
@@ -17,6 +19,8 @@ limit_request_line = 8190
 limit_request_field_size = 16384  # so that an overlong token gets our 401
 control_socket_disable = True
 
+LINGER_BYTES, LINGER_SECONDS = 64 * 1024 * 1024, 10  # what may be sent in vain, and for how long
+
 logconfig_dict = LOGGING
 access_log_format = "%(m)s %(U)s %(s)s %(b)s %(M)sms"  # never %(r)s or %(q)s: queries hold tokens
 
@@ -24,6 +28,19 @@ access_log_format = "%(m)s %(U)s %(s)s %(b)s %(M)sms"  # never %(r)s or %(q)s: q
 def post_request(worker, request, environ, response):  # type: ignore[no-untyped-def]
     """The request id must not stand in the lines of the next request."""
     structlog.contextvars.clear_contextvars()
+    if "wsgi.input" in environ and "HTTP_EXPECT" not in environ:
+        linger(environ["wsgi.input"], environ["gunicorn.socket"])
+
+
+def linger(body, connection: socket.socket) -> None:  # type: ignore[no-untyped-def]
+    """Read what a refused client still sends: a reset would keep from it why (RFC 9112, 9.6)."""
+    left, deadline = LINGER_BYTES, time.monotonic() + LINGER_SECONDS
+    patience = connection.gettimeout()
+    with suppress(Exception):  # it has gone, or says no more
+        connection.settimeout(LINGER_SECONDS)
+        while left > 0 and time.monotonic() < deadline and (piece := body.read(64 * 1024)):
+            left -= len(piece)
+        connection.settimeout(patience)
 
 
 def write_problem(sock: socket.socket, status: int, reason: str, message: str) -> None:

@@ -247,11 +247,42 @@ def test_after_a_refused_large_upload_the_connection_answers_or_is_closed(thing,
         assert (status, body["code"]) == (400, "KeyAlreadyExists")
         try:
             wire.request(thing.get_path.replace("/sign/", "/nowhere/"), method="GET")
-            assert wire.hear("GET")[0] == 404
+            assert wire.hear("GET")[1]["code"] == "NoSuchBucket"
         except (OSError, http.client.HTTPException):
-            pass  # closed
+            assert connection == "close"
 
     assert thing.get().content == PDF
+
+
+@pytest.mark.parametrize("size", [200_000, 20 * MIB])
+def test_who_sends_everything_before_listening_is_told_why_it_was_refused(thing, size):
+    """Most clients do. The same connection serves what they ask next."""
+    thing.put()
+    connection = http.client.HTTPConnection("127.0.0.1", thing.server.port, timeout=60)
+
+    connection.request("PUT", thing.put_path, bytes(size), {"Content-Type": "application/pdf"})
+    answer = connection.getresponse()
+    told, kept = json.loads(answer.read()), connection.sock
+    connection.request("GET", thing.get_path)
+    content = connection.getresponse().read()
+
+    assert told["code"] == "KeyAlreadyExists"
+    assert content == PDF
+    assert connection.sock is kept
+    connection.close()
+
+
+@pytest.mark.slow
+def test_a_refused_client_that_stalls_is_given_up(thing):
+    thing.put()
+    with Wire(thing.server) as wire:
+        wire.request(thing.put_path, "Content-Type: application/pdf", f"Content-Length: {MIB}")
+        assert wire.hear()[0] == 400
+        begun = time.monotonic()
+
+        assert wire.socket.recv(1) == b""  # closed
+
+    assert time.monotonic() - begun < 25
 
 
 # --- Bodies that lie, or break off -----------------------------------------------------------------------
