@@ -94,7 +94,6 @@ def head(request: HttpRequest, admit: Admit, upload: str) -> HttpResponse:
     replacing = admit(request, bucket, key)
     found = parts.find(id, bucket, key)
     if found.is_full and not found.is_finished:
-        local_buckets.find(bucket)
         with parts.held(id, bucket, key) as found:
             found = _finish_if_full(found, replacing)
     deferred = {"Upload-Defer-Length": "1"} if found.length is None else {"Upload-Length": str(found.length)}
@@ -201,6 +200,7 @@ def _receive(request: HttpRequest, upload: Parts, bucket: Bucket, replacing: boo
 
 def _finish_if_full(upload: Parts, replacing: bool) -> Parts:
     if upload.is_full and not upload.is_finished:
+        local_buckets.find(upload.bucket)  # it may have been deleted while the bytes travelled
         return parts.finish(upload, replacing=replacing)
     return upload
 

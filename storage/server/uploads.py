@@ -1,5 +1,8 @@
 """Objects that come in, in one piece: by the service key, or by a signed URL."""
 
+from collections.abc import Iterator
+from itertools import chain
+
 from django.conf import settings
 from django.http import HttpRequest, JsonResponse
 
@@ -71,9 +74,15 @@ def _receive(request: HttpRequest, bucket: LocalBucket, key: str, *, replace: bo
         must_be_free(bucket, key)
     return bucket.objects.write(
         key,
-        body.pieces,
+        chain(body.pieces, _still(bucket)),
         content_type=body.content_type,
         cache_control=body.cache_control,
         metadata=body.metadata,
         replace=replace,
     )
+
+
+def _still(bucket: LocalBucket) -> Iterator[bytes]:
+    """Nothing, once all bytes have travelled: the bucket may have been deleted meanwhile."""
+    local_buckets.find(bucket.name)
+    yield from ()

@@ -2,11 +2,14 @@
 
 import json
 from base64 import b64encode
+from contextlib import suppress
+from io import BytesIO
 from typing import Any
 
 import pytest
 from django.test import Client
 
+from storage import local_buckets
 from tests.storage.cast import PDF, Holder, anon, expired, member, nobody, refusal, service, token
 
 GIF = b"GIF89a"
@@ -71,6 +74,25 @@ def test_what_is_sent_is_known():
         "metadata": {"k": "v"},
         "last_modified": known["created_at"],
     }
+
+
+class Slow(BytesIO):
+    """A body during which the bucket is deleted."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        with suppress(local_buckets.BucketMissing):
+            local_buckets.delete("things")
+        return super().read(size)
+
+
+def test_a_bucket_that_is_deleted_while_the_bytes_travel_takes_nothing():
+    sent = service.client.post(
+        "/storage/v1/object/things/a", b"otter", "text/plain", **{"wsgi.input": Slow(b"otter")}
+    )
+
+    service.bucket("things")
+    assert refusal(sent) == NO_BUCKET
+    assert refusal(service.ask("GET", "object/things/a")) == MISSING
 
 
 def test_the_id_stays_and_the_version_is_of_the_bytes():

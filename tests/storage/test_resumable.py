@@ -5,6 +5,7 @@ import os
 import time
 from base64 import b64encode, urlsafe_b64encode
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from hashlib import md5
 from io import BytesIO
 from pathlib import Path
@@ -835,4 +836,20 @@ def test_a_bucket_that_went_away_takes_nothing():
 
     assert refused(upload.patch(b"", 5), 404)
     assert refused(upload.head(), 404)
+    assert upload.stored is None
+
+
+class Slow(BytesIO):
+    """A body during which the bucket is deleted."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        with suppress(local_buckets.BucketMissing):
+            local_buckets.delete("c-lim")
+        return super().read(size)
+
+
+def test_a_bucket_that_is_deleted_while_the_bytes_travel_takes_nothing():
+    upload = Upload(length=5)
+
+    assert refused(upload.patch_chunked(Slow(b"otter")), 404)
     assert upload.stored is None
