@@ -26,7 +26,7 @@ install: $(BIN)/.installed ## what runs: enough for manage.py and gunicorn
 
 dev: $(BIN)/.installed-dev ## what tests and checks need on top
 
-test: dev ## the quick suite, under a minute
+test: dev ## the quick suite, about two minutes
 	@$(BIN)/pytest -m "not slow" --numprocesses auto
 
 test-all: dev ## everything: also the slow ones
@@ -64,11 +64,12 @@ lock: dev ## compile requirements*.in anew
 LOCK := -q --upgrade --strip-extras --generate-hashes --no-header \
         --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-bench: dev ## measure memory, signing, lists, authentication and, where there is a PostgreSQL, policies
+bench: dev ## measure memory, signing, lists, authentication, migration and, where there is a PostgreSQL, policies
 	@$(BIN)/python bench/memory.py
 	@$(BIN)/python bench/signing.py
 	@$(BIN)/python bench/listing.py
 	@$(BIN)/python bench/authentication.py
+	@$(BIN)/python bench/migration.py
 	@$(BIN)/python bench/policies.py
 
 $(BIN)/.installed: requirements.txt

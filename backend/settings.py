@@ -276,6 +276,9 @@ AVATAR_MAX_BYTES = env.int("AVATAR_MAX_BYTES", 10 * MIB)
 IMAGE_MAX_PIXELS = env.int("IMAGE_MAX_PIXELS", 50_000_000)
 CHECKSUM_MAX_BYTES = env.int("CHECKSUM_MAX_BYTES", 100 * MIB)
 
+#: Where `migrate_to_supabase` brings files of fields whose storage names no bucket: `app.Model.field=bucket`.
+MIGRATE_BUCKETS = env.dict("MIGRATE_BUCKETS", default={})
+
 STATIC_URL = "/static/"
 WHITENOISE_USE_FINDERS = True  # no `collectstatic`: what the installed packages ship is served as it is
 

@@ -132,7 +132,7 @@ class SignedStorage(Storage):
         """Raises ObjectMissing, StorageUnavailable, InvalidKey, as all of these do."""
 
     @abstractmethod
-    def put(self, key: str, pieces: Iterable[bytes], *, content_type: str, cache_control: str) -> ObjectInfo:
+    def put(self, key: str, pieces: Iterable[bytes], *, content_type: str, cache_control: str) -> None:
         """Create the object, whole or not at all. Raises ObjectExists."""
 
     @abstractmethod

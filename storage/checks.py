@@ -60,6 +60,8 @@ def _field(field: UploadField) -> list[CheckMessage]:
 @register()
 def check_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
     problems: list[CheckMessage] = []
+    if not hasattr(settings, "STORAGE"):  # a project of others that has this app installed
+        return problems
     if not isinstance(storages.backends.get(ARRIVALS) and storages[ARRIVALS], SignedStorage):
         problems.append(
             Error("STORAGES has no store for what arrives.", hint=f'Add "{ARRIVALS}".', id="storage.E004")
@@ -81,6 +83,8 @@ def check_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Che
 
 @register()
 def check_supabase(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    if not hasattr(settings, "STORAGE"):
+        return []
     rules = (
         configuration.url,
         configuration.secret_key,

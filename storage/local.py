@@ -22,10 +22,8 @@ class LocalStorage(SignedStorage):
     def describe(self, key: str) -> ObjectInfo:
         return self.objects.describe(keys.check(key))
 
-    def put(self, key: str, pieces: Iterable[bytes], *, content_type: str, cache_control: str) -> ObjectInfo:
-        return self.objects.write(
-            keys.check(key), pieces, content_type=content_type, cache_control=cache_control
-        )
+    def put(self, key: str, pieces: Iterable[bytes], *, content_type: str, cache_control: str) -> None:
+        self.objects.write(keys.check(key), pieces, content_type=content_type, cache_control=cache_control)
 
     def move(self, key: str, to: SignedStorage, new_key: str) -> None:
         self.objects.move(keys.check(key), LocalObjects(to.bucket), keys.check(new_key))

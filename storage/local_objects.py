@@ -52,6 +52,11 @@ class LocalObjects:
             return None
         return records.known(self.bucket, key, stat, record or records.guess(key, stat))
 
+    def locate(self, key: str) -> Path:
+        """The file that has the bytes."""
+        with self._trouble(key):
+            return self._find(key)
+
     # --- Writing --------------------------------------------------------------------------------------
 
     def write(

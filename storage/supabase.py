@@ -5,7 +5,6 @@ import secrets
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
@@ -52,24 +51,46 @@ class SupabaseStorage(SignedStorage):
     def describe(self, key: str) -> ObjectInfo:
         return self._look(key)[1]
 
-    def put(self, key: str, pieces: Iterable[bytes], *, content_type: str, cache_control: str) -> ObjectInfo:
-        """Up to a key that nobody knows, looked at there, and moved to its own.
+    def put(self, key: str, pieces: Iterable[bytes], *, content_type: str, cache_control: str) -> None:
+        with _spooled(pieces) as (file, size, digest):
+            self.put_file(
+                key,
+                file,
+                size,
+                content_type=content_type,
+                cache_control=cache_control,
+                prove=lambda stage: self._has(stage, size, digest),
+            )
 
-        Because an upload that must not overwrite does overwrite when two are made at once; a move never does.
+    def put_file(
+        self,
+        key: str,
+        file: BinaryIO,
+        size: int,
+        *,
+        content_type: str,
+        cache_control: str,
+        prove: Callable[[str], bool | None],
+        stage: str = "",
+    ) -> None:
+        """Create the object, of a file that can be read again. Raises ObjectExists.
+
+        Up to a key that nobody knows, looked at there, and moved to its own: because an upload that must not
+        overwrite does overwrite when two are made at once; a move never does. `prove(stage)` says whether
+        these bytes have arrived there. `stage`: a key of the caller's own, whose leavings may be replaced.
         """
         keys.check(key)
-        stage = f"{STAGE}/{secrets.token_urlsafe(18)}"
-        with _spooled(pieces) as (file, size, digest):
-            try:
-                with within(LONGEST + size / SLOWEST):
-                    self._send(file, size, stage, content_type, cache_control)
-                    object_id, arrived = self._proved(stage, size, digest)
-                    self._settle(stage, key, object_id)
-            except BaseException:
-                with suppress(StorageError), within(TIDYING):
-                    self._remove(stage)
-                raise
-        return replace(arrived, key=key)
+        stage = stage or f"{STAGE}/{secrets.token_urlsafe(18)}"
+        try:
+            with within(LONGEST + size / SLOWEST):
+                object_id = self._send(file, size, stage, content_type, cache_control)
+                if not retried(lambda: prove(stage)):
+                    raise StorageUnavailable("What arrived at Supabase Storage is not what was sent")
+                self._settle(stage, key, object_id)
+        except BaseException:
+            with suppress(StorageError), within(TIDYING):
+                self._remove(stage)
+            raise
 
     def move(self, key: str, to: SignedStorage, new_key: str) -> None:
         self._from_to("move", key, to, new_key)
@@ -159,24 +180,30 @@ class SupabaseStorage(SignedStorage):
 
     # --- Putting ------------------------------------------------------------------------------------
 
-    def _send(self, file: BinaryIO, size: int, stage: str, content_type: str, cache_control: str) -> None:
+    def _send(self, file: BinaryIO, size: int, stage: str, content_type: str, cache_control: str) -> str:
+        """The id of the object. Its key is nobody else's: what may be there is from an attempt before."""
         if size > IN_PARTS:
-            return tus.upload(file, size, self.bucket, stage, content_type, cache_control)
-        options: Any = {
-            "content-type": content_type,
-            "cache-control": cache_control.removeprefix("max-age="),
-            "upsert": "true",  # nobody else has this key: what may be there is from an attempt before
-            "headers": {"Connection": "close"},  # one that refused a large body hangs when it is used again
+            tus.upload(file, size, self.bucket, stage, content_type, cache_control)
+            return self._look(stage)[0]
+        headers = {
+            "Content-Type": content_type,
+            "Content-Length": str(size),
+            "Cache-Control": cache_control,
+            "x-upsert": "true",
+            "Connection": "close",  # one that refused a large body hangs when it is used again
         }
-        content = file.read()
-        self._ask(lambda bucket: bucket.upload(stage, content, options), stage)
 
-    def _proved(self, stage: str, size: int, digest: str) -> tuple[str, ObjectInfo]:
-        """What is known of it, once its bytes are ours: by the etag if that is their MD5, else read back."""
-        object_id, info = self._look(stage)
-        if info.size == size and (info.etag.strip('"') == digest or self._digest(stage) == digest):
-            return object_id, info
-        raise StorageUnavailable("What arrived at Supabase Storage is not what was sent")
+        def send() -> str:
+            file.seek(0)
+            answer = request("POST", "object", self.bucket, stage, content=pieces_of(file), headers=headers)
+            return ours(lambda: str(told(answer, stage)["Id"]), stage)
+
+        return retried(send)
+
+    def _has(self, key: str, size: int, digest: str) -> bool:
+        """Whether these bytes are there: by the etag if it is their MD5, else by reading them."""
+        info = self.describe(key)
+        return info.size == size and (info.etag.strip('"') == digest or self._digest(key) == digest)
 
     def _digest(self, key: str) -> str:
         digest = hashlib.md5(usedforsecurity=False)

@@ -33,8 +33,8 @@ Result = TypeVar("Result")
 
 TIMEOUT = httpx.Timeout(15, connect=5, pool=5)  # seconds without a sign of life
 ATTEMPTS = 3  # each with its DEADLINE: with the waits, below 100 seconds
-LONGEST_WAIT = 5  # seconds between two of them, also when the server asks for more
-LIMITS = httpx.Limits(max_connections=64, max_keepalive_connections=16)
+LONGEST_WAIT = 5  # seconds between two of them; when the server asks for more, the caller hears it
+LIMITS = httpx.Limits(max_connections=64, max_keepalive_connections=64)
 NO_ADDRESS = (httpx.UnsupportedProtocol, httpx.InvalidURL)
 NO_SUCH_RANGE = 416  # who reads in ranges takes it for the end
 HEADERS = {"User-Agent": "vivarium"}
@@ -129,7 +129,7 @@ def _worth_repeating(error: Exception) -> bool | timedelta:
         return False
     if error.retry_after is None:
         return True
-    return timedelta(seconds=min(max(error.retry_after, 0), LONGEST_WAIT))
+    return error.retry_after <= LONGEST_WAIT and timedelta(seconds=max(error.retry_after, 0))
 
 
 def fact(response: httpx.Response, what: str) -> Exception:

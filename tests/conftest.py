@@ -4,9 +4,11 @@ import fcntl
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from math import inf
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from django.core.cache import cache
@@ -14,7 +16,8 @@ from django.core.cache import cache
 from api import key_cache, key_source, signing_keys
 from tests.cast import Caller
 from tests.loopback import KeyServer
-from tests.server import CLIENTS, Server
+from tests.server import CLIENTS, ROOT, Server
+from tests.site import Site
 from tests.storage.gateway import Gateway, gateway
 from tests.storage.hosted import Project, hang_up
 
@@ -154,3 +157,27 @@ def front(project: Project, settings) -> Iterator[Gateway]:
     with gateway(project.url) as standing:
         settings.SUPABASE_URL = standing.url
         yield standing
+
+
+@pytest.fixture(scope="session")
+def service_key(server: Server) -> Iterator[str]:
+    yield server.manage("issue_token", "x@example.org", "--service-role")
+    hang_up()
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory) -> Path:
+    """The foreign project's empty database."""
+    path = tmp_path_factory.mktemp("foreign") / "empty.sqlite3"
+    subprocess.run(
+        [sys.executable, "-m", "django", "migrate", "--run-syncdb", "-v0"],
+        cwd=ROOT,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.foreign.settings", "FOREIGN_DATABASE": str(path)},
+        check=True,
+    )
+    return path
+
+
+@pytest.fixture
+def site(tmp_path: Path, template: Path, server: Server, service_key: str) -> Site:
+    return Site(tmp_path, template, server, service_key, f"b{uuid4().hex}")

@@ -4,6 +4,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,49 @@ def test_the_lines_of_the_doctor_that_are_named_exist(project: Project, settings
     assert {"key", "bucket.species", "clock", "cors", "round_trip.get"} <= named <= found
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("bash"), reason="bash is needed")
+def test_moving_to_supabase(server: Server, service_key: str, tmp_path: Path):
+    chapter = README.partition("## Moving existing files to Supabase")[2].partition("\n## ")[0]
+    script = "".join(re.findall(r"^```bash\n(.*?)^```", chapter, re.MULTILINE | re.DOTALL))
+    for written, here in (
+        (".venv/bin/python manage.py", f"{sys.executable} {ROOT}/manage.py"),
+        ("https://your-project.supabase.co", server.url),
+        ("sb_secret_of_your_project", service_key),
+    ):
+        assert written in script
+        script = script.replace(written, here)
+    media = tmp_path / "media"
+    database = f"sqlite:///{tmp_path}/site.sqlite3"
+    site = {**server.environment, "DATABASE_URL": database, "MEDIA_ROOT": str(media)}
+    for command in ("migrate -v0", "load_demo"):
+        subprocess.run([sys.executable, ROOT / "manage.py", *command.split()], env=site, check=True)
+    files = [path for path in media.rglob("*") if path.is_file() and ".objects" not in path.parts]
+
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=tmp_path,
+        env=site,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(files) >= 3
+    assert f"{len(files)} moved" in done.stdout
+    assert f"{len(files)} deleted, 0 left as they are" in done.stdout
+    assert not any(path.exists() for path in files)
+
+
+def test_every_word_of_a_move_is_explained():
+    chapter = README.partition("## Moving existing files to Supabase")[2].partition("\n## ")[0]
+    sources = "".join(path.read_text() for path in (ROOT / "storage" / "transfer").glob("*.py"))
+    said = set(re.findall(r"(?:Failed|Outcome|Step)\(\s*\"(\w+)\"", sources)) | {"there", "moved", "storage"}
+
+    assert said - set(re.findall(r"`(\w+)`", chapter)) == set()
+
+
 def test_every_make_target_exists():
     named = set(re.findall(r"\bmake ([a-z-]+)", README))
     makefile = (ROOT / "Makefile").read_text()
@@ -104,6 +148,7 @@ def test_settings_that_are_named_exist():
     known = set(re.findall(r"^([A-Z_]+)=", example, re.MULTILINE)) | {
         "WEB_CONCURRENCY",
         "STORAGES",
+        "INSTALLED_APPS",
         "GUNICORN_CMD_ARGS",
         "FORWARDED_ALLOW_IPS",
     }

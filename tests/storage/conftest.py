@@ -18,14 +18,7 @@ from storage.policies import in_place
 from storage.supabase import SupabaseStorage
 from tests import cast
 from tests.server import Server
-from tests.storage.hosted import hang_up
 from tests.storage.project import HOSTED, THEIRS, as_hosted, project_database, skip_without_postgresql
-
-
-@pytest.fixture(scope="session")
-def service_key(server: Server) -> Iterator[str]:
-    yield server.manage("issue_token", "x@example.org", "--service-role")
-    hang_up()
 
 
 @pytest.fixture

@@ -44,7 +44,8 @@ LARGE = 6 * MIB + 1  # the least that goes to Supabase in parts
 
 def put(store: SignedStorage, key: str, content: bytes = b"otter", **options: Any) -> Any:
     told = {"content_type": "text/x-first", "cache_control": "max-age=1"}
-    return store.put(key, iter([content]), **{**told, **options})
+    store.put(key, iter([content]), **{**told, **options})
+    return store.describe(key)
 
 
 def content(store: SignedStorage, key: str) -> bytes:

@@ -1,0 +1,198 @@
+"""The whole move: files by many threads, rows and journal by one.
+
+Each reference goes through the same steps, and may be cut off between any two of them: the object stands
+in its bucket, proved; the file has its new name on this disk too; the journal says that the row is about
+to change; the row changes, if it still names what it did; the journal says so.
+"""
+
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from django.db import DatabaseError
+
+from storage.base import ObjectMissing, StorageError, StorageMisconfigured, StorageUnavailable
+from storage.buckets import Bucket
+from storage.transfer import twins
+from storage.transfer.files import Brought, Failed, Rules, bring
+from storage.transfer.journal import Done, Journal, Line
+from storage.transfer.references import Column, Reference
+from storage.transfer.sources import identity
+
+IN_FLIGHT = 2  # files that are begun or wait, for each thread
+GRACE = 25  # seconds that files in flight have to end once the move is to stop
+LOOK = 0.2  # seconds between two looks whether it is to stop
+PAUSES = (1, 3, 9, 27)  # seconds between the attempts at one file, after those at each call
+LONGEST_PAUSE = 120  # seconds, also when the server asks for more
+MOST_LOST = 3  # files in a row, for each thread, that the storage's trouble may cost
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Of one reference. Size in bytes.
+
+    `what` is moved, there (before), done (by an earlier run), changed (the row names another file by now,
+    which the next run takes), or the reason of a Failed, storage, misconfigured or database.
+    """
+
+    what: str
+    reference: Reference
+    size: int = 0
+    message: str = ""
+
+    @property
+    def is_good(self) -> bool:
+        return self.what in ("moved", "there", "done", "changed")
+
+
+class Stopped(Exception):
+    """The move ended early; what was done stands in the journal."""
+
+
+@dataclass
+class Move:
+    """`buckets`: by name, as the project has them. Set `stop` to end it early."""
+
+    columns: list[Column]
+    buckets: dict[str, Bucket]
+    rules: Rules
+    path: Path  # of the journal
+    jobs: int = 8
+    limit: int | None = None
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.begun: set[int] = set()  # hashes of files: what another row names too is not sent again
+        self.sharing: dict[tuple[str, ...], list[Reference]] = {}  # by file: who waits for it
+        self.waiting: dict[Future[Brought], tuple[str, ...]] = {}
+        self.expect = False  # whether objects are there: if the last one was, it is cheaper to look first
+        self.lost = 0  # files in a row
+
+    def run(self) -> Iterator[Outcome]:
+        """Raises Stopped, once the files in flight have ended, or have had their time."""
+        pool = ThreadPoolExecutor(self.jobs, thread_name_prefix="move")
+        try:
+            with Journal(self.path) as self.journal:
+                yield from self._all(pool, Done(self.path))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _all(self, pool: ThreadPoolExecutor, done: Done) -> Iterator[Outcome]:
+        number = 0
+        for reference in wanted(self.columns, self.rules):
+            if done.has(reference):
+                yield Outcome("done", reference)
+                continue
+            number += 1
+            self._begin(pool, reference)
+            while len(self.waiting) >= self.jobs * IN_FLIGHT and not self.stop.is_set():
+                yield from self._finished()
+            if self.stop.is_set() or number == self.limit:
+                break
+        yield from self._rest()
+
+    def _begin(self, pool: ThreadPoolExecutor, reference: Reference) -> None:
+        """Rows that name the same file share one journey; if it has ended, the object is looked for."""
+        file = identity(reference)
+        if file in self.sharing:
+            return self.sharing[file].append(reference)
+        rules = replace(self.rules, look_first=self.expect or hash(file) in self.begun)
+        self.begun.add(hash(file))
+        self.sharing[file] = [reference]
+        self.waiting[pool.submit(self._bring, reference, rules)] = file
+
+    def _bring(self, reference: Reference, rules: Rules) -> Brought:
+        """Storage in trouble is given time: longer each time, and as long as it asks for."""
+        bucket = self.buckets[reference.column.bucket]
+        for pause in PAUSES:
+            try:
+                return bring(bucket, reference, rules)
+            except StorageMisconfigured:
+                raise
+            except (StorageUnavailable, ObjectMissing) as error:
+                asked = getattr(error, "retry_after", None) or 0
+                if self.stop.wait(min(max(pause, asked), LONGEST_PAUSE)):
+                    raise
+                rules = replace(rules, look_first=True)
+        return bring(bucket, reference, rules)
+
+    def _rest(self) -> Iterator[Outcome]:
+        """Wait for what is in flight; nothing new is begun."""
+        until = None
+        while self.waiting and (until is None or time.monotonic() < until):
+            if self.stop.is_set() and until is None:
+                until = time.monotonic() + GRACE
+                self.waiting = {each: file for each, file in self.waiting.items() if not each.cancel()}
+            yield from self._finished()
+        if self.stop.is_set():
+            raise Stopped
+
+    def _finished(self) -> Iterator[Outcome]:
+        ended, _ = wait(self.waiting, timeout=LOOK, return_when=FIRST_COMPLETED)
+        brought: list[tuple[Reference, Brought]] = []
+        for future in ended:
+            references = self.sharing.pop(self.waiting.pop(future))
+            try:
+                result = future.result()
+                brought += [(reference, result) for reference in references]
+                self.expect, self.lost = result.was_there, 0
+            except (Failed, StorageError) as error:
+                yield from (self._failed(reference, error) for reference in references)
+        yield from self._recorded(brought)
+
+    def _failed(self, reference: Reference, error: Failed | StorageError) -> Outcome:
+        if isinstance(error, Failed):
+            gone = error.reason == "missing" and not reference.is_current()
+            if error.reason == "conflict" and self.rules.on_conflict == "fail":
+                self.stop.set()
+            return Outcome("changed" if gone else error.reason, reference, message=str(error))
+        self.lost += 1
+        if isinstance(error, StorageMisconfigured) or self.lost >= MOST_LOST * self.jobs:
+            self.stop.set()
+        what = "misconfigured" if isinstance(error, StorageMisconfigured) else "storage"
+        return Outcome(what, reference, message=f"{reference.name!r}: {error}")
+
+    def _recorded(self, brought: Iterable[tuple[Reference, Brought]]) -> Iterator[Outcome]:
+        """What ended at the same time shares the waits for the disk."""
+        moving = []
+        for reference, each in brought:
+            try:
+                if each.key != reference.name:
+                    _must_fit(reference, each.key)
+                    twins.make(each)
+                    self.journal.add(Line.of("moving", reference, each))
+                moving.append((reference, each))
+            except Failed as failed:
+                yield Outcome(failed.reason, reference, each.source.size, str(failed))
+        self.journal.sync()
+        outcomes = [self._pointed(reference, each) for reference, each in moving]
+        self.journal.sync()
+        yield from outcomes
+
+    def _pointed(self, reference: Reference, brought: Brought) -> Outcome:
+        size = brought.source.size
+        try:
+            if brought.key != reference.name and not reference.point_to(
+                brought.key, instead_of=reference.name
+            ):
+                return Outcome("changed", reference, size, f"{reference.name!r} is named no more.")
+        except DatabaseError as error:
+            return Outcome("database", reference, size, f"The row cannot be changed: {error}")
+        self.journal.add(Line.of("done", reference, brought))
+        return Outcome("there" if brought.was_there else "moved", reference, size)
+
+
+def wanted(columns: Iterable[Column], rules: Rules) -> Iterator[Reference]:
+    for column in columns:
+        for reference in column.references():
+            if not rules.excludes(reference.name):
+                yield reference
+
+
+def _must_fit(reference: Reference, key: str) -> None:
+    most = reference.column.max_length
+    if most is not None and len(key) > most:
+        raise Failed("name", f"{key!r} has more than the {most} letters of {reference.column.label}.")

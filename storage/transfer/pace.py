@@ -1,0 +1,40 @@
+"""How fast bytes may leave: so many a second for all threads together, or as fast as it goes."""
+
+import io
+import threading
+import time
+from pathlib import Path
+from typing import BinaryIO, cast
+
+
+class Pace:
+    """`rate`: bytes a second."""
+
+    def __init__(self, rate: int | None = None) -> None:
+        self.rate = rate
+        self.lock = threading.Lock()
+        self.free_at = time.monotonic()
+
+    def open(self, path: Path) -> BinaryIO:
+        return path.open("rb") if self.rate is None else cast(BinaryIO, Paced(path, self))
+
+    def wait(self, size: int) -> None:
+        """Until it is this many bytes' turn, and they have had their time."""
+        assert self.rate
+        with self.lock:
+            self.free_at = max(self.free_at, time.monotonic()) + size / self.rate
+            until = self.free_at
+        time.sleep(max(0, until - time.monotonic()))
+
+
+class Paced(io.FileIO):
+    """What is sent is read by `read`, and waits; what is only hashed is read by `readinto`, and does not."""
+
+    def __init__(self, path: Path, pace: Pace) -> None:
+        super().__init__(path)
+        self.pace = pace
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        piece = super().read(-1 if size is None else size) or b""
+        self.pace.wait(len(piece))
+        return piece

@@ -1,0 +1,84 @@
+"""Where a file that the database names lies on this disk: as the local store or as plain Django has it."""
+
+import errno
+from dataclasses import dataclass
+from pathlib import Path
+from stat import S_ISREG
+
+from django.core.files.storage import FileSystemStorage
+
+from storage import disk, keys
+from storage.base import SignedStorage
+from storage.local_objects import LocalObjects
+from storage.transfer.references import Column, Reference
+
+NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
+
+
+class Outside(Exception):
+    """The database names a file that is not below MEDIA_ROOT."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A file, and the folder to which the names of its field are relative."""
+
+    folder: Path
+    path: Path
+
+
+def media_root() -> Path:
+    """Without links, so that what is below it can be told."""
+    return disk.root().resolve()
+
+
+def home_of(column: Column) -> str:
+    """The bucket of the local store in which the files of this field lie; the move may lead to another."""
+    store = column.field.storage
+    return store.bucket if isinstance(store, SignedStorage) else column.bucket
+
+
+def identity(reference: Reference) -> tuple[str, ...]:
+    """Tells one file on its way to one bucket from all others, whichever rows name it."""
+    column = reference.column
+    return column.bucket, *map(str, _folders(column)), reference.name
+
+
+def find(column: Column, name: str) -> Place:
+    """Raises Outside, FileNotFoundError, other OSErrors of the disk, and StorageUnavailable."""
+    if name.startswith(("/", "\\")) or "\0" in name or ".." in name.split("/"):
+        raise Outside(name)
+    root, folders = media_root(), _folders(column)
+    for folder in folders:
+        path = folder / name
+        if _is_file(path):
+            if not path.resolve().is_relative_to(root):
+                raise Outside(name)
+            return Place(folder, path)
+    return Place(folders[0], _odd(home_of(column), name))
+
+
+def _folders(column: Column) -> list[Path]:
+    """The local store has a folder for each bucket, a plain project has none; a store leaves its traces."""
+    root, store = media_root(), column.field.storage
+    if isinstance(store, FileSystemStorage):
+        return [Path(store.location).resolve()]
+    of_store = root / home_of(column)
+    return [of_store, root] if (root / ".objects").is_dir() else [root, of_store]
+
+
+def _odd(bucket: str, name: str) -> Path:
+    """What no folder can have, the local store keeps elsewhere."""
+    try:
+        return LocalObjects(bucket).locate(name).resolve()
+    except keys.InvalidKey:
+        raise FileNotFoundError(name) from None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return S_ISREG(path.stat().st_mode)
+    except OSError as error:
+        if error.errno in NOT_THERE:
+            return False
+        raise

@@ -1,0 +1,56 @@
+"""A file's second name on this disk: the site that still runs on it follows its row to the new key."""
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+from storage import records
+from storage.base import StorageError
+from storage.transfer.files import Brought, Failed, sha256_of
+from storage.transfer.sources import Place, home_of
+
+NO_LINKS = (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS)
+
+
+def make(brought: Brought) -> None:
+    """The same bytes under the new key too, with what the local store knows of them. Raises Failed."""
+    file = brought.source
+    twin = file.place.folder / brought.key
+    try:
+        if not os.path.lexists(twin):
+            _describe(brought)
+            twin.parent.mkdir(parents=True, exist_ok=True)
+            _link(file.place.path, twin, twin.with_name(f".{brought.sha256}"))
+        elif sha256_of(twin) != brought.sha256:
+            message = (
+                f"{file.name!r} would become {brought.key!r}, and another file is called so on this disk."
+            )
+            raise Failed("conflict", message)
+    except (OSError, StorageError) as error:
+        raise Failed("disk", f"{brought.key!r} cannot be made on this disk: {error}") from error
+
+
+def remove(old: Place, new: Place) -> None:
+    """Once no row names it; a file that is not the same as the old one stays."""
+    if old.path != new.path and sha256_of(old.path) == sha256_of(new.path):
+        new.path.unlink()
+
+
+def _describe(brought: Brought) -> None:
+    file = brought.source
+    home = home_of(file.column)
+    record = records.find(home, file.name, file.place.path.stat())
+    if record is not None:
+        records.write(records.digest(home, brought.key), {**record, "key": brought.key})
+
+
+def _link(path: Path, twin: Path, temporary: Path) -> None:
+    """Whole or not at all, also where a disk knows no second names."""
+    try:
+        os.link(path, twin)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        shutil.copy2(path, temporary)
+        temporary.replace(twin)

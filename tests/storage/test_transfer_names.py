@@ -1,0 +1,74 @@
+"""What files are called in a bucket."""
+
+import pytest
+
+from storage import keys
+from storage.transfer.names import new_name, renamed
+
+
+@pytest.mark.parametrize(
+    "name", ["plan.pdf", "a/b c/plan (1).pdf", "año".encode().hex(), "x" * 255, "a/.hidden"]
+)
+def test_a_plain_key_stays_as_it_is(name: str):
+    assert new_name(name) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "end"),
+    [
+        ("guía.pdf", "guia-", ".pdf"),
+        ("gui\u0301a.pdf", "guia-", ".pdf"),
+        ("año/niño #1.pdf", "ano/nino 1-", ".pdf"),
+        ("日本.pdf", "", ".pdf"),
+        ("日本/日本", "", ""),
+        ("a//./b.pdf", "a/b-", ".pdf"),
+        ("../../etc/passwd", "etc/passwd-", ""),
+        ("/etc/passwd", "etc/passwd-", ""),
+        ("日../x.pdf", "", ".pdf"),
+        ("[x]~%.tar.gz", "x.tar-", ".gz"),
+        ("ü" * 300 + ".pdf", "uuu", ".pdf"),
+        ("x/" * 3 + "y" * 300, "x/x/x/yyy", ""),
+        ("\0", "", ""),
+        ("", "", ""),
+    ],
+)
+def test_another_name_becomes_a_legal_key_that_is_the_same_each_time(name: str, start: str, end: str):
+    new = new_name(name)
+
+    assert new == new_name(name)
+    assert keys.check(new) == new
+    assert new.startswith(start)
+    assert new.endswith(end)
+
+
+def test_names_that_look_alike_stay_two():
+    alike = ["guía.pdf", "gui\u0301a.pdf", "guiа.pdf", "guia#.pdf", "guia.pdf", "ñ/a.pdf", "n\u0303/a.pdf"]
+
+    assert len({new_name(name) for name in alike}) == len(alike)
+
+
+def test_directories_stay_together():
+    assert new_name("日本/a.pdf").split("/")[0] == new_name("日本/b.pdf").split("/")[0]
+
+
+@pytest.mark.parametrize("most", [13, 20, 40, 100])
+def test_it_fits_its_column_and_keeps_its_ending(most: int):
+    new = new_name("ñ" * 95 + ".pdf", most)
+
+    assert len(new) <= most
+    assert new.endswith(".pdf")
+
+
+def test_a_column_that_has_no_room_is_told():
+    with pytest.raises(keys.InvalidKey):
+        new_name("a-long-folder/ñ.pdf", 20)
+    with pytest.raises(keys.InvalidKey):
+        renamed("a-long-folder/plan.pdf", 2, 18)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("a.pdf", "a-2.pdf"), ("x.y/a", "x.y/a-2"), (".hidden", "2.hidden"), ("a/b.tar.gz", "a/b.tar-2.gz")],
+)
+def test_another_name_beside_one(name: str, expected: str):
+    assert renamed(name, 2) == expected

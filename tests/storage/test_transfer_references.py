@@ -1,0 +1,188 @@
+"""Which columns hold files, what they are called on the command line, and where files lie."""
+
+from pathlib import Path
+
+import pytest
+from django.core.files.storage import FileSystemStorage
+
+from api.catalog.models import Species
+from storage.local import LocalStorage
+from storage.transfer.pace import Pace
+from storage.transfer.references import Column, NoSuchField, Reference, columns
+from storage.transfer.sources import Outside, find, identity
+
+OURS = {
+    "api.Document.file",
+    "api.EducationalService.image",
+    "api.Exhibition.image",
+    "api.Profile.avatar",
+    "api.Species.image",
+    "api.Species.qr_code",
+}
+
+
+def labels(*only: str) -> set[str]:
+    return {column.label for column in columns(only)}
+
+
+def test_every_file_field_is_found_with_its_bucket():
+    assert labels() == OURS
+    assert {column.bucket for column in columns(["species"])} == {"species"}
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("Species", {"api.Species.image", "api.Species.qr_code"}),
+        ("api.species", {"api.Species.image", "api.Species.qr_code"}),
+        ("api.Species.IMAGE", {"api.Species.image"}),
+    ],
+)
+def test_a_model_or_a_field_is_named(name: str, found: set[str]):
+    assert labels(name, name) == found
+
+
+@pytest.mark.parametrize("name", ["Elephant", "auth.User", "api.Species.slug", "", "Species.image"])
+def test_what_is_not_there_is_refused_with_the_candidates(name: str):
+    with pytest.raises(NoSuchField, match=r"api\.Document, api\.EducationalService"):
+        columns([name])
+
+
+def test_settings_may_name_another_bucket(settings):
+    settings.MIGRATE_BUCKETS = {"API.species.Image": "pictures"}
+
+    assert {column.label: column.bucket for column in columns(["Species"])} == {
+        "api.Species.image": "pictures",
+        "api.Species.qr_code": "species",
+    }
+
+
+def test_settings_that_name_no_field_are_refused(settings):
+    settings.MIGRATE_BUCKETS = {"api.Species.picture": "pictures"}
+
+    with pytest.raises(NoSuchField, match="MIGRATE_BUCKETS"):
+        columns()
+
+
+@pytest.fixture
+def media(settings) -> Path:
+    return Path(settings.MEDIA_ROOT)
+
+
+def lay(media: Path, *names: str) -> None:
+    for name in names:
+        (media / name).parent.mkdir(parents=True, exist_ok=True)
+        (media / name).write_text(name)
+
+
+def found(name: str, bucket: str = "species") -> str:
+    return find(Column(Species._meta.get_field("image"), bucket), name).path.read_text()
+
+
+def test_a_file_lies_where_the_local_store_has_it_or_where_plain_django_has_it(media: Path):
+    lay(media, "species/a.png", "b.png")
+
+    assert found("a.png") == "species/a.png"
+    assert found("b.png") == "b.png"
+
+
+def test_which_comes_first_is_told_by_the_traces_of_the_local_store(media: Path):
+    lay(media, "species/a.png", "a.png")
+
+    assert found("a.png") == "a.png"
+    (media / ".objects").mkdir()
+    assert found("a.png") == "species/a.png"
+
+
+def test_where_it_goes_does_not_change_where_it_lies(media: Path):
+    lay(media, "species/a.png", "pictures/a.png")
+
+    assert found("a.png", bucket="pictures") == "species/a.png"
+
+
+def test_what_no_folder_can_have_is_found_in_the_local_store(media: Path):
+    name = "x" * 300
+    LocalStorage("species").objects.write(name, [b"odd"], content_type="text/plain", cache_control="")
+
+    assert found(name) == "odd"
+
+
+@pytest.mark.parametrize(
+    "name", ["../a", "/etc/passwd", "a/../../b", "a\0b", "\\\\server\\a", "link", "away/a"]
+)
+def test_what_leaves_the_folder_of_files_is_not_followed(media: Path, tmp_path: Path, name: str):
+    lay(media, "species/x")
+    lay(tmp_path, "a")
+    (media / "link").symlink_to(tmp_path / "a")
+    (media / "away").symlink_to(tmp_path)
+
+    with pytest.raises(Outside):
+        found(name)
+
+
+@pytest.mark.parametrize("name", ["missing", "folder", "file/below", "y" * 5000, "ñ"])
+def test_what_is_no_file_is_missing(media: Path, name: str):
+    lay(media, "file", "folder/a")
+
+    with pytest.raises(FileNotFoundError):
+        found(name)
+
+
+def test_a_file_system_storage_of_its_own_is_asked(media: Path, monkeypatch):
+    lay(media, "private/a.png", "a.png")
+    field = Species._meta.get_field("image")
+    monkeypatch.setattr(field, "storage", FileSystemStorage(location=media / "private"))
+
+    assert found("a.png") == "private/a.png"
+
+
+def test_a_file_that_two_rows_name_is_one():
+    image, qr_code = columns(["Species"])
+
+    assert identity(Reference(image, 1, "a")) == identity(Reference(qr_code, 2, "a"))
+    assert identity(Reference(image, 1, "a")) != identity(Reference(image, 1, "b"))
+
+
+@pytest.mark.django_db
+def test_rows_are_changed_only_where_they_still_say_the_same(django_assert_num_queries):
+    species = Species.objects.create(scientific_name="Loxodonta africana", image="a.png", slug="loxodonta")
+    [column] = columns(["api.Species.image"])
+    [reference] = column.references()
+    changed_at = species.updated_at
+
+    with django_assert_num_queries(1):
+        assert reference.point_to("b.png", instead_of="a.png")
+
+    assert not reference.point_to("c.png", instead_of="a.png")
+    assert not reference.is_current()
+    species.refresh_from_db()
+    assert (species.image.name, species.updated_at) == ("b.png", changed_at)
+
+
+@pytest.mark.django_db
+def test_every_row_is_met_once_whatever_the_size_of_a_page(monkeypatch):
+    for number in range(7):
+        Species.objects.create(
+            scientific_name=f"Loxodonta a{'b' * number}", image=f"{number}", slug=f"s{number}"
+        )
+    Species.objects.create(scientific_name="Loxodonta nullus", slug="without")
+    [column] = columns(["api.Species.image"])
+
+    for size in (1, 3, 7, 100):
+        monkeypatch.setattr("storage.transfer.references.PAGE", size)
+        assert sorted(each.name for each in column.references()) == [str(number) for number in range(7)]
+    assert column.count() == 7
+
+
+def test_bytes_are_paced_for_all_together(tmp_path: Path, monkeypatch):
+    now, slept = [0.0], []
+    monkeypatch.setattr("storage.transfer.pace.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("storage.transfer.pace.time.sleep", slept.append)
+    (tmp_path / "a").write_bytes(bytes(1000))
+    pace = Pace(500)
+
+    with pace.open(tmp_path / "a") as one, pace.open(tmp_path / "a") as other:
+        one.readinto(bytearray(100))
+        one.read(500), other.read(500), other.read()
+
+    assert slept[:3] == [1, 2, 3]
