@@ -84,7 +84,7 @@ class SupabaseStorage(SignedStorage):
         try:
             with within(LONGEST + size / SLOWEST):
                 object_id = self._send(file, size, stage, content_type, cache_control)
-                if not retried(lambda: prove(stage)):
+                if not prove(stage):
                     raise StorageUnavailable("What arrived at Supabase Storage is not what was sent")
                 self._settle(stage, key, object_id)
         except BaseException:

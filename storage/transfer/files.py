@@ -14,6 +14,7 @@ from storage import keys, records
 from storage.base import FOREVER, ObjectExists, ObjectMissing, ObjectRefused, StorageError
 from storage.buckets import Bucket
 from storage.supabase import STAGE, SupabaseStorage
+from storage.supabase_client import retried
 from storage.transfer.names import new_name, renamed
 from storage.transfer.pace import Pace
 from storage.transfer.references import Column, Reference
@@ -151,9 +152,7 @@ class Bringing:
                 self.file.size,
                 content_type=self.file.content_type,
                 cache_control=self.file.cache_control,
-                prove=lambda stage: is_there(
-                    self.store, stage, self.file.size, self.sha256, self.rules.verify
-                ),
+                prove=lambda stage: retried(lambda: self.has_arrived(stage)),
                 stage=f"{STAGE}/{hashlib.sha256(about.encode()).hexdigest()}",
             )
         except ObjectExists:
@@ -163,6 +162,9 @@ class Bringing:
         except ObjectRefused as error:
             raise Failed("refused", f"{self.store.bucket} refuses {self.file.name!r}: {error}") from error
         return True
+
+    def has_arrived(self, stage: str) -> bool | None:
+        return is_there(self.store, stage, self.file.size, self.sha256, self.rules.verify)
 
 
 def is_there(store: SupabaseStorage, key: str, size: int, sha256: str, verify: str) -> bool | None:
