@@ -11,8 +11,9 @@ from storage.base import ObjectExists, StorageUnavailable, pieces_of
 from storage.supabase_client import request, retried
 
 CHUNK = 6 * 1024 * 1024  # bytes: hosted projects take parts of exactly this size, but for the last
-VERSION = {"Tus-Resumable": "1.0.0"}
-PART = {**VERSION, "Content-Type": "application/offset+octet-stream"}
+#: Every request says anew that it may replace: the last part is what makes the object.
+COMMON = {"Tus-Resumable": "1.0.0", "x-upsert": "true"}
+PART = {**COMMON, "Content-Type": "application/offset+octet-stream"}
 
 
 def upload(file: BinaryIO, size: int, bucket: str, key: str, content_type: str, cache_control: str) -> None:
@@ -34,7 +35,7 @@ def _create(size: int, bucket: str, key: str, content_type: str, cache_control: 
         "cacheControl": cache_control.removeprefix("max-age="),
     }
     said = ",".join(f"{name} {b64encode(value.encode()).decode()}" for name, value in about.items())
-    headers = {**VERSION, "Upload-Length": str(size), "Upload-Metadata": said, "x-upsert": "true"}
+    headers = {**COMMON, "Upload-Length": str(size), "Upload-Metadata": said}
     return retried(lambda: _place(request("POST", "upload", "resumable", headers=headers)))
 
 
@@ -54,7 +55,7 @@ def _part(path: tuple[str, ...], file: BinaryIO, offset: int, size: int) -> Call
         nonlocal attempts, offset
         attempts += 1
         if attempts > 1:
-            offset = _offset(request("HEAD", *path, headers=VERSION))
+            offset = _offset(request("HEAD", *path, headers=COMMON))
         length = min(CHUNK, size - offset)
         if length <= 0:
             return offset

@@ -1,5 +1,6 @@
 """What SupabaseStorage does when the network, a gateway or the server fails: by a real proxy on loopback."""
 
+import io
 import os
 import re
 import time
@@ -308,6 +309,17 @@ def test_what_was_changed_on_its_way_never_gets_its_key(store, proxy, content):
 
     assert everything(store) == {"a"}
     assert proxy.count("POST /object/move") == 0
+
+
+@pytest.mark.parametrize("content", [b"heron" * 10_000, LARGE], ids=["small", "in parts"])
+def test_what_an_attempt_before_left_at_the_stage_is_replaced(store, content):
+    about = {"content_type": "text/plain", "cache_control": "no-cache"}
+    put(store, "stage", b"half of it")
+
+    store.put_file("new", io.BytesIO(content), len(content), stage="stage", prove=lambda stage: True, **about)
+
+    assert store.read("new").read() == content
+    assert everything(store) == {"a", "new"}
 
 
 def test_an_etag_that_is_no_md5_costs_a_second_look(store, proxy):
