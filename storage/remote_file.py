@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 import httpx
@@ -53,6 +54,8 @@ class RemoteFile(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         if self._position >= self._size:
+            with suppress(StorageUnavailable):
+                self._piece()  # what is heard out leaves its connection to the next call
             return 0
         piece = self._next(len(buffer))
         buffer[: len(piece)] = piece

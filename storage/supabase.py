@@ -34,6 +34,8 @@ Result = TypeVar("Result")
 
 STAGE = ".arriving"  # the folder of what is not yet known to have arrived whole
 IN_PARTS = 6 * 1024 * 1024  # bytes: what is larger goes up in parts
+AT_ONCE = 64 * 1024  # bytes: a body of so many has arrived before it is refused
+ONCE = {"Connection": "close"}  # one on which a larger body was refused hangs when it is used again
 MOST_SIGNED = 1000  # keys in one call
 LONGEST = 60  # seconds for all the calls of a `put`, and as many more as its size takes
 TIDYING = 10  # seconds for removing what did not arrive whole
@@ -190,7 +192,7 @@ class SupabaseStorage(SignedStorage):
             "Content-Length": str(size),
             "Cache-Control": cache_control,
             "x-upsert": "true",
-            "Connection": "close",  # one that refused a large body hangs when it is used again
+            **(ONCE if size > AT_ONCE else {}),
         }
 
         def send() -> str:

@@ -34,7 +34,7 @@ Result = TypeVar("Result")
 TIMEOUT = httpx.Timeout(15, connect=5, pool=5)  # seconds without a sign of life
 ATTEMPTS = 3  # each with its DEADLINE: with the waits, below 100 seconds
 LONGEST_WAIT = 5  # seconds between two of them; when the server asks for more, the caller hears it
-LIMITS = httpx.Limits(max_connections=64, max_keepalive_connections=64)
+LIMITS = httpx.Limits(max_connections=96, max_keepalive_connections=96)
 NO_ADDRESS = (httpx.UnsupportedProtocol, httpx.InvalidURL)
 NO_SUCH_RANGE = 416  # who reads in ranges takes it for the end
 HEADERS = {"User-Agent": "vivarium"}

@@ -403,7 +403,8 @@ def test_a_source_that_breaks_off_leaves_nothing(store):
     assert everything(store) == {"a"}
 
 
-def test_a_connection_that_carried_a_body_is_not_used_again(store, proxy):
+@pytest.mark.parametrize(("size", "connection"), [(64 * 1024, "keep-alive"), (64 * 1024 + 1, "close")])
+def test_a_connection_that_carried_a_large_body_is_not_used_again(store, proxy, size, connection):
     """The real server may refuse the body before it has it all, and then hang when asked once more."""
     said: list[str] = []
 
@@ -413,9 +414,25 @@ def test_a_connection_that_carried_a_body_is_not_used_again(store, proxy):
 
     proxy.fail(listens, on="POST /object/test-")
 
-    put(store)
+    store.put("new", [bytes(size)], content_type="a/b", cache_control="max-age=1")
 
-    assert said == ["close"]
+    assert said == [connection]
+
+
+def test_small_files_come_and_go_over_one_connection(store, proxy):
+    connections = set()
+
+    def listens(passing: Any, body: bytes) -> None:
+        connections.add(passing.client_address)
+        faults.passed_on(passing, body)
+
+    proxy.fail(listens)
+
+    for number in range(3):
+        put(store, f"new-{number}")
+        assert read(store, f"new-{number}") == b"heron"
+
+    assert len(connections) == 1
 
 
 # --- In parts -------------------------------------------------------------------------------------------
