@@ -1,5 +1,6 @@
 """Which buckets there should be, and their limits: read off STORAGES and the model fields, not kept apart."""
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from django.core.files.storage import storages
@@ -29,7 +30,7 @@ def declared() -> dict[str, Bucket]:
 
     Everything arrives in `uploads` first, so its limits are the widest of all.
     """
-    fields = list(upload_fields())
+    fields = upload_fields()
     stores = [storages[alias] for alias in storages.backends]
     return {
         store.bucket: _bucket(store, fields if store.bucket == ARRIVALS else _of(store, fields))
@@ -38,11 +39,11 @@ def declared() -> dict[str, Bucket]:
     }
 
 
-def _of(store: SignedStorage, fields: list[UploadField]) -> list[UploadField]:
+def _of(store: SignedStorage, fields: Iterable[UploadField]) -> list[UploadField]:
     return [field for field in fields if field.storage.bucket == store.bucket]
 
 
-def _bucket(store: SignedStorage, fields: list[UploadField]) -> Bucket:
+def _bucket(store: SignedStorage, fields: Collection[UploadField]) -> Bucket:
     return Bucket(
         store.bucket,
         store.public,

@@ -1,6 +1,7 @@
 """UploadField: a FileField that carries its rules, so that they stand where the file stands."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from django.apps import apps
@@ -68,9 +69,12 @@ class UploadField(models.FileField):
         return {self.name: self.key_of(instance)} | {name: getattr(instance, name) for name in self.placed_by}
 
 
-def upload_fields() -> Iterator[UploadField]:
-    """Every UploadField of every installed model."""
-    for model in apps.get_models():
-        for field in model._meta.get_fields():
-            if isinstance(field, UploadField):
-                yield field
+@cache
+def upload_fields() -> tuple[UploadField, ...]:
+    """Every UploadField of every installed model: they stay the same for as long as the process lives."""
+    return tuple(
+        field
+        for model in apps.get_models()
+        for field in model._meta.get_fields()
+        if isinstance(field, UploadField)
+    )

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from storage import buckets, disk, records
 from storage.base import ObjectMissing, StorageError
@@ -36,6 +36,11 @@ class LocalBucket(Bucket):
 
     created_at: datetime = EPOCH
     updated_at: datetime = EPOCH
+
+    @classmethod
+    def of(cls, bucket: Bucket, **times: datetime) -> Self:
+        limits = bucket.file_size_limit, bucket.allowed_mime_types
+        return cls(bucket.name, bucket.public, *limits, **times)
 
     @property
     def objects(self) -> LocalObjects:
@@ -70,7 +75,7 @@ def create(bucket: Bucket) -> None:
             find(bucket.name)
         except BucketMissing:
             now = datetime.now(UTC)
-            _write(LocalBucket(**asdict(bucket), created_at=now, updated_at=now))
+            _write(LocalBucket.of(bucket, created_at=now, updated_at=now))
         else:
             raise BucketExists(bucket.name)
 
@@ -99,7 +104,7 @@ def empty(name: str) -> None:
 
 
 def _declared() -> dict[str, LocalBucket]:
-    return {name: LocalBucket(**asdict(bucket)) for name, bucket in buckets.declared().items()}
+    return {name: LocalBucket.of(bucket) for name, bucket in buckets.declared().items()}
 
 
 def _folder() -> Path:
