@@ -5,10 +5,10 @@ import fnmatch
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from storage import keys, records
 from storage.base import FOREVER, ObjectExists, ObjectMissing, ObjectRefused, StorageError
@@ -40,6 +40,7 @@ class Rules:
     look_first: bool = False  # whether an object with these bytes is to be expected
     exclude: Sequence[str] = ()
     pace: Pace = field(default_factory=Pace)
+    turns: AbstractContextManager[Any] = field(default_factory=nullcontext)  # one is held to send a file
 
     def excludes(self, name: str) -> bool:
         return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.exclude)
@@ -146,15 +147,22 @@ class Bringing:
         """Whether the key was free. The name on the way is the same in each run: none leaves anything."""
         about = f"{self.store.bucket}/{key} {self.sha256}"
         try:
-            self.store.put_file(
-                key,
-                self.content,
-                self.file.size,
-                content_type=self.file.content_type,
-                cache_control=self.file.cache_control,
-                prove=lambda stage: retried(lambda: self.has_arrived(stage)),
-                stage=f"{STAGE}/{hashlib.sha256(about.encode()).hexdigest()}",
-            )
+            with ExitStack() as turn:
+                turn.enter_context(self.rules.turns)
+
+                def prove(stage: str) -> bool | None:
+                    turn.close()  # the next file leaves while this one is read back
+                    return retried(lambda: self.has_arrived(stage))
+
+                self.store.put_file(
+                    key,
+                    self.content,
+                    self.file.size,
+                    content_type=self.file.content_type,
+                    cache_control=self.file.cache_control,
+                    prove=prove,
+                    stage=f"{STAGE}/{hashlib.sha256(about.encode()).hexdigest()}",
+                )
         except ObjectExists:
             return False
         except keys.InvalidKey:

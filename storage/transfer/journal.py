@@ -9,7 +9,7 @@ import os
 from array import array
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -100,7 +100,9 @@ class Journal:
         self.file.close()
 
     def add(self, line: Line) -> None:
-        self._append({**asdict(line), "at": datetime.now(UTC).isoformat(timespec="seconds")})
+        said = {name: getattr(line, name) for name in Line.__slots__}
+        said["at"] = datetime.now(UTC).isoformat(timespec="seconds")
+        self.file.write(json.dumps(said).encode() + b"\n")
 
     def sync(self) -> None:
         self.file.flush()
@@ -117,9 +119,6 @@ class Journal:
         self.file.seek(-1, os.SEEK_END)
         if self.file.read() != b"\n":
             self.file.write(b"\n")  # what was cut off stays a line of its own
-
-    def _append(self, said: dict[str, Any]) -> None:
-        self.file.write(json.dumps(said).encode() + b"\n")
 
 
 class Done:

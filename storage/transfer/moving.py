@@ -8,9 +8,11 @@ to change; the row changes, if it still names what it did; the journal says so.
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 from django.db import DatabaseError
 
@@ -22,6 +24,7 @@ from storage.transfer.journal import Done, Journal, Line
 from storage.transfer.references import Column, Reference
 from storage.transfer.sources import identity
 
+PROVING = 4  # for so many files that may be sent at once, one more may be read back or moved meanwhile
 IN_FLIGHT = 2  # files that are begun or wait, for each thread
 GRACE = 25  # seconds that files in flight have to end once the move is to stop
 LOOK = 0.2  # seconds between two looks whether it is to stop
@@ -65,15 +68,18 @@ class Move:
     stop: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
+        self.threads = self.jobs + self.jobs // PROVING
+        self.rules = replace(self.rules, turns=threading.BoundedSemaphore(self.jobs))
         self.begun: set[int] = set()  # hashes of files: what another row names too is not sent again
         self.sharing: dict[tuple[str, ...], list[Reference]] = {}  # by file: who waits for it
         self.waiting: dict[Future[Brought], tuple[str, ...]] = {}
+        self.ended: SimpleQueue[Future[Brought]] = SimpleQueue()
         self.expect = False  # whether objects are there: if the last one was, it is cheaper to look first
         self.lost = 0  # files in a row
 
     def run(self) -> Iterator[Outcome]:
         """Raises Stopped, once the files in flight have ended, or have had their time."""
-        pool = ThreadPoolExecutor(self.jobs, thread_name_prefix="move")
+        pool = ThreadPoolExecutor(self.threads, thread_name_prefix="move")
         try:
             with Journal(self.path) as self.journal:
                 yield from self._all(pool, Done(self.path))
@@ -88,7 +94,7 @@ class Move:
                 continue
             number += 1
             self._begin(pool, reference)
-            while len(self.waiting) >= self.jobs * IN_FLIGHT and not self.stop.is_set():
+            while len(self.waiting) >= self.threads * IN_FLIGHT and not self.stop.is_set():
                 yield from self._finished()
             if self.stop.is_set() or number == self.limit:
                 break
@@ -102,7 +108,9 @@ class Move:
         rules = replace(self.rules, look_first=self.expect or hash(file) in self.begun)
         self.begun.add(hash(file))
         self.sharing[file] = [reference]
-        self.waiting[pool.submit(self._bring, reference, rules)] = file
+        future = pool.submit(self._bring, reference, rules)
+        self.waiting[future] = file
+        future.add_done_callback(self.ended.put)
 
     def _bring(self, reference: Reference, rules: Rules) -> Brought:
         """Storage in trouble is given time: longer each time, and as long as it asks for."""
@@ -131,9 +139,8 @@ class Move:
             raise Stopped
 
     def _finished(self) -> Iterator[Outcome]:
-        ended, _ = wait(self.waiting, timeout=LOOK, return_when=FIRST_COMPLETED)
         brought: list[tuple[Reference, Brought]] = []
-        for future in ended:
+        for future in self._ended():
             references = self.sharing.pop(self.waiting.pop(future))
             try:
                 result = future.result()
@@ -143,6 +150,15 @@ class Move:
                 yield from (self._failed(reference, error) for reference in references)
         yield from self._recorded(brought)
 
+    def _ended(self) -> list[Future[Brought]]:
+        """At least one, unless none ends for a while; what was cancelled has been forgotten."""
+        found: list[Future[Brought]] = []
+        with suppress(Empty):
+            found.append(self.ended.get(timeout=LOOK))
+            while True:
+                found.append(self.ended.get_nowait())
+        return [future for future in found if not future.cancelled()]
+
     def _failed(self, reference: Reference, error: Failed | StorageError) -> Outcome:
         if isinstance(error, Failed):
             gone = error.reason == "missing" and not reference.is_current()
@@ -150,7 +166,7 @@ class Move:
                 self.stop.set()
             return Outcome("changed" if gone else error.reason, reference, message=str(error))
         self.lost += 1
-        if isinstance(error, StorageMisconfigured) or self.lost >= MOST_LOST * self.jobs:
+        if isinstance(error, StorageMisconfigured) or self.lost >= MOST_LOST * self.threads:
             self.stop.set()
         what = "misconfigured" if isinstance(error, StorageMisconfigured) else "storage"
         return Outcome(what, reference, message=f"{reference.name!r}: {error}")

@@ -2,6 +2,7 @@
 
 import errno
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from stat import S_ISREG
 
@@ -29,7 +30,12 @@ class Place:
 
 def media_root() -> Path:
     """Without links, so that what is below it can be told."""
-    return disk.root().resolve()
+    return _resolved(disk.root())
+
+
+@cache
+def _resolved(folder: Path) -> Path:
+    return folder.resolve()
 
 
 def home_of(column: Column) -> str:

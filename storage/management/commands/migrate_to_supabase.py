@@ -60,7 +60,7 @@ class Command(BaseCommand):
         )
         add("--dry-run", action="store_true", help="write nothing anywhere, and say what would happen")
         add("--backup", nargs="?", const=BACKUPS, type=Path, metavar="DIR", help="copy first (media_backup/)")
-        add("--jobs", type=_jobs, default=8, help=f"files at the same time (8; at most {MOST_JOBS})")
+        add("--jobs", type=_jobs, default=8, help=f"files sent at the same time (8; at most {MOST_JOBS})")
         add("--journal", type=Path, default=JOURNAL, help=f"where it stands what was done ({JOURNAL})")
         add("--report", type=Path, metavar="FILE.json", help="the result, for machines")
         conflicts = ["skip", "fail", "rename"]
