@@ -38,9 +38,9 @@ class LocalBucket(Bucket):
     updated_at: datetime = EPOCH
 
     @classmethod
-    def of(cls, bucket: Bucket, **times: datetime) -> Self:
+    def of(cls, bucket: Bucket, since: datetime = EPOCH) -> Self:
         limits = bucket.file_size_limit, bucket.allowed_mime_types
-        return cls(bucket.name, bucket.public, *limits, **times)
+        return cls(bucket.name, bucket.public, *limits, created_at=since, updated_at=since)
 
     @property
     def objects(self) -> LocalObjects:
@@ -74,8 +74,7 @@ def create(bucket: Bucket) -> None:
         try:
             find(bucket.name)
         except BucketMissing:
-            now = datetime.now(UTC)
-            _write(LocalBucket.of(bucket, created_at=now, updated_at=now))
+            _write(LocalBucket.of(bucket, since=datetime.now(UTC)))
         else:
             raise BucketExists(bucket.name)
 
