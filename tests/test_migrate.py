@@ -3,7 +3,9 @@
 import json
 import os
 import pty
+import sqlite3
 import subprocess
+import sys
 
 import httpx
 import pytest
@@ -279,6 +281,26 @@ def test_every_kind_of_primary_key_finds_its_way_back(site: Site):
     assert site.dump() == before
 
 
+def test_rows_in_several_databases_are_changed_where_they_are(site: Site):
+    annex = site.folder / "annex.sqlite3"
+    environment = {"FOREIGN_ANNEX": str(annex)}
+    command = [sys.executable, "-m", "django", "migrate", "--run-syncdb", "--database", "annex", "-v0"]
+    subprocess.run(command, env=site.environment(**environment), check=True)
+    site.with_files("guía.pdf")
+    site.file("año.pdf")
+    with sqlite3.connect(annex) as database:
+        database.execute("insert into annex_guide (plan) values ('año.pdf')")
+
+    site.run(environment=environment)
+    moved = database.execute("select plan from annex_guide").fetchall()
+    said = site.run("--rollback", str(site.journal), environment=environment)
+
+    assert moved[0][0].startswith("ano-")
+    assert "2 put back, 0 left" in said
+    assert database.execute("select plan from annex_guide").fetchall() == [("año.pdf",)]
+    database.close()
+
+
 def test_only_the_wanted_files_are_moved(site: Site):
     site.with_files("a.pdf", "b.pdf", "c.pdf", "draft-d.pdf")
     site.file("plan.pdf")
@@ -287,6 +309,15 @@ def test_only_the_wanted_files_are_moved(site: Site):
     for moved in ({"a.pdf", "b.pdf"}, {"a.pdf", "b.pdf", "c.pdf"}):
         site.run("--model", "foreign.guide.leaflet", "--exclude", "draft*", "--limit", "2")
         assert site.target().keys() == moved
+
+
+def test_a_rate_is_kept_to_by_all_jobs(site: Site):
+    """How long it takes is asked of a clock of its own, in `test_transfer_pace.py`."""
+    site.with_files("a.pdf", "b.pdf", "c.pdf")
+
+    site.run("--bwlimit", "1k", "--jobs", "3")
+
+    site.is_moved()
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from storage.supabase_client import ATTEMPTS
 from tests.faults import Fault, Plan, Proxy, delayed
-from tests.server import Server
+from tests.server import ROOT, Server
 from tests.site import Site
 
 pytestmark = pytest.mark.slow  # each starts processes
@@ -119,6 +120,24 @@ def test_a_key_that_is_revoked_on_the_way_ends_it_with_the_cure(site: Site):
     assert calls < 60
     site.journal.unlink()
     site.run()
+    site.is_moved()
+
+
+def test_an_outage_is_waited_out(site: Site):
+    """Longer than the attempts at a call last: those at the file begin again."""
+    site.with_files(*NAMES)
+    began: list[float] = []
+
+    def plan(number: int, method: str, path: str) -> Fault | None:
+        if not is_upload(method, path):
+            return None
+        began.append(time.monotonic())
+        return Fault(status=503) if began[-1] - began[0] < 8 else None
+
+    with Proxy(site.server.url, plan) as proxy:
+        site.run(environment={"FOREIGN_URL": proxy.url})
+
+    assert len(began) > len(NAMES) * ATTEMPTS
     site.is_moved()
 
 
@@ -254,6 +273,31 @@ def test_ctrl_c_ends_in_time_although_the_storage_hangs(site: Site):
     site.is_moved()
 
 
+def test_a_second_ctrl_c_ends_it_at_once(site: Site):
+    site.with_files(*NAMES)
+    release = threading.Event()
+    with Proxy(site.server.url, lambda *call: Fault(before=lambda: hang(release, call))) as hanging:
+        running = site.start(environment={"FOREIGN_URL": hanging.url})
+        wait_until(lambda: len(hanging.calls) > 1)
+        running.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        running.send_signal(signal.SIGINT)
+        said, _ = running.communicate(timeout=10)
+        release.set()
+        retarget(site, hanging.url)
+
+    assert running.returncode == 1
+    assert "Stopped at once. Type the same command again" in said
+    assert "Traceback" not in said
+    site.run()
+    site.is_moved()
+
+
+def hang(release: threading.Event, call: tuple[int, str, str]) -> None:
+    if call[0] > 1:
+        release.wait(60)
+
+
 # --- Other writers ----------------------------------------------------------------------------------------
 
 
@@ -346,6 +390,59 @@ def test_on_a_read_only_disk_rows_change_only_where_the_site_can_follow(site: Si
     site.is_moved()
 
 
+def test_a_disk_that_knows_no_second_names_gets_copies(site: Site):
+    site.with_files(*NAMES)
+    before = site.dump(), site.disk()
+    patch = site.folder / "patch"
+    patch.mkdir()
+    (patch / "sitecustomize.py").write_text(
+        "import errno, os\n"
+        "def link(*args, **options):\n"
+        "    raise OSError(errno.EPERM, 'as vfat says')\n"
+        "os.link = link\n"
+    )
+    site.run(environment={"PYTHONPATH": f"{patch}:{ROOT}"})
+
+    site.is_moved()
+    renamed = next(name for name in site.names() if name.startswith("guia-"))
+    assert not (site.media / renamed).samefile(site.media / "guía.pdf")
+    site.run("--rollback", str(site.journal))
+    assert (site.dump(), site.disk()) == before
+
+
+# --- The database -----------------------------------------------------------------------------------------
+
+
+def test_a_row_that_refuses_to_change_is_named_and_the_others_are_moved(site: Site):
+    site.with_files(*NAMES)
+    site.sql(
+        "create trigger stubborn before update on foreign_guide when old.leaflet = 'guía.pdf'"
+        " begin select raise(abort, 'no, I will not'); end"
+    )
+
+    said = site.run(code=1)
+
+    assert "database: foreign.Guide.leaflet 2: The row cannot be changed: no, I will not" in said
+    assert site.names()[1] == "guía.pdf"
+    assert [name.isascii() for name in site.names()] == [True, False, True, True]
+    site.sql("drop trigger stubborn")
+    site.run()
+    site.is_moved()
+
+
+def test_a_database_that_is_gone_ends_it_with_what_to_do(site: Site):
+    site.with_files(*NAMES)
+    site.sql("alter table foreign_guide rename to elsewhere")
+
+    said = site.run(code=1)
+
+    assert "The database fails: no such table: foreign_guide" in said
+    assert "Traceback" not in said
+    site.sql("alter table elsewhere rename to foreign_guide")
+    site.run()
+    site.is_moved()
+
+
 def prefix() -> list[str]:
     return WITHOUT_RIGHTS if os.geteuid() == 0 else []
 
@@ -386,18 +483,6 @@ def test_a_large_file_and_thousands_of_small_ones(tmp_path: Path, template: Path
 
         assert "all is there" in said
         site.is_moved()
-
-
-def test_bytes_leave_no_faster_than_allowed(site: Site):
-    for number in range(6):
-        site.file(f"{number}.bin", bytes(500_000))
-        site.guide(f"{number}.bin")
-    started = time.monotonic()
-
-    site.run("--bwlimit", "500k", "--jobs", "3")
-
-    assert time.monotonic() - started > 5
-    site.is_moved()
 
 
 def retarget(site: Site, url: str) -> None:

@@ -4,13 +4,11 @@ import json
 import os
 
 SECRET_KEY = "only for tests"
-DATABASES = {
-    "default": {
-        "ENGINE": "django.db.backends.sqlite3",
-        "NAME": os.environ.get("FOREIGN_DATABASE", ":memory:"),
-        "OPTIONS": {"timeout": 20},
-    }
-}
+SQLITE = {"ENGINE": "django.db.backends.sqlite3", "OPTIONS": {"timeout": 20}}
+DATABASES = {"default": {**SQLITE, "NAME": os.environ.get("FOREIGN_DATABASE", ":memory:")}}
+if "FOREIGN_ANNEX" in os.environ:
+    DATABASES["annex"] = {**SQLITE, "NAME": os.environ["FOREIGN_ANNEX"]}
+    DATABASE_ROUTERS = ["tests.foreign.router.Annex"]
 INSTALLED_APPS = ["django.contrib.contenttypes", "tests.foreign", "tests.foreign.annex", "storage"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 MEDIA_ROOT = os.environ.get("FOREIGN_MEDIA", "")

@@ -81,7 +81,8 @@ class Command(BaseCommand):
         except DatabaseError as error:
             raise CommandError(f"The database fails: {error}. Type the same command again.") from error
         except KeyboardInterrupt:
-            raise CommandError("Stopped at once. Type the same command again, and it goes on.") from None
+            self.stderr.write("Stopped at once. Type the same command again, and it goes on.")
+            self._leave()
         if not good:
             sys.exit(1)
 
@@ -141,10 +142,15 @@ class Command(BaseCommand):
         if report_path:
             report.write(report_path, stopped=stopped)
         self._conclude(report, stopped)
-        if move.waiting:  # their threads hang in the network, and would keep this process from ending
-            self.stdout.flush()
-            os._exit(1)
+        if move.waiting:
+            self._leave()
         return not report.failures and not stopped
+
+    def _leave(self) -> None:
+        """Threads that hang in the network would keep this process from ending."""
+        self.stdout.flush()
+        self.stderr.flush()
+        os._exit(1)
 
     def _conclude(self, report: Report, stopped: bool) -> None:
         say = self.stdout.write
