@@ -276,7 +276,7 @@ AVATAR_MAX_BYTES = env.int("AVATAR_MAX_BYTES", 10 * MIB)
 IMAGE_MAX_PIXELS = env.int("IMAGE_MAX_PIXELS", 50_000_000)
 CHECKSUM_MAX_BYTES = env.int("CHECKSUM_MAX_BYTES", 100 * MIB)
 
-#: Where `migrate_to_supabase` brings files of fields whose storage names no bucket: `app.Model.field=bucket`.
+#: Where `migrate_to_supabase` brings files, if not to the bucket of their storage: `app.Model.field=bucket`.
 MIGRATE_BUCKETS = env.dict("MIGRATE_BUCKETS", default={})
 
 STATIC_URL = "/static/"

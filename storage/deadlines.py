@@ -18,6 +18,7 @@ DEADLINE = 20  # seconds for a request and its answer
 SLOWEST = 256 * 1024  # bytes a second: what carries more may take so much longer
 
 _until: ContextVar[float] = ContextVar("until", default=math.inf)
+_slowest: ContextVar[int] = ContextVar("slowest", default=0)  # bytes a second; 0: SLOWEST
 
 
 @contextmanager
@@ -30,6 +31,21 @@ def within(seconds: float) -> Iterator[None]:
         _until.reset(before)
 
 
+@contextmanager
+def no_slower_than(rate: int) -> Iterator[None]:
+    """For lines that are slow, or shared: a call in here may take as long as so many bytes a second need."""
+    before = _slowest.set(rate)
+    try:
+        yield
+    finally:
+        _slowest.reset(before)
+
+
+def needed(size: int) -> float:
+    """Seconds that so many bytes may travel."""
+    return size / (_slowest.get() or SLOWEST)
+
+
 class Punctual(httpx.HTTPTransport):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -37,7 +53,12 @@ class Punctual(httpx.HTTPTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         asked = time.monotonic()
-        allowed = DEADLINE + int(request.headers.get("Content-Length", 0)) / SLOWEST
+        travel = needed(int(request.headers.get("Content-Length", 0)))
+        allowed = DEADLINE + travel
+        patience = request.extensions.get("timeout", {})
+        # What was written may still lie in this machine's buffers when the wait for the answer begins.
+        if patience.get("read") is not None:
+            request.extensions["timeout"] = {**patience, "read": patience["read"] + travel}
         with within(allowed):
             response = super().handle_request(request)
         response.stream = Rest(response.stream, allowed - (time.monotonic() - asked))
@@ -58,7 +79,7 @@ class Rest(httpx.SyncByteStream):
                 piece = next(pieces, None)
             if piece is None:
                 return
-            self.left += len(piece) / SLOWEST - (time.monotonic() - asked)
+            self.left += needed(len(piece)) - (time.monotonic() - asked)
             yield piece
 
     def close(self) -> None:

@@ -90,14 +90,19 @@ def write(path: Path, text: str) -> None:
 def appear(file: Path, place: Path) -> None:
     """Give a file that is on the disk its name, and be sure that the name is there too."""
     os.replace(file, place)
-    folder = os.open(place.parent, os.O_RDONLY)
+    sync_folder(place.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """The names in it are there after a power cut, too."""
+    opened = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(opened)
     except OSError as error:
         if error.errno not in (errno.EBADF, errno.EINVAL):  # file systems that sync no folders
             raise
     finally:
-        os.close(folder)
+        os.close(opened)
 
 
 def being_written(file: IO[bytes]) -> None:

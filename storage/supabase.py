@@ -22,7 +22,7 @@ from storage.base import (
     StorageUnavailable,
     pieces_of,
 )
-from storage.deadlines import SLOWEST, within
+from storage.deadlines import needed, within
 from storage.remote_file import open_remote
 from storage.supabase_client import ours, request, retried, sdk, told
 
@@ -84,7 +84,7 @@ class SupabaseStorage(SignedStorage):
         keys.check(key)
         stage = stage or f"{STAGE}/{secrets.token_urlsafe(18)}"
         try:
-            with within(LONGEST + size / SLOWEST):
+            with within(LONGEST + needed(size)):
                 object_id = self._send(file, size, stage, content_type, cache_control)
                 if not prove(stage):
                     raise StorageUnavailable("What arrived at Supabase Storage is not what was sent")

@@ -5,6 +5,7 @@ The SDK's storage client runs on it, as do the calls that the SDK does not have.
 
 import os
 import re
+import time
 from collections.abc import Callable, Generator
 from datetime import timedelta
 from functools import lru_cache
@@ -14,6 +15,7 @@ from urllib.parse import quote
 import httpx
 import stamina
 from django.conf import settings
+from django.utils.http import parse_http_date_safe
 
 from storage import keys
 from storage.base import (
@@ -178,8 +180,12 @@ def _status_and_code(response: httpx.Response) -> tuple[int, str]:
 
 
 def _retry_after(response: httpx.Response) -> float | None:
+    """In seconds, of a number of them or of a moment (RFC 9110, 10.2.3)."""
     text = response.headers.get("Retry-After", "")
-    return float(text) if text.isdecimal() else None
+    if text.isdecimal():
+        return float(text)
+    moment = parse_http_date_safe(text)
+    return None if moment is None else max(moment - time.time(), 0)
 
 
 def _response_behind(error: BaseException | None) -> httpx.Response | None:

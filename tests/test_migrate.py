@@ -1,8 +1,10 @@
 """`migrate_to_supabase` as people run it: a process of its own, over HTTP, on a foreign project."""
 
+import hashlib
 import json
 import os
 import pty
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -155,6 +157,131 @@ def test_only_what_verifies_is_deleted_here(site: Site):
     assert "unproved" in said
     assert "needed" in said
     assert "1 moved, 3 done" not in site.run("--exclude", "unmoved*", code=1)
+
+
+@pytest.mark.parametrize("mode", ["--rollback", "--purge-source"])
+@pytest.mark.parametrize(
+    "option",
+    [
+        ["--dry-run"],
+        ["--model", "foreign.Guide"],
+        ["--limit", "1"],
+        ["--exclude", "a*"],
+        ["--backup"],
+        ["--report", "r.json"],
+    ],
+)
+def test_who_asks_for_less_does_not_get_all_put_back_or_deleted(site: Site, mode: str, option: list[str]):
+    site.with_files("plan.pdf", "guía.pdf")
+    site.run()
+    before = site.dump(), site.disk()
+
+    said = site.run(*{"--rollback": [mode, str(site.journal)]}.get(mode, [mode, "--yes"]), *option, code=2)
+
+    assert f"{mode} does not go with {option[0]}." in said
+    assert (site.dump(), site.disk()) == before
+
+
+def test_nobody_goes_back_and_clears_up_at_once(site: Site):
+    site.with_files("plan.pdf")
+    site.run()
+
+    said = site.run("--rollback", str(site.journal), "--purge-source", "--yes", code=2)
+
+    assert "--rollback does not go with --purge-source." in said
+    assert site.disk().keys() == {"plan.pdf"}
+
+
+def test_what_was_put_back_is_not_cleared_up_until_it_is_moved_again(site: Site):
+    site.with_files("plan.pdf", "guía.pdf")
+    site.run()
+    site.run("--rollback", str(site.journal))
+
+    said = site.run("--purge-source", "--yes")
+
+    assert "since the last rollback" in said
+    assert site.disk().keys() == {"plan.pdf", "guía.pdf"}
+    site.run()
+    assert "2 deleted" in site.run("--purge-source", "--yes")
+    assert site.disk() == {}
+
+
+def test_a_store_that_keeps_its_files_in_this_media_root_is_no_target(site: Site):
+    """Every file would be there already, and clearing up would take the only copy."""
+    bucket = site.server.media / site.bucket
+    bucket.mkdir()
+    (bucket / "plan.pdf").write_bytes(b"plan.pdf")
+    site.guide("plan.pdf")
+    environment = {"FOREIGN_MEDIA": str(site.server.media)}
+
+    looked = site.run("--dry-run", environment=environment, code=2)
+    said = site.run(environment=environment, code=2)
+    site.journal.write_text(f'{{"journal": "migrate_to_supabase", "target": "{site.server.url}"}}\n')
+    line = {**LINE, "bucket": site.bucket, "sha256": hashlib.sha256(b"plan.pdf").hexdigest()}
+    with site.journal.open("a") as journal:
+        journal.write(json.dumps(line) + "\n")
+    purged = site.run("--purge-source", "--yes", environment=environment, code=2)
+
+    assert "in this very MEDIA_ROOT" in said
+    assert "in this very MEDIA_ROOT" in purged
+    assert "in this very MEDIA_ROOT" in looked
+    assert tree(bucket) == {"plan.pdf": b"plan.pdf"}
+
+
+LINE = {
+    "state": "done",
+    "model": "foreign.Guide",
+    "field": "leaflet",
+    "pk": ["1"],
+    "old": "plan.pdf",
+    "new": "plan.pdf",
+    "size": 8,
+    "mtime_ns": 0,
+}
+
+
+def test_what_was_sent_to_the_bucket_since_the_switch_is_not_missing(site: Site):
+    site.with_files("plan.pdf")
+    site.run()
+    site.object("sent.pdf", b"straight from a client")
+    site.guide("sent.pdf")
+
+    looked = site.run("--dry-run")
+    said = site.run()
+    back = site.run("--rollback", str(site.journal))
+
+    [row] = [line for line in looked.splitlines() if "foreign.Guide.leaflet" in line and "│" in line]
+    assert [cell.strip() for cell in row.split("│")][3:8] == ["0", "0 B", "0", "1", "1"]
+    assert "1 done, 1 remote" in said
+    assert "nothing was left to move" in said
+    assert "foreign.Guide.leaflet 2: 'sent.pdf' is not on this disk" in back
+
+
+def test_a_project_of_ones_own_runs_on_supabase_afterwards(site: Site):
+    site.with_files("plan.pdf", "guía.pdf")
+    site.run()
+    shutil.rmtree(site.media)
+    program = (
+        "import django; django.setup()\n"
+        "from django.core.files.base import ContentFile\n"
+        "from tests.foreign.models import Recording\n"
+        "from tests.foreign.models import Guide\n"
+        "for guide in Guide.objects.all(): print(guide.leaflet.url)\n"
+        "recording = Recording()\n"
+        "recording.audio.save('niño.mp3', ContentFile(b'song'))\n"
+        "print(recording.audio.url)\n"
+    )
+
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        env=site.environment(DJANGO_SETTINGS_MODULE="tests.foreign.switched"),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    read = [httpx.get(url).raise_for_status().content for url in ran.stdout.split()]
+    assert read == [b"plan.pdf", "guía.pdf".encode(), b"song"]
 
 
 def test_a_no_deletes_nothing(site: Site):

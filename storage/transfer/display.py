@@ -57,10 +57,19 @@ def summary(report: Report) -> str:
 def findings(found: Iterable[Survey]) -> str:
     """A row for each bucket and field."""
     rows = (
-        [each.bucket, each.label, str(each.files), size(each.bytes), str(len(each.renamed)), _problems(each)]
+        [
+            each.bucket,
+            each.label,
+            str(each.files),
+            size(each.bytes),
+            str(len(each.renamed)),
+            str(each.done),
+            str(each.remote),
+            _problems(each),
+        ]
         for each in found
     )
-    return _table(["bucket", "field", "files", "bytes", "renamed", "problems"], rows)
+    return _table(["bucket", "field", "files", "bytes", "renamed", "done", "remote", "problems"], rows)
 
 
 def _problems(found: Survey) -> str:

@@ -4,7 +4,7 @@ import errno
 import fnmatch
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,18 +77,32 @@ def source(bucket: Bucket, reference: Reference) -> Source:
         stat = place.path.stat()
         if not os.access(place.path, os.R_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        record = records.find(home_of(column), name, stat) or {}
     except Outside:
-        raise Failed("outside", f"{name!r} leaves MEDIA_ROOT: it was not looked at.") from None
+        raise Failed("outside", f"{name!r} leaves MEDIA_ROOT, or its storage does: not looked at.") from None
     except FileNotFoundError:
         raise Failed("missing", f"{name!r} is not on this disk.") from None
     except (OSError, StorageError) as error:
         raise Failed("unreadable", f"{name!r} cannot be read: {error}") from error
     lasting = f"max-age={FOREVER if bucket.public else 3600}"
     by_hand = {**records.guess(name, stat), "cache_control": lasting}
-    told = records.find(home_of(column), name, stat) or by_hand
+    told = {**by_hand, **record}
     return Source(
         column, place, name, stat.st_size, stat.st_mtime_ns, told["content_type"], told["cache_control"]
     )
+
+
+def sought(bucket: Bucket, reference: Reference) -> Source:
+    """As `source`. What is not on this disk is asked for in the bucket: since the switch, files go there.
+
+    Raises Failed, StorageUnavailable, StorageMisconfigured.
+    """
+    try:
+        return source(bucket, reference)
+    except Failed as failed:
+        if failed.reason != "missing" or not SupabaseStorage(bucket.name).exists(reference.name):
+            raise
+    raise Failed("remote", f"{reference.name!r} is in {bucket.name}, and was not sent from this disk.")
 
 
 def key_of(bucket: Bucket, file: Source) -> str:
@@ -107,12 +121,12 @@ def key_of(bucket: Bucket, file: Source) -> str:
 
 def bring(bucket: Bucket, reference: Reference, rules: Rules) -> Brought:
     """Raises Failed, StorageUnavailable when asked in vain, and StorageMisconfigured."""
-    file = source(bucket, reference)
+    file = sought(bucket, reference)
     wanted = key_of(bucket, file)
     with _opened(file, rules.pace) as content:
         sha256 = digest_of(content)
         bringing = Bringing(SupabaseStorage(bucket.name, public=bucket.public), file, content, sha256, rules)
-        if rules.look_first or not bringing.send(wanted):
+        if rules.look_first or bringing.is_taken_here(wanted) or not bringing.send(wanted):
             return bringing.beside(wanted)
     return Brought(file, wanted, sha256)
 
@@ -129,19 +143,30 @@ class Bringing:
 
     def beside(self, wanted: str) -> Brought:
         """Where objects are to be expected: look, then send. Raises Failed."""
-        most = self.file.column.max_length
         for number in range(1, MOST_NAMES):
-            key = wanted if number == 1 else renamed(wanted, number, most)
-            same = is_there(self.store, key, self.file.size, self.sha256, self.rules.verify)
-            if same or (same is None and self.send(key)):
-                return Brought(self.file, key, self.sha256, was_there=bool(same))
+            key = wanted if number == 1 else self.another(wanted, number)
+            if not self.is_taken_here(key):
+                same = is_there(self.store, key, self.file.size, self.sha256, self.rules.verify)
+                if same or (same is None and self.send(key)):
+                    return Brought(self.file, key, self.sha256, was_there=bool(same))
             if self.rules.on_conflict != "rename":
                 break
         raise Failed(
             "conflict",
-            f"{self.store.bucket} has another object at {wanted!r}: delete the one that is not wanted, "
-            "or let --on-conflict rename find another name.",
+            f"{self.store.bucket}, or this disk, has another file called {wanted!r}: delete the one that is "
+            "not wanted, or let --on-conflict rename find another name.",
         )
+
+    def another(self, wanted: str, number: int) -> str:
+        try:
+            return renamed(wanted, number, self.file.column.max_length)
+        except keys.InvalidKey:
+            raise Failed(
+                "name", f"{wanted!r} is taken, and its column has no room for another name."
+            ) from None
+
+    def is_taken_here(self, key: str) -> bool:
+        return is_taken(self.file, key, lambda: self.sha256)
 
     def send(self, key: str) -> bool:
         """Whether the key was free. The name on the way is the same in each run: none leaves anything."""
@@ -173,6 +198,15 @@ class Bringing:
 
     def has_arrived(self, stage: str) -> bool | None:
         return is_there(self.store, stage, self.file.size, self.sha256, self.rules.verify)
+
+
+def is_taken(file: Source, key: str, sha256: Callable[[], str]) -> bool:
+    """Whether another file of this disk has the name that this one shall have here too. Raises Failed."""
+    twin = file.place.folder / key
+    try:
+        return key != file.name and os.path.lexists(twin) and sha256_of(twin) != sha256()
+    except OSError as error:
+        raise Failed("disk", f"{key!r} is on this disk, and cannot be read: {error.strerror}.") from error
 
 
 def is_there(store: SupabaseStorage, key: str, size: int, sha256: str, verify: str) -> bool | None:

@@ -1,7 +1,8 @@
 """The journal: what was done, a line for each reference, on the disk before it counts as done.
 
 A run that was cut off leaves at most half a line, which is understood as not written. `state` is `moving`
-when the object is in its place and the row is about to name it, `done` when it does.
+when the object is in its place and the row is about to name it, `done` when it does. `back` stands where a
+rollback began: what was done before it counts no more.
 """
 
 import json
@@ -16,6 +17,7 @@ from typing import Any, Self
 
 from django.apps import apps
 from django.conf import settings
+from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.core.files import locks
 from django.db import models
 
@@ -25,6 +27,7 @@ from storage.transfer.references import Column, Reference
 from storage.transfer.sources import Outside, find
 
 NAME = "migrate_to_supabase"
+BACK = "back"
 
 
 class WrongJournal(Exception):
@@ -51,11 +54,15 @@ class Line:
     at: str = ""
 
     def reference(self, name: str) -> Reference:
-        """The row, as naming this file. Raises LookupError for a model or field that is gone."""
-        field = apps.get_model(self.model)._meta.get_field(self.field)
-        assert isinstance(field, models.FileField)
-        parts = zip(field.model._meta.pk_fields, self.pk, strict=True)
-        pk = tuple(part.to_python(text) for part, text in parts)
+        """The row, as naming this file. Raises LookupError for a model or field that is gone or another."""
+        try:
+            field = apps.get_model(self.model)._meta.get_field(self.field)
+            parts = zip(field.model._meta.pk_fields, self.pk, strict=True)
+            pk = tuple(part.to_python(text) for part, text in parts)
+        except (LookupError, ValueError, FieldDoesNotExist, ValidationError) as error:
+            raise LookupError(f"{self.model}.{self.field}") from error
+        if not isinstance(field, models.FileField):
+            raise LookupError(f"{self.model}.{self.field}")
         return Reference(Column(field, self.bucket), pk if len(pk) > 1 else pk[0], name)
 
     @classmethod
@@ -84,6 +91,8 @@ class Journal:
     def __enter__(self) -> Self:
         with ExitStack() as opened:
             try:
+                if self.path.exists() and not self.path.is_file():
+                    raise WrongJournal(f"{self.path} is no file: name another: --journal.")
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 self.file = opened.enter_context(self.path.open("ab+"))
                 if not locks.lock(self.file, locks.LOCK_EX | locks.LOCK_NB):
@@ -100,9 +109,16 @@ class Journal:
         self.file.close()
 
     def add(self, line: Line) -> None:
-        said = {name: getattr(line, name) for name in Line.__slots__}
-        said["at"] = datetime.now(UTC).isoformat(timespec="seconds")
-        self.file.write(json.dumps(said).encode() + b"\n")
+        self._write({name: getattr(line, name) for name in Line.__slots__})
+
+    def add_back(self) -> None:
+        """A rollback begins."""
+        self._write({"state": BACK})
+        self.sync()
+
+    def _write(self, said: dict[str, Any]) -> None:
+        moment = datetime.now(UTC).isoformat(timespec="seconds")
+        self.file.write(json.dumps({**said, "at": moment}).encode() + b"\n")
 
     def sync(self) -> None:
         self.file.flush()
@@ -128,13 +144,12 @@ class Done:
         self.hashes: set[int] = set()
         for line in lines(path):
             if line.state == "done":
-                row = (line.model, line.field, *line.pk, line.new)
+                row = (line.bucket, line.model, line.field, *line.pk, line.new)
                 self.hashes |= {hash(row), hash((*row, line.size, line.mtime_ns))}
 
     def has(self, reference: Reference) -> bool:
         """Whether its object was brought, and the file is still the one that was, or is gone since."""
-        field = reference.column.field
-        row = (field.model._meta.label, field.name, *reference.key, reference.name)
+        row = (reference.column.bucket, *reference.column.names, *reference.key, reference.name)
         if hash(row) not in self.hashes:
             return False
         try:
@@ -154,15 +169,16 @@ def check(path: Path) -> None:
 
 
 def lines(path: Path) -> Iterator[Line]:
-    """In their order. Raises WrongJournal."""
+    """Those that count, in their order. Raises WrongJournal."""
     check(path)
-    for _, said in _objects(path):
-        if line := _line(said):
+    begin = max((start for start, said in _objects(path) if said.get("state") == BACK), default=0)
+    for start, said in _objects(path):
+        if start >= begin and (line := _line(said)):
             yield line
 
 
 def backwards(path: Path) -> Iterator[Line]:
-    """The last first, and no more than one at a time in memory. Raises WrongJournal."""
+    """All, the last first, and no more than one at a time in memory. Raises WrongJournal."""
     check(path)
     starts = array("Q", (start for start, _ in _objects(path)))
     with path.open("rb") as file:
@@ -178,9 +194,11 @@ def _head() -> bytes:
 
 def _line(said: dict[str, Any]) -> Line | None:
     try:
-        return Line(**said)
+        line = Line(**said)
     except TypeError:
-        return None  # the head
+        return None  # the head, or a rollback
+    texts = (line.state, line.model, line.field, line.bucket, line.old, line.new, *line.pk)
+    return line if all(isinstance(text, str) for text in texts) else None
 
 
 def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -18,18 +18,22 @@ from django.db import DatabaseError
 
 from storage.base import ObjectMissing, StorageError, StorageMisconfigured, StorageUnavailable
 from storage.buckets import Bucket
+from storage.deadlines import no_slower_than
+from storage.keys import InvalidKey
 from storage.transfer import twins
 from storage.transfer.files import Brought, Failed, Rules, bring
 from storage.transfer.journal import Done, Journal, Line
+from storage.transfer.names import new_name
 from storage.transfer.references import Column, Reference
 from storage.transfer.sources import identity
+from storage.transfer.target import LONGEST_PAUSE
 
 PROVING = 4  # for so many files that may be sent at once, one more may be read back or moved meanwhile
 IN_FLIGHT = 2  # files that are begun or wait, for each thread
 GRACE = 25  # seconds that files in flight have to end once the move is to stop
+SLOW = 1  # seconds for a row to change: once the move is to stop, no other is begun
 LOOK = 0.2  # seconds between two looks whether it is to stop
-PAUSES = (1, 3, 9, 27)  # seconds between the attempts at one file, after those at each call
-LONGEST_PAUSE = 120  # seconds, also when the server asks for more
+PAUSES = (1, 3, 9, 27, 60, 120)  # seconds between the attempts at one file, after those at each call
 MOST_LOST = 3  # files in a row, for each thread, that the storage's trouble may cost
 
 
@@ -37,8 +41,9 @@ MOST_LOST = 3  # files in a row, for each thread, that the storage's trouble may
 class Outcome:
     """Of one reference. Size in bytes.
 
-    `what` is moved, there (before), done (by an earlier run), changed (the row names another file by now,
-    which the next run takes), or the reason of a Failed, storage, misconfigured or database.
+    `what` is moved, there (before), done (by an earlier run), remote (never on this disk), changed (the row
+    names another file by now, which the next run takes), or another reason of a Failed, storage,
+    misconfigured or database.
     """
 
     what: str
@@ -48,7 +53,7 @@ class Outcome:
 
     @property
     def is_good(self) -> bool:
-        return self.what in ("moved", "there", "done", "changed")
+        return self.what in ("moved", "there", "done", "remote", "changed")
 
 
 class Stopped(Exception):
@@ -76,6 +81,8 @@ class Move:
         self.ended: SimpleQueue[Future[Brought]] = SimpleQueue()
         self.expect = False  # whether objects are there: if the last one was, it is cheaper to look first
         self.lost = 0  # files in a row
+        self.slow = False  # whether the last row took long
+        self.taken = 0  # references that were begun and have not failed
 
     def run(self) -> Iterator[Outcome]:
         """Raises Stopped, once the files in flight have ended, or have had their time."""
@@ -87,22 +94,28 @@ class Move:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _all(self, pool: ThreadPoolExecutor, done: Done) -> Iterator[Outcome]:
-        number = 0
         for reference in wanted(self.columns, self.rules):
+            if self.stop.is_set():
+                break
             if done.has(reference):
                 yield Outcome("done", reference)
                 continue
-            number += 1
-            self._begin(pool, reference)
-            while len(self.waiting) >= self.threads * IN_FLIGHT and not self.stop.is_set():
+            while self._must_wait():
                 yield from self._finished()
-            if self.stop.is_set() or number == self.limit:
+            if self.taken == self.limit:
                 break
+            self.taken += 1
+            self._begin(pool, reference)
         yield from self._rest()
+
+    def _must_wait(self) -> bool:
+        """For room, or to know whether the limit is reached: what fails is not counted."""
+        full = len(self.waiting) >= self.threads * IN_FLIGHT or self.taken == self.limit
+        return bool(self.waiting) and full and not self.stop.is_set()
 
     def _begin(self, pool: ThreadPoolExecutor, reference: Reference) -> None:
         """Rows that name the same file share one journey; if it has ended, the object is looked for."""
-        file = identity(reference)
+        file = (*identity(reference), _destination(reference))
         if file in self.sharing:
             return self.sharing[file].append(reference)
         rules = replace(self.rules, look_first=self.expect or hash(file) in self.begun)
@@ -113,6 +126,10 @@ class Move:
         future.add_done_callback(self.ended.put)
 
     def _bring(self, reference: Reference, rules: Rules) -> Brought:
+        with no_slower_than(rules.pace.slowest):
+            return self._patiently(reference, rules)
+
+    def _patiently(self, reference: Reference, rules: Rules) -> Brought:
         """Storage in trouble is given time: longer each time, and as long as it asks for."""
         bucket = self.buckets[reference.column.bucket]
         for pause in PAUSES:
@@ -160,6 +177,7 @@ class Move:
         return [future for future in found if not future.cancelled()]
 
     def _failed(self, reference: Reference, error: Failed | StorageError) -> Outcome:
+        self.taken -= 1
         if isinstance(error, Failed):
             gone = error.reason == "missing" and not reference.is_current()
             if error.reason == "conflict" and self.rules.on_conflict == "fail":
@@ -184,7 +202,13 @@ class Move:
             except Failed as failed:
                 yield Outcome(failed.reason, reference, each.source.size, str(failed))
         self.journal.sync()
-        outcomes = [self._pointed(reference, each) for reference, each in moving]
+        outcomes = []
+        for reference, each in moving:
+            if self.stop.is_set() and self.slow:
+                break  # a database that is locked: the next run takes these up
+            asked = time.monotonic()
+            outcomes.append(self._pointed(reference, each))
+            self.slow = time.monotonic() - asked > SLOW
         self.journal.sync()
         yield from outcomes
 
@@ -206,6 +230,14 @@ def wanted(columns: Iterable[Column], rules: Rules) -> Iterator[Reference]:
         for reference in column.references():
             if not rules.excludes(reference.name):
                 yield reference
+
+
+def _destination(reference: Reference) -> str:
+    """Rows of shorter columns may have to give the same file a shorter name."""
+    try:
+        return new_name(reference.name, reference.column.max_length)
+    except InvalidKey:
+        return ""
 
 
 def _must_fit(reference: Reference, key: str) -> None:

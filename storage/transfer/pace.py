@@ -6,12 +6,17 @@ import time
 from pathlib import Path
 from typing import BinaryIO, cast
 
+SLOWEST = (
+    32 * 1024
+)  # bytes a second of one of several files on a slow line: no hurry here, unlike in a request
+
 
 class Pace:
-    """`rate`: bytes a second."""
+    """`rate`: bytes a second, of `threads` together."""
 
-    def __init__(self, rate: int | None = None) -> None:
+    def __init__(self, rate: int | None = None, threads: int = 1) -> None:
         self.rate = rate
+        self.slowest = min(SLOWEST, max(rate // (2 * threads), 1)) if rate else SLOWEST
         self.lock = threading.Lock()
         self.free_at = time.monotonic()
 

@@ -1,5 +1,6 @@
 """Which files the database names: every file field of every model of every installed app."""
 
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 from django.core.files.storage import storages
-from django.db import models
+from django.db import connections, models, router
 
 from storage.base import SignedStorage
 
@@ -27,7 +28,12 @@ class Column:
 
     @property
     def label(self) -> str:
-        return f"{self.field.model._meta.label}.{self.field.name}"
+        return ".".join(self.names)
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Of its model and field."""
+        return self.field.model._meta.label, self.field.name
 
     @property
     def max_length(self) -> int | None:
@@ -39,6 +45,11 @@ class Column:
 
     def count(self) -> int:
         return self._with_file().count()
+
+    def naming(self, name: str) -> Iterator["Reference"]:
+        """Rows that name this file."""
+        rows = self.rows().filter(**{self.field.attname: name})
+        yield from (Reference(self, pk, name) for pk, name in rows.values_list("pk", self.field.attname))
 
     def references(self) -> Iterator["Reference"]:
         """By primary key, a page at a time: rows may come and go meanwhile."""
@@ -68,10 +79,10 @@ class Reference:
     @property
     def key(self) -> tuple[str, ...]:
         """The primary key in texts, one for each of its columns."""
-        return tuple(str(part) for part in (self.pk if isinstance(self.pk, tuple) else (self.pk,)))
+        return tuple(_text(part) for part in (self.pk if isinstance(self.pk, tuple) else (self.pk,)))
 
     def __str__(self) -> str:
-        return f"{self.column.label} {' '.join(self.key)}"
+        return printable(f"{self.column.label} {' '.join(self.key)}")
 
     def is_current(self) -> bool:
         """Whether the row is there and names this file."""
@@ -85,12 +96,22 @@ class Reference:
         return self.column.rows().filter(pk=self.pk, **{self.column.field.attname: name})
 
 
+def _text(part: Any) -> str:
+    """What the field's `to_python` makes the same of again."""
+    return b64encode(part).decode() if isinstance(part, bytes | memoryview) else str(part)
+
+
+def printable(text: str) -> str:
+    """On one line, and nothing that a terminal obeys."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
 def columns(only: Sequence[str] = ()) -> list[Column]:
     """All, or those of the named models and fields. Raises NoSuchField."""
     fields = [
         field
         for model in apps.get_models()
-        if not model._meta.proxy
+        if not model._meta.proxy and (model._meta.managed or has_table(model))
         for field in model._meta.local_fields
         if isinstance(field, models.FileField)
     ]
@@ -100,17 +121,26 @@ def columns(only: Sequence[str] = ()) -> list[Column]:
     return list(dict.fromkeys(wanted)) if only else found
 
 
+def has_table(model: type[models.Model]) -> bool:
+    """Whether it stands in its database: that of a model which is not managed may be elsewhere."""
+    connection = connections[router.db_for_read(model)]
+    return model._meta.db_table in connection.introspection.table_names(include_views=True)
+
+
 def bucket_of(field: models.FileField) -> str:
     """That of the field's storage, else of the default one."""
     for store in (field.storage, storages["default"]):
         if isinstance(store, SignedStorage):
             return store.bucket
-    return getattr(settings, "SUPABASE_STORAGE_BUCKET", "media")
+    return settings.SUPABASE_STORAGE_BUCKET
 
 
 def _told_buckets(fields: Sequence[models.FileField]) -> dict[str, str]:
     """MIGRATE_BUCKETS, whatever the case of its names."""
-    told = {name.lower(): bucket for name, bucket in getattr(settings, "MIGRATE_BUCKETS", {}).items()}
+    buckets = settings.MIGRATE_BUCKETS
+    if not isinstance(buckets, dict):
+        raise NoSuchField('MIGRATE_BUCKETS is no dict such as {"app.Model.field": "bucket"}.')
+    told = {name.strip().lower(): bucket.strip() for name, bucket in buckets.items()}
     known = {_label(field): f"{field.model._meta.label}.{field.name}" for field in fields}
     for name in told.keys() - known.keys():
         candidates = ", ".join(sorted(known.values()))

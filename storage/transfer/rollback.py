@@ -3,24 +3,35 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from django.db import DatabaseError
+
 from storage.base import StorageError
 from storage.transfer import twins
-from storage.transfer.journal import Line, backwards
+from storage.transfer.files import sha256_of
+from storage.transfer.journal import Journal, Line, backwards, check
 from storage.transfer.references import Reference, columns
-from storage.transfer.sources import Outside, find, identity
+from storage.transfer.sources import Outside, Place, find
 from storage.transfer.steps import Step
 
 
 def roll_back(journal: Path) -> Iterator[Step]:
-    """Those that changed since, and those whose file is gone, are left and named. Raises WrongJournal."""
+    """Those that changed since, and those whose file is not here, are left and named. Raises WrongJournal."""
+    check(journal)
     judged: set[int] = set()  # hashes of rows: what the last line of a row tells of it is enough
-    for line in backwards(journal):
-        row = hash((line.model, line.field, *line.pk))
-        step = _back(line)
-        if step and (step.what == "done" or row not in judged):
-            yield step
-        judged.add(row)
-    _remove_twins(journal)
+    with Journal(journal) as opened:
+        opened.add_back()
+        for line in backwards(journal):
+            row = hash((line.model, line.field, *line.pk))
+            step = _back(line)
+            if step and (step.what == "done" or row not in judged):
+                yield step
+            judged.add(row)
+        _remove_twins(journal)
+    for column in columns():
+        for reference in column.references():
+            if hash((*column.names, *reference.key)) not in judged and not _place(reference):
+                message = f"{reference}: {reference.name!r} is not on this disk, but where it was sent."
+                yield Step("missing", message)
 
 
 def _back(line: Line) -> Step | None:
@@ -28,26 +39,41 @@ def _back(line: Line) -> Step | None:
     row = f"{line.model} {' '.join(line.pk)}"
     try:
         before, after = line.reference(line.old), line.reference(line.new)
-        find(before.column, line.old)
-    except (LookupError, Outside, OSError, StorageError):
-        return Step("missing", f"{row}: {line.old!r} is not on this disk any more: left as it is.")
-    if line.old != line.new and before.point_to(line.old, instead_of=line.new):
-        return Step("done")
-    if before.is_current() or (line.state == "moving" and after.is_current()):
-        return None
+        here, there = _place(before), _place(after)
+        if here is None:
+            return Step("missing", f"{row}: {line.old!r} is not on this disk any more: left as it is.")
+        if before.is_current() or (line.state == "moving" and after.is_current() and there is None):
+            return None
+        if line.old != line.new and after.is_current():
+            if any(sha256_of(place.path) != line.sha256 for place in (here, there) if place):
+                return Step("changed", f"{row}: its file was replaced since, as {line.new!r}: left as it is.")
+            if before.point_to(line.old, instead_of=line.new):
+                return Step("done")
+    except DatabaseError as error:
+        return Step("database", f"{row} cannot be changed: {error}: left as it is.")
+    except (LookupError, OSError) as error:
+        return Step("missing", f"{row}: {line.old!r} cannot be put back: {error}: left as it is.")
     return Step("changed", f"{row} has changed since, or is gone: left as it is.")
 
 
+def _place(reference: Reference) -> Place | None:
+    """Where its file is, if it is on this disk."""
+    try:
+        place = find(reference.column, reference.name)
+        return place if place.path.exists() else None
+    except (Outside, OSError, StorageError):
+        return None
+
+
 def _remove_twins(journal: Path) -> None:
-    named = {hash(identity(each)) for column in columns() for each in column.references()}
+    """Second names that no row has."""
+    rows = (reference for column in columns() for reference in column.references())
+    named = {hash(place.path) for place in map(_place, rows) if place}
     for line in backwards(journal):
         if line.state == "moving":
             try:
-                _remove_twin(line.reference(line.old), line.reference(line.new), named)
-            except (LookupError, Outside, OSError, StorageError):
-                continue  # it is gone already, or it must stay
-
-
-def _remove_twin(old: Reference, new: Reference, named: set[int]) -> None:
-    if hash(identity(new)) not in named:
-        twins.remove(find(old.column, old.name), find(new.column, new.name))
+                old, new = _place(line.reference(line.old)), _place(line.reference(line.new))
+                if old and new and hash(new.path) not in named:
+                    twins.remove(old, new)
+            except (LookupError, OSError):
+                continue  # it must stay

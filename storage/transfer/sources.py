@@ -8,7 +8,7 @@ from stat import S_ISREG
 
 from django.core.files.storage import FileSystemStorage
 
-from storage import disk, keys
+from storage import disk, keys, local_buckets
 from storage.base import SignedStorage
 from storage.local_objects import LocalObjects
 from storage.transfer.references import Column, Reference
@@ -57,11 +57,19 @@ def find(column: Column, name: str) -> Place:
     root, folders = media_root(), _folders(column)
     for folder in folders:
         path = folder / name
-        if _is_file(path):
+        if _is_file(path) and (folder == folders[0] or not _is_of_another(column, folder, name)):
             if not path.resolve().is_relative_to(root):
                 raise Outside(name)
             return Place(folder, path)
     return Place(folders[0], _odd(home_of(column), name))
+
+
+def _is_of_another(column: Column, folder: Path, name: str) -> bool:
+    """Whether a file that is where this one is only looked for last is another bucket's, or another row's."""
+    if folder == media_root():
+        return name.split("/")[0] in {bucket.name for bucket in local_buckets.everything()}
+    field = column.field.attname
+    return column.rows().filter(**{field: f"{folder.name}/{name}"}).exists()
 
 
 def _folders(column: Column) -> list[Path]:

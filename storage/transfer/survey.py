@@ -2,12 +2,16 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
 
 from storage.base import StorageError
 from storage.buckets import Bucket
-from storage.transfer.files import Failed, Rules, key_of, source
+from storage.transfer.files import Failed, Rules, is_taken, key_of, sha256_of, sought
+from storage.transfer.journal import Done, lines
 from storage.transfer.moving import wanted
 from storage.transfer.references import Column, Reference
 from storage.transfer.sources import Outside, find, identity, media_root
@@ -21,6 +25,8 @@ class Survey:
     label: str
     files: int = 0
     bytes: int = 0
+    done: int = 0  # rows that an earlier run has moved
+    remote: int = 0  # of rows whose file was sent to the bucket, and is not on this disk
     renamed: dict[str, str] = field(default_factory=dict)
     collisions: list[str] = field(default_factory=list)
     problems: Counter[str] = field(default_factory=Counter)
@@ -31,20 +37,33 @@ class Survey:
         return not self.problems and not self.collisions
 
 
-def survey(columns: list[Column], buckets: dict[str, Bucket], rules: Rules) -> Iterator[Survey]:
+def survey(
+    columns: list[Column], buckets: dict[str, Bucket], rules: Rules, done: Done | None
+) -> Iterator[Survey]:
+    """`done`: what the journal says of earlier runs."""
     taken: dict[int, int] = {}  # hashes of the new key and of the file that would get it
     for column in columns:
         found = Survey(column.bucket, column.label)
         for reference in wanted([column], rules):
-            _look(found, buckets[column.bucket], reference, taken)
+            if done and done.has(reference):
+                found.done += 1
+            else:
+                _look(found, buckets[column.bucket], reference, taken)
         yield found
 
 
 def _look(found: Survey, bucket: Bucket, reference: Reference, taken: dict[int, int]) -> None:
     try:
-        file = source(bucket, reference)
+        file = sought(bucket, reference)
         key = key_of(bucket, file)
+        if is_taken(file, key, lambda: sha256_of(file.place.path)):
+            found.collisions.append(
+                f"{reference}: {file.name!r} and a file of this disk would both be {key!r}."
+            )
     except Failed as failed:
+        if failed.reason == "remote":
+            found.remote += 1
+            return
         found.problems[failed.reason] += 1
         found.messages.append(f"{failed.reason}: {reference}: {failed}")
         return
@@ -58,10 +77,14 @@ def _look(found: Survey, bucket: Bucket, reference: Reference, taken: dict[int, 
         found.collisions.append(f"{reference}: {file.name!r} and another file would both become {key!r}.")
 
 
-def orphans(columns: list[Column]) -> Iterator[str]:
-    """Files below MEDIA_ROOT that no row names; the store's own are none. Give it every column."""
+def orphans(columns: list[Column], journal: Path) -> Iterator[str]:
+    """Files below MEDIA_ROOT that no row names; the store's own are none. Give it every column.
+
+    Nor are those that rows named before the move: the way back leads to them.
+    """
     root = media_root()
-    named = {hash(path) for column in columns for path in _paths(column)}
+    references = chain.from_iterable(column.references() for column in columns)
+    named = {hash(path) for path in _paths(chain(references, _before(journal)))}
     for folder, folders, files in os.walk(root):
         if folder == str(root) and ".objects" in folders:
             folders.remove(".objects")
@@ -71,9 +94,15 @@ def orphans(columns: list[Column]) -> Iterator[str]:
                 yield os.path.relpath(path, root)
 
 
-def _paths(column: Column) -> Iterator[str]:
-    for reference in column.references():
+def _before(journal: Path) -> Iterator[Reference]:
+    for line in lines(journal) if journal.exists() else ():
+        with suppress(LookupError):
+            yield line.reference(line.old)
+
+
+def _paths(references: Iterable[Reference]) -> Iterator[str]:
+    for reference in references:
         try:
-            yield str(find(column, reference.name).path)
+            yield str(find(reference.column, reference.name).path)
         except (Outside, OSError, StorageError):
             continue

@@ -5,9 +5,9 @@ import os
 import shutil
 from pathlib import Path
 
-from storage import records
+from storage import disk, records
 from storage.base import StorageError
-from storage.transfer.files import Brought, Failed, sha256_of
+from storage.transfer.files import Brought, Failed, is_taken, sha256_of
 from storage.transfer.sources import Place, home_of
 
 NO_LINKS = (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS)
@@ -21,8 +21,9 @@ def make(brought: Brought) -> None:
         if not os.path.lexists(twin):
             _describe(brought)
             twin.parent.mkdir(parents=True, exist_ok=True)
-            _link(file.place.path, twin, twin.with_name(f".{brought.sha256}"))
-        elif sha256_of(twin) != brought.sha256:
+            _link(file.place.path.resolve(), twin, twin.with_name(f".{brought.sha256}"))
+            disk.sync_folder(twin.parent)
+        elif is_taken(file, brought.key, lambda: brought.sha256):
             message = (
                 f"{file.name!r} would become {brought.key!r}, and another file is called so on this disk."
             )
@@ -53,4 +54,9 @@ def _link(path: Path, twin: Path, temporary: Path) -> None:
         if error.errno not in NO_LINKS:
             raise
         shutil.copy2(path, temporary)
+        if os.path.lexists(twin):  # the site has just made it
+            temporary.unlink()
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
+        with temporary.open("rb") as copy:
+            os.fsync(copy.fileno())
         temporary.replace(twin)

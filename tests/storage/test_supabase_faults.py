@@ -419,6 +419,28 @@ def test_a_connection_that_carried_a_large_body_is_not_used_again(store, proxy, 
     assert said == [connection]
 
 
+class Slow(io.BytesIO):
+    """Comes a byte at a time, as over a line that is shared."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        time.sleep(0.45)
+        return super().read(1)
+
+
+def test_a_slow_line_is_given_time_where_there_is_no_hurry(store):
+    def send(key: str) -> None:
+        about = {"content_type": "a/b", "cache_control": "max-age=1", "prove": lambda stage: True}
+        store.put_file(key, Slow(b"heron"), 5, **about)
+
+    with pytest.raises(StorageUnavailable):
+        send("hurried")
+    with deadlines.no_slower_than(1):
+        send("patient")
+
+    assert "hurried" not in everything(store)
+    assert read(store, "patient") == b"heron"
+
+
 def test_small_files_come_and_go_over_one_connection(store, proxy):
     connections = set()
 

@@ -92,6 +92,7 @@ def test_lines_of_a_later_version_are_passed_over(path: Path):
     assert len(said(path)) == 2
 
 
+@pytest.mark.django_db
 def test_a_file_that_changed_since_is_not_done(path: Path, settings):
     [column] = [column for column in columns() if column.label == "api.Document.file"]
     reference = Reference(Column(column.field, "documents"), 7, "a b.pdf")

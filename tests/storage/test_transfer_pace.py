@@ -60,6 +60,14 @@ def test_what_is_only_hashed_does_not_wait(clock, file):
     assert clock.now == 0
 
 
+@pytest.mark.parametrize(
+    ("rate", "threads", "slowest"),
+    [(None, 8, 32 * 1024), (10**9, 8, 32 * 1024), (60_000, 8, 3750), (1, 64, 1)],
+)
+def test_what_is_held_back_is_given_the_time_that_it_needs(rate, threads, slowest):
+    assert Pace(rate, threads).slowest == slowest
+
+
 def test_without_a_limit_nothing_waits(clock, file):
     sent(file, Pace())
 

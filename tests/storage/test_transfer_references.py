@@ -79,6 +79,7 @@ def found(name: str, bucket: str = "species") -> str:
     return find(Column(Species._meta.get_field("image"), bucket), name).path.read_text()
 
 
+@pytest.mark.django_db
 def test_a_file_lies_where_the_local_store_has_it_or_where_plain_django_has_it(media: Path):
     lay(media, "species/a.png", "b.png")
 
@@ -94,6 +95,7 @@ def test_which_comes_first_is_told_by_the_traces_of_the_local_store(media: Path)
     assert found("a.png") == "species/a.png"
 
 
+@pytest.mark.django_db
 def test_where_it_goes_does_not_change_where_it_lies(media: Path):
     lay(media, "species/a.png", "pictures/a.png")
 

@@ -10,8 +10,11 @@ import re
 import signal
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +22,36 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
-from storage.base import StorageUnavailable
+from storage import configuration
+from storage.base import StorageError
+from storage.buckets import Bucket
 from storage.transfer import backup, display
 from storage.transfer.files import Rules
-from storage.transfer.journal import Done, WrongJournal
+from storage.transfer.journal import Done, Journal, WrongJournal
 from storage.transfer.moving import Move, Stopped, wanted
 from storage.transfer.pace import Pace
-from storage.transfer.purge import buckets_in, purge
-from storage.transfer.references import NoSuchField, columns
+from storage.transfer.purge import buckets_in, moved, purge
+from storage.transfer.references import Column, NoSuchField, Reference, columns, has_table, printable
 from storage.transfer.report import Report, size
 from storage.transfer.rollback import roll_back
 from storage.transfer.steps import Step
 from storage.transfer.survey import orphans, survey
-from storage.transfer.target import buckets_of
+from storage.transfer.target import buckets_of, is_same_store
 
 JOURNAL = Path("migrate_to_supabase.journal")
 BACKUPS = Path("media_backup")
 MOST_JOBS = 64
-SIZE = re.compile(r"(\d+(?:\.\d+)?)([kMG]?)B?", re.IGNORECASE)
+OF_MOVES = (
+    "model",
+    "dry_run",
+    "backup",
+    "report",
+    "limit",
+    "exclude",
+    "bwlimit",
+)  # make no sense beside these:
+GOING_BACK = ("rollback", "purge_source")
+SIZE = re.compile(r"(\d{1,12}(?:\.\d{1,12})?)([kMG]?)B?", re.IGNORECASE)
 UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3}
 
 
@@ -44,7 +59,7 @@ class Refused(Exception):
     """The command cannot start as it was typed, or where it was; the message has the cure."""
 
 
-REFUSALS = (Refused, NoSuchField, WrongJournal, StorageUnavailable, backup.BackupFailed)
+REFUSALS = (Refused, NoSuchField, WrongJournal, StorageError, backup.BackupFailed)
 
 
 class Command(BaseCommand):
@@ -74,6 +89,9 @@ class Command(BaseCommand):
         add("--bwlimit", type=_bytes, metavar="5M", help="bytes a second, for all jobs together")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):  # a terminal that lacks letters must not end a move
+                stream.reconfigure(errors="backslashreplace")
         try:
             good = self._run(options)
         except REFUSALS as error:
@@ -89,9 +107,13 @@ class Command(BaseCommand):
     def _run(self, options: dict[str, Any]) -> bool:
         if getattr(settings, "STORAGE", "supabase") != "supabase":
             raise Refused("Set STORAGE=supabase for this command: it is where files go.")
+        _must_agree(options)
         for name in ("SUPABASE_URL", "SUPABASE_SECRET_KEY"):
-            if not getattr(settings, name, ""):
-                raise Refused(f"Set {name}: it is where files go.")
+            if not getattr(settings, name):
+                raise Refused(f"Set {name}: files go to that project.")
+        for wrong in configuration.url():
+            if wrong.level == "problem":
+                raise Refused(f"{wrong.what} {wrong.cure}")
         if options["rollback"]:
             return self._roll_back(options["rollback"])
         if options["purge_source"]:
@@ -102,6 +124,9 @@ class Command(BaseCommand):
 
     def _move(self, options: dict[str, Any]) -> bool:
         found = columns(options["model"])
+        for column in found:
+            if not has_table(column.field.model):
+                raise Refused(f"{column.label} has no table: migrate, or name the others by --model.")
         if any(column.count() for column in found) and not Path(settings.MEDIA_ROOT).is_dir():
             raise Refused(f"MEDIA_ROOT {settings.MEDIA_ROOT} is not there: set it to where the files are.")
         buckets = buckets_of(column.bucket for column in found)
@@ -109,28 +134,32 @@ class Command(BaseCommand):
             verify=options["verify"],
             on_conflict=options["on_conflict"],
             exclude=options["exclude"],
-            pace=Pace(options["bwlimit"]),
+            pace=Pace(options["bwlimit"], options["jobs"]),
         )
+        for column in found:
+            _must_be_another_store(column.references())
         if options["dry_run"]:
-            return self._survey(list(survey(found, buckets, rules)))
+            return self._survey(found, buckets, rules, options["journal"])
         move = Move(found, buckets, rules, options["journal"], options["jobs"], options["limit"])
         if options["report"]:
             _try_to_write(options["report"])
         self.stdout.write(f"from {settings.MEDIA_ROOT} to {settings.SUPABASE_URL}")
         self.stdout.write(f"journal {options['journal'].absolute()}")
+        with Journal(options["journal"]):  # before anything is copied
+            pass
         if options["backup"]:
             self._back_up(move, options["backup"])
-        return self._watch(move, options["report"])
+        return self._watch(move, options["report"], narrowed=bool(options["model"]))
 
     def _back_up(self, move: Move, folder: Path) -> None:
         place = backup.place_in(folder)
         done = Done(move.path) if move.path.exists() else None
         left = (each for each in wanted(move.columns, move.rules) if not (done and done.has(each)))
-        copied = sum(1 for _ in backup.back_up(left, move.buckets, place))
+        copied = sum(1 for _ in backup.back_up(islice(left, move.limit), move.buckets, place))
         self.stdout.write(f"backup of {copied} files in {place.absolute()}")
 
-    def _watch(self, move: Move, report_path: Path | None) -> bool:
-        report, stopped = Report(move.path), False
+    def _watch(self, move: Move, report_path: Path | None, *, narrowed: bool) -> bool:
+        report, stopped, failure = Report(move.path), False, None
         total = sum(column.count() for column in move.columns)
         with _interrupt(move.stop.set), display.progress(self.stdout, total) as show:
             try:
@@ -139,9 +168,13 @@ class Command(BaseCommand):
                     show(outcome, report)
             except Stopped:
                 stopped = True
+            except DatabaseError as error:
+                stopped, failure = True, error
+        self._conclude(report, stopped, all_asked=not (move.limit or move.rules.exclude or narrowed))
         if report_path:
-            report.write(report_path, stopped=stopped)
-        self._conclude(report, stopped)
+            _written(report, report_path, stopped)
+        if failure:
+            raise failure
         if move.waiting:
             self._leave()
         return not report.failures and not stopped
@@ -152,7 +185,7 @@ class Command(BaseCommand):
         self.stderr.flush()
         os._exit(1)
 
-    def _conclude(self, report: Report, stopped: bool) -> None:
+    def _conclude(self, report: Report, stopped: bool, *, all_asked: bool) -> None:
         say = self.stdout.write
         if report.counts:
             say(display.summary(report))
@@ -166,11 +199,18 @@ class Command(BaseCommand):
             say("mend what is named above, and type the same command again: it goes on from here")
         elif stopped:
             say("stopped: type the same command again, and it goes on from here")
+        elif not all_asked or report.totals["changed"]:
+            say("what was asked for is there: run it again, for all, before the site is switched")
+        elif report.totals["moved"] + report.totals["there"]:
+            say("all is there: switch the site to Supabase, then run this once more")
         else:
-            say("all is there: set STORAGE=supabase for the site, then run this once more")
+            say("all is there, and nothing was left to move")
 
-    def _survey(self, found: list[Any]) -> bool:
+    def _survey(
+        self, columns_: list[Column], buckets: dict[str, Bucket], rules: Rules, journal: Path
+    ) -> bool:
         say = self.stdout.write
+        found = list(survey(columns_, buckets, rules, Done(journal) if journal.exists() else None))
         say(display.findings(found))
         for each in found:
             for old, new in each.renamed.items():
@@ -179,34 +219,45 @@ class Command(BaseCommand):
                 say(f"  collision: {message}")
             for message in each.messages:
                 say(f"  {message}")
-        for path in orphans(columns()):
+        for path in orphans(columns(), journal):
             say(f"  orphan: {path!r} is named by no row: it stays where it is")
-        say("nothing was written")
+        say("nothing was written; whether other objects have these keys shows when they are sent")
         return all(each.is_good for each in found)
 
     # --- Going back, and clearing up --------------------------------------------------------------------
 
     def _roll_back(self, journal: Path) -> bool:
-        self._steps("put back", roll_back(journal))
-        return True
+        left = self._steps("put back", roll_back(journal))
+        self.stdout.write(
+            "rows whose name had not changed need nothing; with STORAGE=local the site reads this disk"
+        )
+        return "database" not in left
 
     def _purge(self, options: dict[str, Any]) -> bool:
-        buckets_of(buckets_in(options["journal"]))
-        question = f"Delete the files below {settings.MEDIA_ROOT} that were moved and verify? [y/N] "
+        buckets = buckets_in(options["journal"])
+        if not buckets:
+            self.stdout.write("nothing was moved since the journal began, or since the last rollback")
+            return True
+        buckets_of(buckets)
+        _must_be_another_store(moved(options["journal"]))
+        question = (
+            f"Delete the files below {settings.MEDIA_ROOT} that were moved and prove to be there? [y/N] "
+        )
         if not options["yes"] and _answer(question) not in ("y", "yes"):
             self.stdout.write("nothing was deleted")
             return True
-        return self._steps("deleted", purge(options["journal"], options["verify"]))
+        return not self._steps("deleted", purge(options["journal"], options["verify"]))
 
-    def _steps(self, verb: str, steps: Iterable[Step]) -> bool:
-        done, left = 0, 0
+    def _steps(self, verb: str, steps: Iterable[Step]) -> Counter[str]:
+        """Why some were left, and how many."""
+        counts: Counter[str] = Counter()
         for step in steps:
-            done += step.what == "done"
-            left += step.what != "done"
+            counts[step.what] += 1
             if step.message:
-                self.stdout.write(f"  {step.what}: {step.message}")
-        self.stdout.write(f"{done} {verb}, {left} left as they are")
-        return not left
+                self.stdout.write(printable(f"  {step.what}: {step.message}"))
+        done = counts.pop("done", 0)
+        self.stdout.write(f"{done} {verb}, {counts.total()} left as they are")
+        return counts
 
 
 @contextmanager
@@ -224,11 +275,42 @@ def _interrupt(stop: Callable[[], None]) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+def _must_agree(options: dict[str, Any]) -> None:
+    """Whoever asks for a dry run, or for some files only, must not see all deleted. Raises Refused."""
+    for mode in GOING_BACK:
+        others = [name for name in (*OF_MOVES, *GOING_BACK) if name != mode and options[name]]
+        if options[mode] and others:
+            raise Refused(f"{_spelled(mode)} does not go with {', '.join(map(_spelled, others))}.")
+    if options["report"] and options["report"].absolute() == options["journal"].absolute():
+        raise Refused("--report and --journal name the same file, and the journal is the way back.")
+
+
+def _must_be_another_store(references: Iterable[Reference]) -> None:
+    if is_same_store(references):
+        raise Refused(
+            f"SUPABASE_URL {settings.SUPABASE_URL} is a store that keeps its files in this very MEDIA_ROOT: "
+            "set it to your project."
+        )
+
+
+def _spelled(option: str) -> str:
+    return f"--{option.replace('_', '-')}"
+
+
 def _try_to_write(path: Path) -> None:
     try:
         path.open("ab").close()
     except OSError as error:
         raise Refused(f"--report {path} cannot be written: {error.strerror}.") from error
+
+
+def _written(report: Report, path: Path, stopped: bool) -> None:
+    try:
+        report.write(path, stopped=stopped)
+    except OSError as error:
+        raise CommandError(
+            f"--report {path} cannot be written: {error.strerror}. All else is as it says above."
+        ) from error
 
 
 def _answer(question: str) -> str:

@@ -8,6 +8,7 @@ from argparse import ArgumentParser
 from collections import Counter
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from storage import policies
@@ -37,6 +38,8 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if not hasattr(settings, "STORAGE"):
+            raise CommandError("This makes Vivarium's buckets and policies: make yours in the dashboard.")
         if wrong := list(obstacles()):
             raise CommandError("\n".join(f"{found.what} {found.cure}" for found in wrong))
         rules = policies.from_settings(direct_uploads=options["direct_uploads"])
