@@ -214,7 +214,6 @@ def test_a_store_that_keeps_its_files_in_this_media_root_is_no_target(site: Site
     site.guide("plan.pdf")
     environment = {"FOREIGN_MEDIA": str(site.server.media)}
 
-    looked = site.run("--dry-run", environment=environment, code=2)
     said = site.run(environment=environment, code=2)
     site.journal.write_text(f'{{"journal": "migrate_to_supabase", "target": "{site.server.url}"}}\n')
     line = {**LINE, "bucket": site.bucket, "sha256": hashlib.sha256(b"plan.pdf").hexdigest()}
@@ -224,8 +223,17 @@ def test_a_store_that_keeps_its_files_in_this_media_root_is_no_target(site: Site
 
     assert "in this very MEDIA_ROOT" in said
     assert "in this very MEDIA_ROOT" in purged
-    assert "in this very MEDIA_ROOT" in looked
     assert tree(bucket) == {"plan.pdf": b"plan.pdf"}
+
+
+def test_a_copy_that_has_the_times_of_the_files_is_another_store(site: Site):
+    """As `rsync --times` leaves it."""
+    site.with_files("plan.pdf")
+    bucket = site.server.media / site.bucket
+    bucket.mkdir()
+    shutil.copy2(site.media / "plan.pdf", bucket)
+
+    assert "1 there" in site.run()
 
 
 LINE = {

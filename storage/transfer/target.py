@@ -1,5 +1,6 @@
 """The project that files are moved to, asked before the first one."""
 
+import secrets
 import time
 from collections.abc import Callable, Iterable
 from itertools import islice
@@ -11,7 +12,7 @@ from storage.keys import InvalidKey
 from storage.supabase import SupabaseStorage
 from storage.supabase_client import ours, retried, sdk
 from storage.transfer.references import Reference
-from storage.transfer.sources import Outside, find
+from storage.transfer.sources import Outside, find, media_root
 
 Result = TypeVar("Result")
 
@@ -52,7 +53,8 @@ def _once_more(act: Callable[[], Result]) -> Result:
 def is_same_store(references: Iterable[Reference]) -> bool:
     """Whether the target is a local store on this very MEDIA_ROOT: to clear up would be to lose everything.
 
-    Its objects then have the times of the files here; an object that was brought has that of its arrival.
+    Its objects then have the times of the files here; an object that was brought has that of its arrival,
+    which may be the same by chance. So it is asked for a file that is laid into the bucket's folder by hand.
     """
     for reference in islice(references, SAMPLE):
         try:
@@ -61,7 +63,22 @@ def is_same_store(references: Iterable[Reference]) -> bool:
             continue
         try:
             there = SupabaseStorage(reference.column.bucket).describe(reference.name)
-        except (ObjectMissing, InvalidKey):
+        except InvalidKey:
+            continue
+        except ObjectMissing:
             return False
-        return abs(there.last_modified.timestamp() - here.st_mtime) < SAME_TIME and there.size == here.st_size
+        same_time = abs(there.last_modified.timestamp() - here.st_mtime) < SAME_TIME
+        return same_time and there.size == here.st_size and _has_what_is_laid_here(reference.column.bucket)
     return False
+
+
+def _has_what_is_laid_here(bucket: str) -> bool:
+    probe = media_root() / bucket / f".probe-{secrets.token_hex(16)}"
+    try:
+        probe.touch()
+    except OSError:  # no such folder, or nothing can be written, or deleted, here
+        return False
+    try:
+        return SupabaseStorage(bucket).exists(probe.name)
+    finally:
+        probe.unlink()

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
@@ -41,16 +41,9 @@ from storage.transfer.target import buckets_of, is_same_store
 JOURNAL = Path("migrate_to_supabase.journal")
 BACKUPS = Path("media_backup")
 MOST_JOBS = 64
-OF_MOVES = (
-    "model",
-    "dry_run",
-    "backup",
-    "report",
-    "limit",
-    "exclude",
-    "bwlimit",
-)  # make no sense beside these:
 GOING_BACK = ("rollback", "purge_source")
+#: What says nothing to those, and must not be passed over in silence.
+OF_MOVES = ("model", "dry_run", "backup", "report", "limit", "exclude", "bwlimit")
 SIZE = re.compile(r"(\d{1,12}(?:\.\d{1,12})?)([kMG]?)B?", re.IGNORECASE)
 UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3}
 
@@ -136,10 +129,10 @@ class Command(BaseCommand):
             exclude=options["exclude"],
             pace=Pace(options["bwlimit"], options["jobs"]),
         )
-        for column in found:
-            _must_be_another_store(column.references())
         if options["dry_run"]:
             return self._survey(found, buckets, rules, options["journal"])
+        for column in found:
+            _must_be_another_store(column.references())
         move = Move(found, buckets, rules, options["journal"], options["jobs"], options["limit"])
         if options["report"]:
             _try_to_write(options["report"])
@@ -179,7 +172,7 @@ class Command(BaseCommand):
             self._leave()
         return not report.failures and not stopped
 
-    def _leave(self) -> None:
+    def _leave(self) -> NoReturn:
         """Threads that hang in the network would keep this process from ending."""
         self.stdout.flush()
         self.stderr.flush()
