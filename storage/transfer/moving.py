@@ -33,7 +33,7 @@ IN_FLIGHT = 2  # files that are begun or wait, for each thread
 GRACE = 25  # seconds that files in flight have to end once the move is to stop
 SLOW = 1  # seconds for a row to change: once the move is to stop, no other is begun
 LOOK = 0.2  # seconds between two looks whether it is to stop
-PAUSES = (1, 3, 9, 27, 60, 120)  # seconds between the attempts at one file, after those at each call
+PAUSES = (1, 3, 9, 27)  # seconds between the attempts at one file, after those at each call
 MOST_LOST = 3  # files in a row, for each thread, that the storage's trouble may cost
 
 

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from storage import records
 from storage.base import StorageError
+from storage.deadlines import no_slower_than
 from storage.supabase import SupabaseStorage
 from storage.transfer.files import is_there, sha256_of
 from storage.transfer.journal import Done, Journal, Line, check, lines
+from storage.transfer.pace import SLOWEST
 from storage.transfer.references import Column, Reference, columns
 from storage.transfer.sources import Outside, Place, find, home_of
 from storage.transfer.steps import Step
@@ -81,7 +83,9 @@ class Clearing:
         """The row names the object, the object is this file. Raises Kept."""
         if not line.reference(line.new).is_current():
             raise Kept("changed", ": its row has changed since, or is gone")
-        if not is_there(SupabaseStorage(line.bucket), line.new, line.size, line.sha256, self.verify):
+        with no_slower_than(SLOWEST):
+            proved = is_there(SupabaseStorage(line.bucket), line.new, line.size, line.sha256, self.verify)
+        if not proved:
             raise Kept("unproved", f": the object {line.new!r} in {line.bucket} is not this file")
 
     def _must_be_free(self, place: Place) -> None:
