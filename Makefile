@@ -30,7 +30,7 @@ test: dev ## the quick suite, about two minutes
 	@$(BIN)/pytest -m "not slow" --numprocesses auto
 
 test-all: dev ## everything: also the slow ones
-	@$(BIN)/pytest --numprocesses auto
+	@$(BIN)/pytest --numprocesses auto $(PYTEST)
 
 check: dev ## format, lint, types, the direction of imports
 	@$(BIN)/ruff format --check .
