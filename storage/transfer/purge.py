@@ -15,7 +15,7 @@ from storage.transfer.files import is_there, sha256_of
 from storage.transfer.journal import Done, Journal, Line, check, lines
 from storage.transfer.pace import SLOWEST
 from storage.transfer.references import Column, Reference, columns
-from storage.transfer.sources import Outside, Place, find, home_of
+from storage.transfer.sources import Outside, Place, home_of, place_of
 from storage.transfer.steps import Step
 
 
@@ -119,11 +119,7 @@ def _paths(references: Iterable[Reference]) -> list[Path]:
 
 def _places(references: Iterable[Reference]) -> Iterator[Place]:
     """Where the files are that there are."""
-    for reference in references:
-        with suppress(Outside, OSError, StorageError):
-            place = find(reference.column, reference.name)
-            if place.path.exists():
-                yield place
+    return filter(None, map(place_of, references))
 
 
 def _remove(place: Place, sha256: str) -> None:

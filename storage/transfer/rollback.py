@@ -5,12 +5,11 @@ from pathlib import Path
 
 from django.db import DatabaseError
 
-from storage.base import StorageError
 from storage.transfer import twins
 from storage.transfer.files import sha256_of
 from storage.transfer.journal import Journal, Line, backwards, check
-from storage.transfer.references import Reference, columns
-from storage.transfer.sources import Outside, Place, find
+from storage.transfer.references import columns
+from storage.transfer.sources import place_of
 from storage.transfer.steps import Step
 
 
@@ -29,7 +28,7 @@ def roll_back(journal: Path) -> Iterator[Step]:
         _remove_twins(journal)
     for column in columns():
         for reference in column.references():
-            if hash((*column.names, *reference.key)) not in judged and not _place(reference):
+            if hash((*column.names, *reference.key)) not in judged and not place_of(reference):
                 message = f"{reference}: {reference.name!r} is not on this disk, but where it was sent."
                 yield Step("missing", message)
 
@@ -39,7 +38,7 @@ def _back(line: Line) -> Step | None:
     row = f"{line.model} {' '.join(line.pk)}"
     try:
         before, after = line.reference(line.old), line.reference(line.new)
-        here, there = _place(before), _place(after)
+        here, there = place_of(before), place_of(after)
         if here is None:
             return Step("missing", f"{row}: {line.old!r} is not on this disk any more: left as it is.")
         if before.is_current() or (line.state == "moving" and after.is_current() and there is None):
@@ -56,23 +55,14 @@ def _back(line: Line) -> Step | None:
     return Step("changed", f"{row} has changed since, or is gone: left as it is.")
 
 
-def _place(reference: Reference) -> Place | None:
-    """Where its file is, if it is on this disk."""
-    try:
-        place = find(reference.column, reference.name)
-        return place if place.path.exists() else None
-    except (Outside, OSError, StorageError):
-        return None
-
-
 def _remove_twins(journal: Path) -> None:
     """Second names that no row has."""
     rows = (reference for column in columns() for reference in column.references())
-    named = {hash(place.path) for place in map(_place, rows) if place}
+    named = {hash(place.path) for place in map(place_of, rows) if place}
     for line in backwards(journal):
         if line.state == "moving":
             try:
-                old, new = _place(line.reference(line.old)), _place(line.reference(line.new))
+                old, new = place_of(line.reference(line.old)), place_of(line.reference(line.new))
                 if old and new and hash(new.path) not in named:
                     twins.remove(old, new)
             except (LookupError, OSError):

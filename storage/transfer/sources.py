@@ -9,7 +9,7 @@ from stat import S_ISREG
 from django.core.files.storage import FileSystemStorage
 
 from storage import disk, keys, local_buckets
-from storage.base import SignedStorage
+from storage.base import SignedStorage, StorageError
 from storage.local_objects import LocalObjects
 from storage.transfer.references import Column, Reference
 
@@ -62,6 +62,15 @@ def find(column: Column, name: str) -> Place:
                 raise Outside(name)
             return Place(folder, path)
     return Place(folders[0], _odd(home_of(column), name))
+
+
+def place_of(reference: Reference) -> Place | None:
+    """Where its file is, if it is on this disk and can be looked at."""
+    try:
+        place = find(reference.column, reference.name)
+        return place if place.path.exists() else None
+    except (Outside, OSError, StorageError):
+        return None
 
 
 def _is_of_another(column: Column, folder: Path, name: str) -> bool:
