@@ -47,6 +47,8 @@ def needed(size: int) -> float:
 
 
 class Punctual(httpx.HTTPTransport):
+    """Any number of threads may use it at once, as far as its `limits` allow."""
+
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._pool._network_backend = Clocked()

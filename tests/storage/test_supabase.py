@@ -231,6 +231,6 @@ def test_nothing_that_stays_shows_the_key(secret, settings):
         store.exists("a")
 
     client, sdk = supabase_client._http(), supabase_client.sdk()
-    shown: list[Any] = [store, client, sdk, sdk.from_("documents"), client.headers, client.auth]
-    assert secret not in "\n".join(map(repr, [*shown, *map(vars, (client, client.auth, sdk, store))]))
+    shown: list[Any] = [store, client, sdk, sdk.from_("documents"), client.headers, client.lines]
+    assert secret not in "\n".join(map(repr, [*shown, *map(vars, (client, client.lines, sdk, store))]))
     assert store.deconstruct() == ("storage.supabase.SupabaseStorage", ("documents",), {})

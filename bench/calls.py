@@ -1,0 +1,68 @@
+"""Measures what a call of Supabase Storage costs this process: the processor's time, not the waiting.
+
+Run: `python bench/calls.py`. Beside it the same call by httpx as it comes, with as many connections open as
+a server, or a move, has threads. Both in turns, and the middle one of each counts: compare within one run.
+"""
+
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import median
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+os.environ.update(ENV_FILE=os.devnull, DEBUG="true", DJANGO_SETTINGS_MODULE="backend.settings")
+
+import django
+
+django.setup()
+
+import httpx
+from django.conf import settings
+from migration import Bench
+
+from storage.supabase_client import TIMEOUT, request
+
+THREADS = 16
+CALLS = 5  # in one turn, so short that no connection is closed for being idle
+TURNS = 60
+DELAY = 0.02  # seconds, so that calls that begin together overlap
+Call = Callable[[], object]
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder))
+        settings.SUPABASE_URL, settings.SUPABASE_SECRET_KEY = bench.url, bench.key
+        with bench.served(Path(folder, "target"), DELAY), httpx.Client(timeout=TIMEOUT) as client:
+            headers = {"apikey": bench.key, "Authorization": f"Bearer {bench.key}"}
+            url = f"{bench.url}/storage/v1/bucket/documents"
+            compare(lambda: client.get(url, headers=headers), lambda: request("GET", "bucket", "documents"))
+
+
+def compare(plain: Call, ours: Call) -> None:
+    spent: dict[Call, list[float]] = {plain: [], ours: []}
+    for _ in range(TURNS):
+        for call, times in spent.items():
+            many_at_once(call)
+            began = time.thread_time()
+            for _ in range(CALLS):
+                call()
+            times.append((time.thread_time() - began) / CALLS * 1000)
+    theirs, here = median(spent[plain]), median(spent[ours])
+    print(f"a call: {here:.2f} ms of the processor; by httpx as it comes {theirs / here:.1f} times as much")
+
+
+def many_at_once(call: Call) -> None:
+    """Leaves as many connections open."""
+    ready = threading.Barrier(THREADS)
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(lambda _: (ready.wait(), call()), range(THREADS)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""The lines to Supabase: kept, never shared by two calls, and given up where an answer broke off."""
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx
+import pytest
+
+from storage import deadlines
+from storage.lines import Lines
+
+BODY = b"otter" * 1000
+TOGETHER = 8
+
+
+class Server:
+    """Counts who connects. `/meet` answers when TOGETHER have asked, `/cut` breaks off, `/mute` says nothing,
+    and after `/last` it closes."""
+
+    def __init__(self) -> None:
+        self.connections: set[tuple[str, int]] = set()
+        self.met = threading.Barrier(TOGETHER)
+        self.end = threading.Event()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                outer.connections.add(self.client_address)
+                if self.path == "/meet":
+                    outer.met.wait(10)
+                if self.path == "/mute":
+                    outer.end.wait(10)
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(BODY)))
+                self.end_headers()
+                self.wfile.write(BODY[:10] if self.path == "/cut" else BODY)
+                self.close_connection = self.path in ("/cut", "/last")
+
+            def log_message(self, *arguments: Any) -> None:
+                pass
+
+        class Quiet(ThreadingHTTPServer):
+            def handle_error(self, *arguments: Any) -> None:
+                """The client has gone."""
+
+        self.http = Quiet(("127.0.0.1", 0), Handler)
+        self.http.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.http.server_port}"
+        threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
+
+    def stop(self) -> None:
+        self.end.set()
+        self.http.shutdown()
+        self.http.server_close()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    running = Server()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def client() -> Iterator[httpx.Client]:
+    with httpx.Client(transport=Lines(), timeout=5) as made:
+        yield made
+
+
+def test_one_line_carries_one_call_after_another(server: Server, client: httpx.Client):
+    for _ in range(5):
+        assert client.get(f"{server.url}/").content == BODY
+
+    assert len(server.connections) == 1
+
+
+def test_calls_at_once_have_a_line_each_and_leave_it_to_the_next(server: Server, client: httpx.Client):
+    with ThreadPoolExecutor(TOGETHER) as threads:
+        for _ in range(3):
+            found = threads.map(lambda _: client.get(f"{server.url}/meet").content, range(TOGETHER))
+            assert set(found) == {BODY}
+
+    assert len(server.connections) == TOGETHER
+
+
+def test_a_line_is_not_used_by_others_before_its_answer_was_read(server: Server, client: httpx.Client):
+    with client.stream("GET", f"{server.url}/") as open_answer:
+        assert client.get(f"{server.url}/").content == BODY
+        assert len(server.connections) == 2
+        assert open_answer.read() == BODY
+
+    assert client.get(f"{server.url}/").content == BODY
+    assert len(server.connections) == 2
+
+
+@pytest.mark.parametrize("read", [0, 1])
+def test_an_answer_that_is_closed_early_is_not_taken_for_the_next(
+    server: Server, client: httpx.Client, read: int
+):
+    with client.stream("GET", f"{server.url}/") as left_open:
+        pieces = left_open.iter_raw(10)
+        for _ in range(read):
+            next(pieces)
+
+    assert client.get(f"{server.url}/").content == BODY
+
+
+def test_an_answer_that_nobody_closes_takes_nothing_from_others(server: Server, client: httpx.Client):
+    forgotten = [
+        client.send(client.build_request("GET", f"{server.url}/"), stream=True) for _ in range(TOGETHER)
+    ]
+
+    assert client.get(f"{server.url}/").content == BODY
+    for answer in forgotten:
+        answer.close()
+
+
+def test_what_broke_off_does_not_spoil_the_next_call(
+    server: Server, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+):
+    for _ in range(3):
+        with pytest.raises(httpx.RemoteProtocolError):
+            client.get(f"{server.url}/cut")
+        assert client.get(f"{server.url}/").content == BODY
+
+    monkeypatch.setattr(deadlines, "DEADLINE", 0.2)
+    with pytest.raises(httpx.ReadTimeout):
+        client.get(f"{server.url}/mute")
+    monkeypatch.undo()
+    assert client.get(f"{server.url}/").content == BODY
+
+
+def test_a_server_that_closed_its_side_is_called_anew(server: Server, client: httpx.Client):
+    for number in range(1, 4):
+        assert client.get(f"{server.url}/last").content == BODY
+        assert len(server.connections) == number
+        time.sleep(0.1)  # until the news has come
+
+
+def test_closing_ends_every_line(server: Server):
+    lines = Lines()
+    with httpx.Client(transport=lines) as client:
+        client.get(f"{server.url}/")
+        assert len(lines._idle) == 1
+
+    assert not lines._idle
