@@ -1,12 +1,11 @@
 """Which buckets there should be, and their limits: read off STORAGES and the model fields, not kept apart."""
 
-from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from django.core.files.storage import storages
 
 from storage.base import ARRIVALS, SignedStorage
-from storage.fields import UploadField, upload_fields
+from storage.fields import upload_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,20 +29,23 @@ def declared() -> dict[str, Bucket]:
 
     Everything arrives in `uploads` first, so its limits are the widest of all.
     """
-    fields = upload_fields()
-    stores = [storages[alias] for alias in storages.backends]
-    return {
-        store.bucket: _bucket(store, fields if store.bucket == ARRIVALS else _of(store, fields))
-        for store in stores
-        if isinstance(store, SignedStorage)
-    }
+    return {name: _bucket(store) for name, store in _stores().items()}
 
 
-def _of(store: SignedStorage, fields: Iterable[UploadField]) -> list[UploadField]:
-    return [field for field in fields if field.storage.bucket == store.bucket]
+def find(name: str) -> Bucket | None:
+    """As it is declared, if it is."""
+    store = _stores().get(name)
+    return None if store is None else _bucket(store)
 
 
-def _bucket(store: SignedStorage, fields: Collection[UploadField]) -> Bucket:
+def _stores() -> dict[str, SignedStorage]:
+    """By the bucket's name."""
+    stores = (storages[alias] for alias in storages.backends)
+    return {store.bucket: store for store in stores if isinstance(store, SignedStorage)}
+
+
+def _bucket(store: SignedStorage) -> Bucket:
+    fields = [field for field in upload_fields() if store.bucket in (ARRIVALS, field.storage.bucket)]
     return Bucket(
         store.bucket,
         store.public,

@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -47,7 +48,13 @@ class ObjectFile(io.FileIO):
 
 
 def root() -> Path:
-    return Path(settings.MEDIA_ROOT)
+    return _path(settings.MEDIA_ROOT)
+
+
+@lru_cache(maxsize=8)
+def _path(name: str | Path) -> Path:
+    """Asked for many times in each call, and slow to make."""
+    return Path(name)
 
 
 def is_lost() -> bool:

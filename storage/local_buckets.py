@@ -53,7 +53,8 @@ def find(name: str) -> LocalBucket:
         try:
             found = _read(_path(name))
         except FileNotFoundError:
-            found = _declared().get(name)
+            declared = buckets.find(name)
+            found = None if declared is None else LocalBucket.of(declared)
     if found is None:
         raise BucketMissing(name)
     return found
@@ -61,7 +62,9 @@ def find(name: str) -> LocalBucket:
 
 def everything() -> list[LocalBucket]:
     """In the order of their names."""
-    known: dict[str, LocalBucket | None] = {**_declared()}
+    known: dict[str, LocalBucket | None] = {
+        name: LocalBucket.of(bucket) for name, bucket in buckets.declared().items()
+    }
     with disk.trouble():
         for path in _folder().glob("*.json"):
             known[json.loads(path.read_bytes())["name"]] = _read(path)
@@ -100,10 +103,6 @@ def empty(name: str) -> None:
     for key in objects.walk():
         with suppress(ObjectMissing):
             objects.remove(key)
-
-
-def _declared() -> dict[str, LocalBucket]:
-    return {name: LocalBucket.of(bucket) for name, bucket in buckets.declared().items()}
 
 
 def _folder() -> Path:

@@ -103,9 +103,9 @@ def test_what_is_not_as_declared_is_refused_and_gone(
 
 def test_a_type_that_other_fields_take_is_refused_here(alice: Caller, monkeypatch):
     """The arrivals take what any field takes; the field decides."""
-    declared = buckets.declared()
-    wide = buckets.Bucket("uploads")
-    monkeypatch.setattr(buckets, "declared", lambda: {**declared, "uploads": wide})
+    declared = {**buckets.declared(), "uploads": buckets.Bucket("uploads")}
+    monkeypatch.setattr(buckets, "declared", lambda: declared)
+    monkeypatch.setattr(buckets, "find", declared.get)
 
     for content, kind in ((WEBP, "image/webp"), (GIF, "image/gif"), (b"<html>", "text/html")):
         answer = attempt(alice, content, kind)

@@ -31,6 +31,7 @@ def _buckets(monkeypatch) -> None:
         "c-pub": Bucket("c-pub", public=True),
     }
     monkeypatch.setattr(buckets, "declared", lambda: declared)
+    monkeypatch.setattr(buckets, "find", declared.get)
 
 
 @pytest.fixture
