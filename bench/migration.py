@@ -8,6 +8,7 @@ target's files are kept in memory: a project across a network has a disk of its 
 
 import json
 import os
+import secrets
 import shutil
 import socket
 import sqlite3
@@ -44,7 +45,8 @@ class Bench:
             probe.bind(("127.0.0.1", 0))
             port = str(probe.getsockname()[1])
         self.folder, self.media, self.database = folder, folder / "media", folder / "site.sqlite3"
-        self.url = f"http://127.0.0.1:{port}"
+        (self.media / ".objects").mkdir(parents=True)  # a local store has run there
+        self.url, self.key = f"http://127.0.0.1:{port}", f"sb_secret_{secrets.token_urlsafe(24)}"
         plain = {
             "ENV_FILE": os.devnull,
             "DEBUG": "true",
@@ -66,8 +68,7 @@ class Bench:
             "STORAGE": "supabase",
             "SUPABASE_URL": self.url,
         }
-        self.key = self._manage(self.target, "issue_token", "mover@example.org", "--service-role")
-        self.site["SUPABASE_SECRET_KEY"] = self.key
+        self.site["SUPABASE_SECRET_KEY"] = self.target["SUPABASE_SECRET_KEY"] = self.key
         self._manage(self.site, "migrate", "-v0")
 
     def _manage(self, environment: dict[str, str], *command: str) -> str:
@@ -110,8 +111,11 @@ class Bench:
             database.executemany(f"insert into api_document (id, file, {about}) values (?, ?, {said})", rows)
             database.commit()
 
+    def path(self, name: str) -> Path:
+        return self.media / "documents" / name
+
     def file(self, name: str, content: bytes, size: int = 0) -> None:
-        path = self.media / "documents" / name
+        path = self.path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         if size:
@@ -160,7 +164,7 @@ def speed(bench: Bench, delay: float, files: int) -> None:
         place = f"{delay}/{turn}"
         alone = moved(bench, f"{place}/alone", few, "--jobs", "1") / few
         jobs = moved(bench, f"{place}/jobs", files, "--jobs", str(JOBS)) / files
-        bare = uploaded(bench, f"{place}/bare", files) / files
+        bare = uploaded(bench, f"{place}/jobs", files) / files
         faster.append(alone / jobs)
         slower.append(jobs / bare)
         print(f"  files/s: {1 / alone:.1f} one at a time, {1 / jobs:.0f} moved, {1 / bare:.0f} bare")
@@ -177,19 +181,15 @@ def moved(bench: Bench, folder: str, files: int, *arguments: str) -> float:
 
 
 def uploaded(bench: Bench, folder: str, files: int) -> float:
-    """What the SDK does alone, in threads."""
+    """What the SDK does alone with these files, in threads."""
     headers = {"apikey": bench.key, "Authorization": f"Bearer {bench.key}"}
     limits = httpx.Limits(max_connections=JOBS, max_keepalive_connections=JOBS)
     with httpx.Client(limits=limits, timeout=30) as client, ThreadPoolExecutor(JOBS) as pool:
         bucket = SyncStorageClient(f"{bench.url}/storage/v1/", headers, http_client=client).from_("documents")
         options: FileOptions = {"content-type": "application/pdf"}
+        named = [f"{folder}/{number}.pdf" for number in range(files)]
         started = time.perf_counter()
-        list(
-            pool.map(
-                lambda number: bucket.upload(f"{folder}/{number}.pdf", b"%PDF-1.4 bare", options),
-                range(files),
-            )
-        )
+        list(pool.map(lambda name: bucket.upload(f"bare/{name}", bench.path(name), options), named))
         return time.perf_counter() - started
 
 

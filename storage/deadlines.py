@@ -7,7 +7,7 @@ import math
 import ssl
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -16,6 +16,8 @@ import httpx
 
 DEADLINE = 20  # seconds for a request and its answer
 SLOWEST = 256 * 1024  # bytes a second: what carries more may take so much longer
+
+SMALL = 16 * 1024  # bytes of a request that are sent together
 
 _until: ContextVar[float] = ContextVar("until", default=math.inf)
 _slowest: ContextVar[int] = ContextVar("slowest", default=0)  # bytes a second; 0: SLOWEST
@@ -95,15 +97,25 @@ class Clocked(httpcore.SyncBackend):
 
 
 class Connection(httpcore.NetworkStream):
-    """On which nobody waits for longer than `within` allows."""
+    """On which nobody waits for longer than `within` allows, and a small request leaves in one piece."""
 
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self.stream = stream
+        self.unsent = b""
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        with suppress(httpcore.WriteError):  # as httpcore does: the other side may have said why it hung up
+            self._flush(timeout)
         return self.stream.read(max_bytes, _left(timeout, httpcore.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Headers wait for their body: each piece would wake the server for itself."""
+        self.unsent += buffer
+        if len(self.unsent) > SMALL:
+            self._flush(timeout)
+
+    def _flush(self, timeout: float | None) -> None:
+        buffer, self.unsent = self.unsent, b""
         for start in range(0, len(buffer), SLOWEST):
             self.stream.write(buffer[start : start + SLOWEST], _left(timeout, httpcore.WriteTimeout))
 

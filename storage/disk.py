@@ -64,7 +64,7 @@ def is_lost() -> bool:
 
 def own(name: str) -> Path:
     """A folder of the store's own."""
-    folder = root() / ".objects" / name
+    folder = root() / f".objects/{name}"
     with trouble():
         folder.mkdir(parents=True, exist_ok=True)
     return folder

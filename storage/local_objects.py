@@ -98,7 +98,10 @@ class LocalObjects:
                 raise ObjectExists(key)
             stat = file.stat()
             record = records.new(key, stat, before=before, **facts)
-            self._appear(file, key, record)
+            if before:
+                self._replace(file, key, record)
+            else:
+                self._appear(file, key, record)
             return records.known(self.bucket, key, stat, record)
 
     def move(self, key: str, to: "LocalObjects", new_key: str) -> None:
@@ -109,7 +112,7 @@ class LocalObjects:
         keys.legal(new_key)
         with self._trouble(key), disk.locked(self._name(key), to._name(new_key)):
             source = self._find(key)
-            if to._known_or_none(new_key):
+            if to._has(new_key):
                 raise ObjectExists(new_key)
             stat = source.stat()
             record = records.find(self.bucket, key, stat) or records.guess(key, stat)
@@ -218,16 +221,22 @@ class LocalObjects:
         except ObjectMissing:
             return None
 
-    def _appear(self, file: Path, key: str, record: dict[str, Any]) -> None:
-        """Describe, then show: until the rename, the record of what was there before is kept too."""
-        name = records.digest(self.bucket, key)
+    def _has(self, key: str) -> bool:
         try:
-            place = self._find(key)
-        except FileNotFoundError:
-            records.write(name, record)
-            return self._put(file, key)
+            return bool(self._find(key))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+
+    def _appear(self, file: Path, key: str, record: dict[str, Any]) -> None:
+        """Describe, then show."""
+        records.write(records.digest(self.bucket, key), record)
+        self._put(file, key)
+
+    def _replace(self, file: Path, key: str, record: dict[str, Any]) -> None:
+        """Until the rename, the record of what was there before is kept too."""
+        name = records.digest(self.bucket, key)
         records.write(name, record, *records.read(name)[:1])
-        disk.appear(file, place)
+        disk.appear(file, self._find(key))
 
     def _put(self, file: Path, key: str) -> None:
         """Into its folder, or where the odd ones are if a folder or a file stands in the way."""

@@ -71,12 +71,18 @@ def _with_key(request: httpx.Request) -> Iterator[None]:
     """For just as long as it is on its way: no error or log finds the key there."""
     if not re.fullmatch("[!-~]+", settings.SUPABASE_SECRET_KEY):  # errors and logs repeat such a header
         raise StorageMisconfigured("SUPABASE_SECRET_KEY is not of the form it should have.")
-    request.headers["apikey"] = settings.SUPABASE_SECRET_KEY
-    request.headers["Authorization"] = f"Bearer {settings.SUPABASE_SECRET_KEY}"
+    without = request.headers
+    request.headers = httpx.Headers(
+        [
+            *without.multi_items(),
+            ("apikey", settings.SUPABASE_SECRET_KEY),
+            ("Authorization", f"Bearer {settings.SUPABASE_SECRET_KEY}"),
+        ]
+    )
     try:
         yield
     finally:
-        del request.headers["apikey"], request.headers["Authorization"]
+        request.headers = without
 
 
 def sdk() -> "SyncStorageClient":

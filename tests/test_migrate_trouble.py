@@ -7,6 +7,7 @@ import shutil
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -86,6 +87,29 @@ def test_what_the_storage_asks_for_is_waited_for(site: Site):
     assert len(asked) == 2
     assert asked[1] - asked[0] >= 6
     site.is_moved()
+
+
+@pytest.mark.parametrize(("jobs", "sent", "in_all"), [("1", 1, 1), ("4", 4, 6)])
+def test_no_more_files_are_on_the_way_than_was_asked(site: Site, jobs: str, sent: int, in_all: int):
+    """Those that are read back or moved are a half more, and only where there is more than one."""
+    site.with_files(*(f"{number}.pdf" for number in range(30)))
+    now, most, lock = Counter[bool](), Counter[str](), threading.Lock()
+
+    def plan(number: int, method: str, path: str) -> Fault | None:
+        upload = is_upload(method, path)
+        with lock:
+            now[upload] += 1
+            most["sent"] = max(most["sent"], now[True])
+            most["in all"] = max(most["in all"], now.total())
+        time.sleep(0.1)
+        with lock:
+            now[upload] -= 1
+        return None
+
+    with Proxy(site.server.url, plan) as proxy:
+        site.run("--jobs", jobs, environment={"FOREIGN_URL": proxy.url})
+
+    assert (most["sent"], most["in all"]) == (sent, in_all)
 
 
 def test_a_corrupted_object_never_stays(site: Site):

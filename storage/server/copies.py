@@ -39,7 +39,8 @@ def _places(request: HttpRequest) -> tuple[Fields, LocalBucket, str, LocalBucket
     bucket, key, new_key = (body.text(name) for name in ("bucketId", "sourceKey", "destinationKey"))
     target = body.text("destinationBucket", "") or bucket
     must_be_service(request, otherwise=Refusal("NoSuchKey"))
-    return body, _bucket(bucket, "NoSuchKey"), key, _bucket(target, "NoRelatedBucket"), new_key
+    source = _bucket(bucket, "NoSuchKey")
+    return body, source, key, source if target == bucket else _bucket(target, "NoRelatedBucket"), new_key
 
 
 def _bucket(name: str, otherwise: str) -> LocalBucket:

@@ -28,7 +28,7 @@ from storage.transfer.references import Column, Reference
 from storage.transfer.sources import identity
 from storage.transfer.target import LONGEST_PAUSE
 
-PROVING = 4  # for so many files that may be sent at once, one more may be read back or moved meanwhile
+PROVING = 2  # for so many files that may be sent at once, one more may be read back or moved meanwhile
 IN_FLIGHT = 2  # files that are begun or wait, for each thread
 GRACE = 25  # seconds that files in flight have to end once the move is to stop
 SLOW = 1  # seconds for a row to change: once the move is to stop, no other is begun

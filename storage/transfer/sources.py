@@ -47,7 +47,7 @@ def home_of(column: Column) -> str:
 def identity(reference: Reference) -> tuple[str, ...]:
     """Tells one file on its way to one bucket from all others, whichever rows name it."""
     column = reference.column
-    return column.bucket, *map(str, _folders(column)), reference.name
+    return column.bucket, str(_location(column) or home_of(column)), reference.name
 
 
 def find(column: Column, name: str) -> Place:
@@ -83,11 +83,17 @@ def _is_of_another(column: Column, folder: Path, name: str) -> bool:
 
 def _folders(column: Column) -> list[Path]:
     """The local store has a folder for each bucket, a plain project has none; a store leaves its traces."""
-    root, store = media_root(), column.field.storage
-    if isinstance(store, FileSystemStorage):
-        return [Path(store.location).resolve()]
+    if location := _location(column):
+        return [location]
+    root = media_root()
     of_store = root / home_of(column)
     return [of_store, root] if (root / ".objects").is_dir() else [root, of_store]
+
+
+def _location(column: Column) -> Path | None:
+    """The folder of a plain project's field."""
+    store = column.field.storage
+    return _resolved(Path(store.location)) if isinstance(store, FileSystemStorage) else None
 
 
 def _odd(bucket: str, name: str) -> Path:

@@ -1,5 +1,6 @@
 """The lines to Supabase: kept, never shared by two calls, and given up where an answer broke off."""
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -150,3 +151,51 @@ def test_closing_ends_every_line(server: Server):
         assert len(lines._idle) == 1
 
     assert not lines._idle
+
+
+@pytest.mark.parametrize("size", [0, 10, deadlines.SMALL - 1000])
+def test_a_small_request_leaves_in_one_piece(size: int):
+    """A server wakes for each."""
+    arrived: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            connection = listening.accept()[0]
+            with connection:
+                arrived.append(connection.recv(2**20))
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        with httpx.Client(transport=Lines(), timeout=5) as client:
+            client.post(url, content=iter([b"x" * size]), headers={"Content-Length": str(size)})
+        thread.join()
+
+    head, _, body = arrived[0].partition(b"\r\n\r\n")
+    assert head.startswith(b"POST / HTTP/1.1")
+    assert len(body) == size
+
+
+def test_a_large_request_arrives_whole():
+    """What was kept for the next piece is neither lost nor sent twice."""
+    content = bytes(range(256)) * 4096
+    arrived = bytearray()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            connection = listening.accept()[0]
+            with connection:
+                while len(arrived) < len(content) or not arrived.endswith(content):
+                    arrived.extend(connection.recv(2**16))
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        pieces = (content[start : start + 9999] for start in range(0, len(content), 9999))
+        with httpx.Client(transport=Lines(), timeout=5) as client:
+            client.post(url, content=pieces, headers={"Content-Length": str(len(content))})
+        thread.join()
+
+    assert bytes(arrived).partition(b"\r\n\r\n")[2] == content
