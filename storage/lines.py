@@ -4,14 +4,19 @@ httpcore's pool looks at each of its connections before and after each call. Her
 one, and the last that was used is used first.
 """
 
+import time
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 
 import httpx
 
 from storage.deadlines import Punctual
 
 ONE = httpx.Limits(max_connections=1, max_keepalive_connections=1)
+IDLE = 5  # seconds after which a line is given up, as httpx does
+
+Idle = deque[tuple[float, Punctual]]  # since when; the last that became so on the right
 
 
 class Lines(httpx.BaseTransport):
@@ -19,7 +24,7 @@ class Lines(httpx.BaseTransport):
 
     def __init__(self) -> None:
         self._trusted = httpx.create_ssl_context()  # slow to make
-        self._idle: deque[Punctual] = deque()
+        self._idle: Idle = deque()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         line = self._line()
@@ -34,11 +39,11 @@ class Lines(httpx.BaseTransport):
 
     def close(self) -> None:
         while self._idle:
-            self._idle.pop().close()
+            self._idle.pop()[1].close()
 
     def _line(self) -> Punctual:
         try:
-            return self._idle.pop()
+            return self._idle.pop()[1]
         except IndexError:
             return Punctual(limits=ONE, verify=self._trusted)
 
@@ -46,7 +51,7 @@ class Lines(httpx.BaseTransport):
 class Lent(httpx.SyncByteStream):
     """What follows an answer's beginning; its line is free once it is closed."""
 
-    def __init__(self, stream: httpx.SyncByteStream, line: Punctual, idle: deque[Punctual]) -> None:
+    def __init__(self, stream: httpx.SyncByteStream, line: Punctual, idle: Idle) -> None:
         self.stream, self.line, self.idle = stream, line, idle
 
     def __iter__(self) -> Iterator[bytes]:
@@ -54,4 +59,8 @@ class Lent(httpx.SyncByteStream):
 
     def close(self) -> None:
         self.stream.close()
-        self.idle.append(self.line)
+        now = time.monotonic()
+        with suppress(IndexError):  # others take from it too
+            while self.idle[0][0] < now - IDLE:
+                self.idle.popleft()[1].close()
+        self.idle.append((now, self.line))

@@ -144,6 +144,18 @@ def test_a_server_that_closed_its_side_is_called_anew(server: Server, client: ht
         time.sleep(0.1)  # until the news has come
 
 
+def test_lines_that_nobody_needs_any_more_are_given_up(server: Server, monkeypatch: pytest.MonkeyPatch):
+    lines = Lines()
+    with httpx.Client(transport=lines, timeout=5) as client, ThreadPoolExecutor(TOGETHER) as threads:
+        list(threads.map(lambda _: client.get(f"{server.url}/meet"), range(TOGETHER)))
+        assert client.get(f"{server.url}/").content == BODY
+        assert len(lines._idle) == TOGETHER
+
+        monkeypatch.setattr("storage.lines.IDLE", 0)
+        assert client.get(f"{server.url}/").content == BODY
+        assert len(lines._idle) == 1
+
+
 def test_closing_ends_every_line(server: Server):
     lines = Lines()
     with httpx.Client(transport=lines) as client:
