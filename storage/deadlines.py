@@ -16,7 +16,6 @@ import httpx
 
 DEADLINE = 20  # seconds for a request and its answer
 SLOWEST = 256 * 1024  # bytes a second: what carries more may take so much longer
-
 SMALL = 16 * 1024  # bytes of a request that are sent together
 
 _until: ContextVar[float] = ContextVar("until", default=math.inf)

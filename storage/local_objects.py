@@ -223,9 +223,10 @@ class LocalObjects:
 
     def _has(self, key: str) -> bool:
         try:
-            return bool(self._find(key))
-        except (FileNotFoundError, NotADirectoryError):
+            self._find(key)
+        except FileNotFoundError:
             return False
+        return True
 
     def _appear(self, file: Path, key: str, record: dict[str, Any]) -> None:
         """Describe, then show."""

@@ -6,9 +6,8 @@ import time
 from pathlib import Path
 from typing import BinaryIO, cast
 
-SLOWEST = (
-    32 * 1024
-)  # bytes a second of one of several files on a slow line: no hurry here, unlike in a request
+#: Bytes a second of one of several files on a slow line: no hurry here, unlike in a request.
+SLOWEST = 32 * 1024
 
 
 class Pace:
