@@ -46,7 +46,7 @@ schema: install ## write schema.yml anew
 	@ENV_FILE=/dev/null DEBUG=true $(BIN)/python manage.py spectacular --file schema.yml --validate --fail-on-warn
 
 messages: dev ## gather the texts that are translated, and compile them (GNU gettext is needed)
-	@ENV_FILE=/dev/null DEBUG=true $(BIN)/python manage.py makemessages -v0 -l en -l es --add-location file \
+	@ENV_FILE=/dev/null DEBUG=true $(BIN)/python manage.py makemessages -v0 -l en -l es --no-obsolete --add-location file \
 	  -i tests -i bench -i media
 	@msgattrib --clear-fuzzy --empty $(TEXTS)/en/LC_MESSAGES/django.po | msgen -o $(TEXTS)/en/LC_MESSAGES/django.po -
 	@for catalogue in $(TEXTS)/*/LC_MESSAGES; do \

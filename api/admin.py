@@ -7,11 +7,11 @@ from django.contrib.auth.models import Group, User
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
 
-from api.admin_lists import BoundedAdmin
+from api.admin_site.base import BoundedAdmin
+from api.admin_site.tickets import TicketAdmin
 from api.catalog.admin import EducationalServiceAdmin, ExhibitionAdmin, SpeciesAdmin
 from api.documents.admin import DocumentAdmin
 from api.profiles.admin import ProfileAdmin
-from api.uploads.admin import TicketAdmin
 
 __all__ = [
     "BoundedGroupAdmin",

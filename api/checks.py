@@ -6,8 +6,8 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
-from api.issuer import issuer
-from api.uploads.verification import PICTURES
+from api.auth.configuration import issuer
+from api.uploads.verification import PILLOW_FORMATS
 from storage.checks import as_message
 from storage.fields import upload_fields
 
@@ -17,13 +17,13 @@ def check_pictures(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Che
     return [
         Error(
             f"{field} accepts {kind}, a picture that verification cannot open.",
-            hint=f"Accept {', '.join(PICTURES)}.",
+            hint=f"Accept {', '.join(PILLOW_FORMATS)}.",
             obj=field,
             id="api.E001",
         )
         for field in upload_fields()
         for kind in field.accepts
-        if kind.startswith("image/") and kind not in PICTURES
+        if kind.startswith("image/") and kind not in PILLOW_FORMATS
     ]
 
 

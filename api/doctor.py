@@ -1,56 +1,21 @@
 """Everything that `check_supabase` looks at, in the order in which a person would; and the keys of tokens."""
 
-import json
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
-from django.conf import settings
-
-from api import issuer as rules
-from api.access_tokens import ASYMMETRIC
-from storage.base import ARRIVALS, store_of
-from storage.doctor import address, project, wire
-from storage.doctor.cors import cors
-from storage.doctor.examination import Step, examine
-from storage.doctor.round_trip import round_trip
-from storage.doctor.row_level_security import row_level_security
-from storage.doctor.wire import Trouble
-from storage.findings import Finding, ok, problem, shown, warning
-
-FAMILIES = {"EC": "ES256", "RSA": "RS256", "OKP": "EdDSA"}
-SET_SECRET = (
-    "Set SUPABASE_JWT_SECRET to the project's legacy JWT secret, or let it sign with keys (JWT Keys)."
-)
+from api.auth import doctor as auth
+from storage.base import incoming_store
+from storage.findings import Finding
+from storage.supabase.doctor import address, project
+from storage.supabase.doctor.cors import cors
+from storage.supabase.doctor.round_trip import round_trip
+from storage.supabase.doctor.row_level_security import row_level_security
+from storage.supabase.doctor.steps import Step, examine
 
 
 def look_at_everything(database: str = "") -> Iterator[Finding]:
     """`database`: the URL of the project's, if its policies are to be looked at too."""
     return examine(_steps(database))
-
-
-def jwks() -> Iterator[Finding]:
-    """Which tokens can be verified: by the project's public keys, by the shared secret, or both."""
-    if not settings.SUPABASE_JWKS_URL:
-        yield _with_secret_only("SUPABASE_JWKS_URL is empty.")
-        return
-    headers = {"apikey": settings.SUPABASE_PUBLISHABLE_KEY} if settings.SUPABASE_PUBLISHABLE_KEY else {}
-    try:
-        answer = wire.ask("GET", settings.SUPABASE_JWKS_URL, headers)
-        keys = _keys_of(answer)
-    except Trouble as trouble:
-        yield _graver(not settings.SUPABASE_JWT_SECRET)("jwks", trouble.what, trouble.cure)
-        return
-    if not keys:
-        yield _with_secret_only("The project has no public keys, and signs with a shared secret (HS256).")
-        return
-    yield _algorithms(keys, wire.ms_of(answer))
-
-
-def issuer() -> Iterator[Finding]:
-    found = list(rules.issuer())
-    yield from found or [ok("issuer", f"Tokens must have the `iss` {shown(settings.SUPABASE_JWT_ISSUER)}.")]
 
 
 def _steps(database: str) -> Iterator[Step]:
@@ -60,53 +25,13 @@ def _steps(database: str) -> Iterator[Step]:
     yield Step("key", project.key, needs=("url", "reachable", "storage"))
     yield Step("clock", address.clock, needs=("url", "reachable"))
     yield Step("buckets", project.buckets_there, needs=("reachable", "storage", "key"))
-    yield Step("jwks", jwks)
-    yield Step("issuer", issuer)
+    yield Step("jwks", auth.jwks)
+    yield Step("issuer", auth.issuer)
     yield Step("signing", project.signing)
-    arrivals = f"bucket.{store_of(ARRIVALS).bucket}"
+    arrivals = f"bucket.{incoming_store().bucket}"
     yield Step(
         "round_trip", round_trip, needs=("reachable", "storage", "key", "buckets", arrivals, "signing")
     )
     if database:
         yield Step("policies", partial(row_level_security, database))
     yield Step("cors", cors, needs=("url", "reachable", "storage"))
-
-
-def _graver(is_problem: bool) -> Callable[..., Finding]:
-    return problem if is_problem else warning
-
-
-def _with_secret_only(why: str) -> Finding:
-    if settings.SUPABASE_JWT_SECRET:
-        return ok("jwks", f"{why} SUPABASE_JWT_SECRET verifies HS256 tokens.")
-    return problem("jwks", f"{why} No access token can be verified.", SET_SECRET)
-
-
-def _keys_of(answer: Any) -> list[dict[str, Any]]:
-    """Raises Trouble for what is no key set."""
-    where = shown(settings.SUPABASE_JWKS_URL)
-    if answer.status_code in (401, 403):
-        cure = "Set SUPABASE_PUBLISHABLE_KEY: older gateways ask for it there."
-        raise Trouble(f"{where} answered {answer.status_code}.", cure)
-    cure = "Set SUPABASE_JWKS_URL to https://<ref>.supabase.co/auth/v1/.well-known/jwks.json."
-    if answer.status_code != 200:
-        raise Trouble(f"{where} answered {answer.status_code}.", cure)
-    try:
-        keys = json.loads(answer.content)["keys"]
-        if all(isinstance(key, dict) for key in keys):
-            return list(keys)
-    except (ValueError, KeyError, TypeError, RecursionError):
-        pass
-    raise Trouble(f"{where} answered with something that is no key set.", cure)
-
-
-def _algorithms(keys: list[dict[str, Any]], ms: float) -> Finding:
-    found = Counter(str(key.get("alg") or FAMILIES.get(str(key.get("kty")))) for key in keys)
-    usable = [algorithm for algorithm in sorted(ASYMMETRIC) if algorithm in found]
-    if not usable:
-        cure = f"Let the project sign with one of {', '.join(sorted(ASYMMETRIC))} (the dashboard's JWT Keys)."
-        return problem(
-            "jwks", "None of the project's public keys is of an algorithm that is verified here.", cure
-        )
-    also = " SUPABASE_JWT_SECRET verifies HS256 tokens." if settings.SUPABASE_JWT_SECRET else ""
-    return wire.timed("jwks", f"Public keys are there: {', '.join(usable)}.{also}", ms)

@@ -21,10 +21,10 @@ from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
 from rest_framework.views import set_rollback
 
-from api.key_source import KeysUnavailable
-from api.refusals import Refused
-from api.sessions import SessionsUnavailable
-from storage.base import ObjectMissing, StorageUnavailable
+from api.auth.jwks_client import KeysUnavailable
+from api.auth.sessions import SessionsUnavailable
+from api.exceptions import Refused
+from storage.errors import ObjectMissing, StorageUnavailable
 
 logger = structlog.get_logger("api.errors")
 
@@ -156,7 +156,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     return problem("internal")
 
 
-def answer(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
+def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
     """DRF's exception handler, and the middleware's. None for what nobody foresaw."""
     set_rollback()
     match error:

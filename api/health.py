@@ -11,8 +11,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from api.refusals import Refused
-from storage.base import ARRIVALS, StorageUnavailable, store_of
+from api.exceptions import Refused
+from storage.base import incoming_store
+from storage.errors import StorageUnavailable
 
 STATUS = inline_serializer("Status", {"status": serializers.CharField()})
 NO_STORE = {"Cache-Control": "no-store"}
@@ -41,7 +42,7 @@ class Ready(Probe):
         except DatabaseError as error:
             raise Refused("not_ready", gettext("The database does not answer."), retry_after=5) from error
         try:
-            store_of(ARRIVALS).check_ready()
+            incoming_store().check_ready()
         except StorageUnavailable as error:
             raise Refused("storage_unavailable", retry_after=5) from error
         return Response({"status": "ok"}, headers=NO_STORE)

@@ -6,43 +6,28 @@ from rest_framework.permissions import SAFE_METHODS, BasePermission, IsAuthentic
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from api import sessions
-from api.uploads.models import Upload
+from api.auth import sessions
 
 
-class MayChange(IsAuthenticated):
+class IsOwnerOrReadOnly(IsAuthenticated):
     """Members read what the queryset shows them, and change what its model lets them."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        return super().has_permission(request, view) and _lasts(request)
+        return super().has_permission(request, view) and session_lives(request)
 
     def has_object_permission(self, request: Request, view: APIView, obj: Any) -> bool:
         return request.method in SAFE_METHODS or obj.may_be_changed_by(request.user)
 
 
-class StaffKeeps(BasePermission):
+class IsStaffOrReadOnly(BasePermission):
     """Everybody reads what the queryset shows them; staff write. Who has no token is asked for one."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         if request.method in SAFE_METHODS:
             return True
-        return bool(request.user.is_authenticated and request.user.is_staff) and _lasts(request)
+        return bool(request.user.is_authenticated and request.user.is_staff) and session_lives(request)
 
 
-class OwnTickets(IsAuthenticated):
-    """Staff look at anybody's and act on their own; and a ticket does not outlive the right to it."""
-
-    def has_permission(self, request: Request, view: APIView) -> bool:
-        return super().has_permission(request, view) and _lasts(request)
-
-    def has_object_permission(self, request: Request, view: APIView, obj: Upload) -> bool:
-        if request.method in SAFE_METHODS:
-            return True
-        if obj.owner != request.user.pk:
-            return False
-        return obj.is_settled or obj.resource is None or obj.resource.may_be_changed_by(request.user)
-
-
-def _lasts(request: Request) -> bool:
+def session_lives(request: Request) -> bool:
     """Whoever writes as staff is asked of Supabase Auth, if so configured. Reads, and members, never pay."""
     return request.method in SAFE_METHODS or not request.user.is_staff or sessions.lives(request)

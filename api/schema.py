@@ -5,6 +5,7 @@ from typing import Any
 from django.utils import translation
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.plumbing import get_doc
 from drf_spectacular.utils import Direction, OpenApiExample, OpenApiResponse
 from rest_framework import serializers
 
@@ -58,6 +59,10 @@ class EnglishSchema(SchemaGenerator):
 
 
 class ProblemSchema(AutoSchema):
+    def get_description(self) -> str:  # type: ignore[override]
+        """Of the action alone: the docstring of a view class is for developers."""
+        return get_doc(getattr(self.view, getattr(self.view, "action", self.method.lower()), None))
+
     def _get_response_bodies(self, direction: Direction = "response") -> Any:
         """Here, and not where a view's own responses are declared: those would take the place of these."""
         bodies = super()._get_response_bodies(direction)

@@ -11,7 +11,7 @@ from django.utils.translation.trans_real import parse_accept_lang_header
 BY_LANGUAGE = "Accept-Language"
 
 
-class Languages:
+class LanguageMiddleware:
     """Speaks the language of who asks, in problems and in the admin; whatever else does says so by `Vary`.
 
     Django's LocaleMiddleware lets every answer vary. Then caches would keep the catalogue once for each

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.cache import has_vary_header, patch_vary_headers
 from django.utils.translation import gettext
 
-from api.errors import answer, problem
+from api.errors import exception_handler, problem
 from api.parsers import read_chunked
 
 Handler = Callable[[HttpRequest], HttpResponse]
@@ -42,7 +42,7 @@ class RequestContext:
         return response
 
 
-class Problems:
+class ProblemMiddleware:
     """Answers what goes wrong outside DRF in problem+json, also with DEBUG, when Django shows HTML."""
 
     def __init__(self, get_response: Handler) -> None:
@@ -61,13 +61,13 @@ class Problems:
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         if request.path.startswith("/admin/") and request.content_type != "application/json":
             return None  # people get Django's pages; the admin's script, which sends JSON, gets problems
-        known = answer(error, {})
+        known = exception_handler(error, {})
         if known is None:
             logger.error("unhandled", path=request.path, method=request.method, exc_info=error)
         return known or problem("internal")
 
 
-class ApiManners:
+class ApiHeaders:
     """Reads chunked bodies, which Django does not, tells times in UTC, and says what caches may keep."""
 
     def __init__(self, get_response: Handler) -> None:
@@ -87,7 +87,7 @@ class ApiManners:
         return response
 
 
-class AdminManners:
+class AdminContentSecurityPolicy:
     """Lets a page of the admin load nothing but its own files, and speak to nobody but us and the store.
 
     Nothing inline runs there, whatever a name in the database holds; and nobody frames it.

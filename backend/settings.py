@@ -114,13 +114,13 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "backend.middleware.RequestContext",
-    "backend.languages.Languages",  # around whatever may answer in words
-    "backend.middleware.Problems",
+    "backend.languages.LanguageMiddleware",  # around whatever may answer in words
+    "backend.middleware.ProblemMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "backend.middleware.ApiManners",
-    "backend.middleware.AdminManners",
+    "backend.middleware.ApiHeaders",
+    "backend.middleware.AdminContentSecurityPolicy",
     "django.middleware.common.CommonMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -240,19 +240,19 @@ if not re.fullmatch(r"https?://[^\s/?#][^\s?#]*", PUBLIC_SITE_URL) or not PUBLIC
 MEDIA_ROOT = env.str("MEDIA_ROOT", str(BASE_DIR / "media"))
 
 
-BUCKETS = {  # name: whether everybody may read it
-    "uploads": False,
-    "documents": False,
-    "user-profiles": False,
-    "species": True,
-    "exhibitions": True,
-    "educational-services": True,
+BUCKETS = {  # the options of each: see `storage.base.SignedStorage`
+    "uploads": {"incoming": True},
+    "documents": {"owned": True, "shared": True},
+    "user-profiles": {"owned": True},
+    "species": {"public": True},
+    "exhibitions": {"public": True},
+    "educational-services": {"public": True},
 }
 
 
-def store(bucket: str, *, public: bool = False) -> dict[str, object]:
+def store(bucket: str, **options: bool) -> dict[str, object]:
     """One entry of STORAGES: a bucket of the chosen store."""
-    return {"BACKEND": STORES[STORAGE], "OPTIONS": {"bucket": bucket, "public": public}}
+    return {"BACKEND": STORES[STORAGE], "OPTIONS": {"bucket": bucket, **options}}
 
 
 if (
@@ -263,7 +263,7 @@ if (
 
 STORAGES = {
     "default": store(SUPABASE_STORAGE_BUCKET),
-    **{bucket: store(bucket, public=public) for bucket, public in BUCKETS.items()},
+    **{bucket: store(bucket, **options) for bucket, options in BUCKETS.items()},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 UPLOAD_URL_TTL = env.int("UPLOAD_URL_TTL", 1800)
@@ -285,16 +285,16 @@ WHITENOISE_USE_FINDERS = True  # no `collectstatic`: what the installed packages
 # --- The API -------------------------------------------------------------------------------------
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["api.authentication.SupabaseAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["api.auth.authentication.SupabaseAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["api.parsers.BoundedJSONParser"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "api.parsers.AlwaysJSON",
-    "DEFAULT_PAGINATION_CLASS": "api.lists.Pages",
+    "DEFAULT_PAGINATION_CLASS": "api.pagination.StandardPagination",
     "DEFAULT_FILTER_BACKENDS": [
         "django_filters.rest_framework.DjangoFilterBackend",
-        "api.lists.BoundedSearch",
-        "api.lists.StrictOrdering",
+        "api.filters.BoundedSearch",
+        "api.filters.StrictOrdering",
     ],
     "DEFAULT_THROTTLE_RATES": {
         "tickets": rate("THROTTLE_TICKETS", "300/min"),
@@ -302,7 +302,7 @@ REST_FRAMEWORK = {
     },
     "DEFAULT_METADATA_CLASS": None,  # OPTIONS is CORS's; the schema describes the API
     "DEFAULT_SCHEMA_CLASS": "api.schema.ProblemSchema",
-    "EXCEPTION_HANDLER": "api.errors.answer",
+    "EXCEPTION_HANDLER": "api.errors.exception_handler",
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Vivarium",

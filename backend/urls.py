@@ -21,7 +21,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
 ]
 if settings.STORAGE == "local":
-    urlpatterns.append(path("storage/v1/", include("storage.server.urls")))
+    urlpatterns.append(path("storage/v1/", include("storage.local.server.urls")))
 urlpatterns.append(re_path("", errors.not_found))
 
 handler400 = errors.bad_request

@@ -26,9 +26,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from django.conf import settings
 from jwt.utils import base64url_decode
 
-from api import signing_keys
-from api.access_tokens import verify
-from api.authentication import principal
+from api.auth import jwks_client
+from api.auth.principal import principal
+from api.auth.tokens import verify
 
 ROUNDS = 20  # in one go: so few that nothing else is served in between
 LIMIT = 250  # microseconds that authentication may add to a request with ES256
@@ -105,7 +105,7 @@ def main() -> None:
         limit = f" (limit {LIMIT} µs)" if algorithm == "ES256" else ""
         print(f"{algorithm}: {whole:.0f} µs{limit}, the signature alone {bare:.0f}, ratio {whole / bare:.1f}")
     print(f"calls of the key server: {KeyServer.hits}")
-    signing_keys.forget()
+    jwks_client.forget()
 
 
 if __name__ == "__main__":

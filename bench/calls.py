@@ -25,7 +25,7 @@ import httpx
 from django.conf import settings
 from migration import Bench
 
-from storage.supabase_client import TIMEOUT, request
+from storage.supabase.client import TIMEOUT, request
 
 THREADS = 16
 CALLS = 5  # in one turn, so short that no connection is closed for being idle

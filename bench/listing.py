@@ -21,8 +21,8 @@ import jwt
 from django.conf import settings
 from django.test import Client
 
-from storage import disk
-from storage.local_objects import LocalObjects
+from storage.local import disk
+from storage.local.objects import LocalObjects
 
 FEW, MANY = 1000, 10_000
 

@@ -21,7 +21,7 @@ django.setup()
 import psycopg
 from psycopg import sql
 
-from storage.policies import from_settings, statements
+from storage.supabase.policies import from_settings, statements
 from tests.storage.direct import asking
 from tests.storage.people import PEOPLE
 from tests.storage.project import HOSTED, project_database

@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass
 
-from django.core.files.storage import storages
-
-from storage.base import ARRIVALS, SignedStorage
+from storage.base import SignedStorage, signed_stores
 from storage.fields import upload_fields
 
 
@@ -27,7 +25,7 @@ class Bucket:
 def declared() -> dict[str, Bucket]:
     """The buckets of STORAGES by name, each as wide as the fields that keep their files in it.
 
-    Everything arrives in `uploads` first, so its limits are the widest of all.
+    Every upload arrives in the incoming bucket first, so that one has the widest limits of all.
     """
     return {name: _bucket(store) for name, store in _stores().items()}
 
@@ -40,12 +38,11 @@ def find(name: str) -> Bucket | None:
 
 def _stores() -> dict[str, SignedStorage]:
     """By the bucket's name."""
-    stores = (storages[alias] for alias in storages.backends)
-    return {store.bucket: store for store in stores if isinstance(store, SignedStorage)}
+    return {store.bucket: store for store in signed_stores()}
 
 
 def _bucket(store: SignedStorage) -> Bucket:
-    fields = [field for field in upload_fields() if store.bucket in (ARRIVALS, field.storage.bucket)]
+    fields = [field for field in upload_fields() if store.incoming or field.storage.bucket == store.bucket]
     return Bucket(
         store.bucket,
         store.public,

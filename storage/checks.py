@@ -6,13 +6,11 @@ from typing import Any
 import puremagic
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
-from django.core.exceptions import FieldDoesNotExist
-from django.core.files.storage import storages
 
-from storage import configuration
-from storage.base import ARRIVALS, SignedStorage
+from storage.base import signed_stores
 from storage.fields import UploadField, upload_fields
 from storage.findings import Finding
+from storage.supabase import configuration
 
 RECOGNISED = {row.mime_type for row in puremagic.magic_header_array}
 
@@ -43,13 +41,13 @@ def _field(field: UploadField) -> list[CheckMessage]:
                 id="storage.E002",
             )
         )
-    try:
-        field.model._meta.get_field(field.facts_field or field.name)
-    except FieldDoesNotExist:
+    names = {each.name for each in field.model._meta.get_fields()}
+    for name in set(field.companions) - names:
         problems.append(
             Error(
-                f"{field} has no facts field.",
-                hint="Add a JSONField(null=True) to the model and name it in facts_field.",
+                f"{field} names the field {name!r}, and the model has none.",
+                hint="Add a JSONField(null=True) for facts_field, a BigIntegerField(null=True) for "
+                "size_field and a CharField for content_type_field.",
                 obj=field,
                 id="storage.E003",
             )
@@ -62,9 +60,13 @@ def check_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Che
     problems: list[CheckMessage] = []
     if not hasattr(settings, "STORAGE"):  # a project of others that has this app installed
         return problems
-    if not isinstance(storages.backends.get(ARRIVALS) and storages[ARRIVALS], SignedStorage):
+    if not any(store.incoming for store in signed_stores()):
         problems.append(
-            Error("STORAGES has no store for what arrives.", hint=f'Add "{ARRIVALS}".', id="storage.E004")
+            Error(
+                "STORAGES has no bucket for incoming uploads.",
+                hint='Give one bucket the option "incoming": True.',
+                id="storage.E004",
+            )
         )
     for name in ("UPLOAD_URL_TTL", "DOWNLOAD_URL_TTL", "STORAGE_FILE_SIZE_LIMIT"):
         if getattr(settings, name) <= 0:

@@ -1,30 +1,135 @@
-"""UploadField: a FileField that carries its rules, so that they stand where the file stands."""
+"""UploadField, a FileField that carries the rules of its files, and StoredFile, the file of one row."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self, TypedDict, overload
 
 from django.apps import apps
+from django.conf import settings
 from django.db import models
+from django.db.models.fields.files import FieldFile
+from django.utils import timezone
 
 from storage import keys
-from storage.base import SignedStorage, store_of
+from storage.base import SignedStorage, SignedURL, store_of
+from storage.errors import ObjectMissing
+
+
+class FileFacts(TypedDict):
+    """What verification found of a file, as the JSON of a facts field.
+
+    `name` is the name that the client gave the file. `size` in bytes. `sha256` in hex, None if it was not
+    computed. `uploaded_at` is an aware datetime when it is written, and ISO 8601 when it is read.
+    """
+
+    name: str
+    content_type: str
+    size: int
+    sha256: str | None
+    uploaded_at: Any
+
+
+class StoredFile(FieldFile):
+    """The file of a row: the key of its object, what is known of it, and a URL to read it.
+
+    `swap` is the one way to record another key.
+    """
+
+    field: "UploadField"
+    instance: models.Model
+    storage: SignedStorage
+
+    @property
+    def key(self) -> str:
+        """The key of the recorded object, "" if there is none."""
+        return self.name or ""
+
+    @property
+    def facts(self) -> FileFacts | None:
+        name = self.field.facts_field
+        return getattr(self.instance, name) if name else None
+
+    @property
+    def is_in_place(self) -> bool:
+        return self.belongs(self.key)
+
+    def belongs(self, key: str) -> bool:
+        """True if the key is in the folder where a file of this row, as the row is now, belongs."""
+        return key.rpartition("/")[0] == self.field.folder(self.instance)
+
+    def new_key(self, content_type: str) -> str:
+        """A random key in that folder."""
+        return keys.fresh(self.field.folder(self.instance), content_type)
+
+    def exists(self) -> bool:
+        """True if a key is recorded and the store has the object. Raises StorageUnavailable."""
+        return bool(self.key) and self.storage.exists(self.key)
+
+    def signed_url(self, filename: str | None = None) -> SignedURL:
+        """A URL that serves the file for DOWNLOAD_URL_TTL. Raises ObjectMissing, StorageUnavailable.
+
+        `filename`: None shows the file in the browser, "" saves it under its own name, else under that name.
+        """
+        if not self.key:
+            raise ObjectMissing(f"{self.instance!r} has no {self.field.name}")
+        if filename == "":
+            filename = self.facts["name"] if self.facts else ""
+        return self.storage.sign_download(self.key, seconds=settings.DOWNLOAD_URL_TTL, filename=filename)
+
+    def as_read(self) -> dict[str, Any]:
+        """What must be unchanged in the database for a key chosen by this row to be the right one."""
+        placed_by = {name: getattr(self.instance, name) for name in self.field.placed_by}
+        return {self.field.name: self.key, **placed_by}
+
+    def swap(
+        self,
+        key: str,
+        *,
+        facts: FileFacts | None = None,
+        as_read: dict[str, Any] | None = None,
+        **changes: Any,
+    ) -> bool:
+        """Record the key, and other changes of the row, if the row is as it was read (compare-and-swap).
+
+        Returns False, and changes nothing, if the row has changed or is gone. `facts` are those of a new
+        file; None keeps the recorded ones. `as_read`: the result of `as_read()`, for a row that was changed
+        in memory since. Fields with `auto_now` are set. The row in memory stays as it is.
+        """
+        changes[self.field.name] = key
+        if facts is not None:
+            changes |= self.field.columns_of(facts)
+        now = timezone.now()
+        for field in self.instance._meta.concrete_fields:
+            if getattr(field, "auto_now", False):
+                changes.setdefault(field.name, now)
+        rows = type(self.instance)._base_manager.filter(pk=self.instance.pk, **(as_read or self.as_read()))
+        return bool(rows.update(**changes))
 
 
 class UploadField(models.FileField):
     """The key of an object that a client sent straight to storage and that was verified.
 
     `storage` is an alias of STORAGES, `accepts` the content types, `max_bytes` the size limit.
-    `folder(instance)` says where the object belongs, and `placed_by` names the attributes that this
-    depends on: when one of them changes while a file is being verified, its place is chosen again.
-    `facts_field` names the JSON field that keeps what verification found, as ImageField's
-    `width_field` does: `{name, size, content_type, sha256, uploaded_at}`. A field without one takes no
-    tickets: its files are of the server's own making.
+    `folder(instance)` returns the folder of the object's key, and `placed_by` names the attributes that this
+    depends on: if one of them changes while a file is being verified, its key is chosen again.
+
+    `facts_field` names the JSONField that keeps the FileFacts. `size_field` and `content_type_field` name
+    columns that repeat two of them, so that queries can filter and sum, as ImageField has `width_field`.
+    A field without `facts_field` takes no tickets: the server makes its files.
 
     None of this is frozen in migrations: limits are configuration, not schema.
     """
 
+    attr_class = StoredFile
     storage: SignedStorage
+
+    if TYPE_CHECKING:  # the type of `row.file`
+
+        @overload  # type: ignore[override]
+        def __get__(self, instance: models.Model, owner: Any) -> StoredFile: ...
+        @overload
+        def __get__(self, instance: Any, owner: Any) -> Self: ...
+        def __get__(self, instance: Any, owner: Any) -> Any: ...
 
     def __init__(
         self,
@@ -32,9 +137,11 @@ class UploadField(models.FileField):
         storage: str = "default",
         accepts: Sequence[str] = (),
         max_bytes: int = 0,
-        folder: Any = None,
+        folder: Callable[[Any], str] | Any = None,
         placed_by: Sequence[str] = (),
         facts_field: str = "",
+        size_field: str = "",
+        content_type_field: str = "",
         **options: Any,
     ) -> None:
         self.alias = storage
@@ -43,6 +150,8 @@ class UploadField(models.FileField):
         self.folder = folder
         self.placed_by = tuple(placed_by)
         self.facts_field = facts_field
+        self.size_field = size_field
+        self.content_type_field = content_type_field
         options.setdefault("max_length", keys.MAX_KEY)
         options["storage"] = store_of(storage)
         super().__init__(*args, **options)
@@ -52,29 +161,43 @@ class UploadField(models.FileField):
         options.pop("storage", None)
         return name, path, args, options
 
-    def fresh_key(self, instance: models.Model, content_type: str) -> str:
-        """A key that nobody can guess, in the folder where a file of this row belongs as it now is."""
-        return keys.fresh(self.folder(instance), content_type)
+    @property
+    def size_limit(self) -> int:
+        """Bytes: `max_bytes`, or STORAGE_FILE_SIZE_LIMIT if that is lower."""
+        return min(self.max_bytes, settings.STORAGE_FILE_SIZE_LIMIT)
 
-    def belongs(self, key: str, instance: models.Model) -> bool:
-        """Whether this is still the folder where a file of this row belongs."""
-        return key.rpartition("/")[0] == self.folder(instance)
+    @property
+    def companions(self) -> tuple[str, ...]:
+        """The names of the fields that say more of the file."""
+        return tuple(filter(None, (self.facts_field, self.size_field, self.content_type_field)))
 
-    def key_of(self, instance: models.Model) -> str:
-        """The key of the recorded file, "" if there is none."""
-        return getattr(instance, self.attname).name or ""
-
-    def placement(self, instance: models.Model) -> dict[str, Any]:
-        """What must be unchanged in the database for a place chosen by this row to be the right one."""
-        return {self.name: self.key_of(instance)} | {name: getattr(instance, name) for name in self.placed_by}
+    def columns_of(self, facts: FileFacts) -> dict[str, Any]:
+        """The companion fields and their values for a file with these facts."""
+        values: dict[str, Any] = {
+            self.facts_field: facts,
+            self.size_field: facts["size"],
+            self.content_type_field: facts["content_type"],
+        }
+        return {name: value for name, value in values.items() if name}
 
 
 @cache
 def upload_fields() -> tuple[UploadField, ...]:
     """Every UploadField of every installed model: they stay the same for as long as the process lives."""
-    return tuple(
-        field
-        for model in apps.get_models()
-        for field in model._meta.get_fields()
-        if isinstance(field, UploadField)
-    )
+    return tuple(field for model in apps.get_models() for field in upload_fields_of(model))
+
+
+def upload_fields_of(model: type[models.Model]) -> tuple[UploadField, ...]:
+    return tuple(field for field in model._meta.get_fields() if isinstance(field, UploadField))
+
+
+def stored_file(row: models.Model, field_name: str) -> StoredFile:
+    """The file of this row. `field_name` names an UploadField."""
+    file = getattr(row, field_name)
+    assert isinstance(file, StoredFile), f"{type(row).__name__}.{field_name} is not an UploadField"
+    return file
+
+
+def stored_files(row: models.Model) -> list[StoredFile]:
+    """The files of this row, one for each UploadField of its model."""
+    return [stored_file(row, field.name) for field in upload_fields_of(type(row))]

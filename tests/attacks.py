@@ -5,7 +5,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from api.development_tokens import development_token
+from api.auth.development_tokens import development_token
 from storage import tokens
 from tests.false_claims import WRONG_CLAIMS, WRONG_PAYLOADS, Attacks
 from tests.forge import (

@@ -12,8 +12,8 @@ from django.contrib.auth.models import Permission, User
 from django.http.response import HttpResponseBase
 from django.test import Client
 
+from api.auth.development_tokens import development_token, member_id
 from api.demo.drawing import pdf
-from api.development_tokens import development_token, member_id
 
 PDF = pdf("Feeding plan", "Sprat, twice a day.")
 

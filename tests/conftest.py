@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 from django.core.cache import cache
 
-from api import key_cache, key_source, signing_keys
+from api.auth import jwks_cache, jwks_client
 from tests.cast import Caller
 from tests.loopback import KeyServer
 from tests.server import CLIENTS, ROOT, Server
@@ -60,13 +60,13 @@ class Clock:
     def forward(self, seconds: float) -> None:
         """... and everybody who keeps keys looks what there is to do."""
         self.time += seconds
-        signing_keys.source().go_round()
+        jwks_client.source().refresh_if_due()
 
 
 @pytest.fixture
 def clock(monkeypatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(key_source, "now", clock)
+    monkeypatch.setattr(jwks_client, "now", clock)
     return clock
 
 
@@ -76,13 +76,13 @@ def key_server(settings, clock: Clock) -> Iterator[KeyServer]:
         settings.SUPABASE_JWKS_URL = server.url
         yield server
         server.open.set()
-        signing_keys.forget()
+        jwks_client.forget()
 
 
 @pytest.fixture
-def others(clock: Clock, key_server: KeyServer) -> Iterator[list[key_source.KeySource]]:
+def others(clock: Clock, key_server: KeyServer) -> Iterator[list[jwks_client.JWKSClient]]:
     """What other processes have in their memory: all they share with this one is the cache."""
-    sources = [key_source.KeySource(key_server.url) for _ in range(4)]
+    sources = [jwks_client.JWKSClient(key_server.url) for _ in range(4)]
     yield sources
     key_server.open.set()
     for source in sources:
@@ -92,7 +92,7 @@ def others(clock: Clock, key_server: KeyServer) -> Iterator[list[key_source.KeyS
 @pytest.fixture
 def broken_cache(settings, monkeypatch) -> None:
     """Redis on a port where nobody listens."""
-    monkeypatch.setattr(key_cache, "_left_alone_until", -inf)  # and again when the test is over
+    monkeypatch.setattr(jwks_cache, "_left_alone_until", -inf)  # and again when the test is over
     settings.CACHES = {
         "default": {
             "BACKEND": "django.core.cache.backends.redis.RedisCache",

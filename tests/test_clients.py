@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from api.development_tokens import development_token
+from api.auth.development_tokens import development_token
 from tests.cast import PDF
 from tests.server import CLIENTS, ROOT, Server
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.supabase_client import ATTEMPTS
+from storage.supabase.client import ATTEMPTS
 from tests.faults import Fault, Plan, Proxy, delayed
 from tests.server import ROOT, Server
 from tests.site import Site

@@ -11,7 +11,7 @@ from storage3.types import CreateSignedUploadUrlOptions
 from supabase import Client, create_client
 from supabase.lib.client_options import SyncClientOptions
 
-from api.development_tokens import development_token
+from api.auth.development_tokens import development_token
 from tests.cast import PDF, announcement
 from tests.server import Server
 

@@ -20,7 +20,7 @@ from django.core.files.base import ContentFile
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import SimpleTestCase, override_settings
 
-from storage.base import StorageMisconfigured
+from storage.errors import StorageMisconfigured
 from storage.supabase import SupabaseStorage
 from tests.server import ROOT, Server
 from tests.storage.hosted import hang_up

@@ -18,15 +18,14 @@ from django.utils.html import format_html
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
+from api.admin_site.base import ResourceAdmin
+from api.admin_site.direct_upload import ticket_urls
 from api.catalog import qr_codes, rules
 from api.catalog.models import EducationalService, Entry, Exhibition, Species
-from api.uploads import placement
-from api.uploads.admin import RowAdmin
-from api.uploads.admin_tickets import ticket_urls
-from api.uploads.serializers import max_bytes
+from api.uploads.attachments import update_row
 
 RECORD = (_("Record"), {"fields": ["slug", "created_at", "updated_at"]})
-PICTURES = "image"  # the field that the form sends straight to storage
+UPLOAD_FIELD = "image"  # the form sends its file straight to storage
 
 
 def thumbnail(url: str, alt: str = "") -> str:
@@ -59,7 +58,7 @@ def _is_uuid(text: str) -> bool:
         return False
 
 
-class EntryAdmin(RowAdmin):
+class EntryAdmin(ResourceAdmin):
     change_form_template = "admin/api/entry_form.html"
     readonly_fields = ["slug", "created_at", "updated_at"]
 
@@ -67,7 +66,7 @@ class EntryAdmin(RowAdmin):
         js = [forms.Script("vivarium/upload.js", type="module")]
 
     def get_urls(self) -> list[URLPattern]:
-        return [*ticket_urls(self, PICTURES), *super().get_urls()]
+        return [*ticket_urls(self, UPLOAD_FIELD), *super().get_urls()]
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """A new entry has no record yet."""
@@ -83,8 +82,8 @@ class EntryAdmin(RowAdmin):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **options: Any
     ) -> Any:
-        field: Any = self.model._meta.get_field(PICTURES)
-        context |= {"accepts": ",".join(field.accepts), "max_bytes": max_bytes(field)}
+        field: Any = self.model._meta.get_field(UPLOAD_FIELD)
+        context |= {"accepts": ",".join(field.accepts), "max_bytes": field.size_limit}
         return super().render_change_form(request, context, *args, **options)
 
     def changeform_view(self, request: HttpRequest, *args: Any, **options: Any) -> HttpResponse:
@@ -108,7 +107,7 @@ class EntryAdmin(RowAdmin):
         elif form.changed_data:
             plain = {field.name for field in self.opts.fields}.intersection(form.changed_data)
             changes = {name: form.cleaned_data[name] for name in plain}
-            placement.change(obj, PICTURES, changes)  # the store is not asked: the slug stays
+            update_row(obj, UPLOAD_FIELD, changes)  # the store is not asked: the slug stays
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         changed = [each for each in self.opts.many_to_many if each.name in form.changed_data]

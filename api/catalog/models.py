@@ -1,8 +1,10 @@
 """The catalogue: what visitors read, and staff keep."""
 
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from datetime import date
+from typing import Any, ClassVar, Self
 
 from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
 from django.core.serializers.json import DjangoJSONEncoder
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import IntegrityError, models, transaction
@@ -12,16 +14,10 @@ from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
+from api.auth.principal import Principal
+from api.base_models import Resource, ordering_indexes
 from api.catalog import rules
-from api.resources import Resource, in_order_of
 from storage.fields import UploadField
-
-if TYPE_CHECKING:
-    from datetime import date
-
-    from django.contrib.auth.models import AnonymousUser
-
-    from api.authentication import Principal
 
 PICTURES = ("image/jpeg", "image/png", "image/webp")
 QR_CODES = "qr-codes"  # their folder, beside those of the species: no slug may be the same
@@ -31,7 +27,7 @@ SLUG = 100  # characters: it is printed on signs
 
 
 class Entries(models.QuerySet[Any]):
-    def visible_to(self, principal: "Principal | AnonymousUser") -> Self:
+    def visible_to(self, principal: Principal | AnonymousUser) -> Self:
         """Staff see all, everybody else what is published."""
         return self if principal.is_staff else self.filter(published=True)
 
@@ -49,6 +45,8 @@ def picture(bucket: str) -> UploadField:
         max_bytes=settings.IMAGE_MAX_BYTES,
         folder=folder,
         facts_field="image_facts",
+        size_field="image_size",
+        content_type_field="image_content_type",
         blank=True,
         editable=False,
     )
@@ -61,6 +59,8 @@ class Entry(Resource):
     description = models.TextField(_("description"), max_length=20_000, blank=True)
     published = models.BooleanField(_("published"), default=False, db_index=True)
     image_facts = models.JSONField(null=True, editable=False, encoder=DjangoJSONEncoder)
+    image_size = models.BigIntegerField(null=True, editable=False)
+    image_content_type = models.CharField(max_length=255, blank=True, db_default="", editable=False)
 
     objects: ClassVar[Any] = Entries.as_manager()
     route: ClassVar[str] = ""
@@ -71,7 +71,7 @@ class Entry(Resource):
     def get_absolute_url(self) -> str:
         return reverse(f"{self.route}-detail", args=[self.slug])
 
-    def may_be_changed_by(self, principal: "Principal | AnonymousUser") -> bool:
+    def may_be_changed_by(self, principal: Principal | AnonymousUser) -> bool:
         return principal.is_staff
 
     def slug_words(self) -> str:
@@ -142,7 +142,7 @@ class Species(Entry):
     class Meta(Entry.Meta):
         verbose_name, verbose_name_plural = pgettext_lazy("one", "species"), pgettext_lazy("many", "species")
         ordering = ["common_name", "id"]
-        indexes = in_order_of(
+        indexes = ordering_indexes(
             "species",
             "common_name",
             "scientific_name",
@@ -172,13 +172,13 @@ class JSONList(models.Aggregate):
 
 
 class Exhibitions(Entries):
-    def with_species_visible_to(self, principal: "Principal | AnonymousUser") -> Self:
+    def with_species_visible_to(self, principal: Principal | AnonymousUser) -> Self:
         """Each with `species_slugs`, None for no species: one query for a page, however many there are."""
         shown = Species.objects.visible_to(principal).filter(exhibitions=OuterRef("pk"))
         slugs = shown.values("exhibitions").annotate(slugs=JSONList("slug")).values("slugs")
         return self.annotate(species_slugs=Subquery(slugs))
 
-    def open_on(self, day: "date") -> Self:
+    def open_on(self, day: date) -> Self:
         """Those that have opened by then and have not closed; a date that is missing is no bound."""
         opened = Q(opens_on__lte=day) | Q(opens_on=None)
         return self.filter(opened, Q(closes_on__gte=day) | Q(closes_on=None))
@@ -201,7 +201,7 @@ class Exhibition(Entry):
     class Meta(Entry.Meta):
         verbose_name, verbose_name_plural = _("exhibition"), _("exhibitions")
         ordering = ["-opens_on", "-id"]
-        indexes = in_order_of("exhibition", "title", "opens_on", "closes_on", "created_at", "updated_at")
+        indexes = ordering_indexes("exhibition", "title", "opens_on", "closes_on", "created_at", "updated_at")
         constraints = [
             models.CheckConstraint(
                 condition=Q(opens_on=None) | Q(closes_on=None) | Q(closes_on__gte=models.F("opens_on")),
@@ -239,7 +239,7 @@ class EducationalService(Entry):
     class Meta(Entry.Meta):
         verbose_name, verbose_name_plural = _("educational service"), _("educational services")
         ordering = ["title", "id"]
-        indexes = in_order_of(
+        indexes = ordering_indexes(
             "service", "title", "audience", "price", "duration_minutes", "created_at", "updated_at"
         )
 

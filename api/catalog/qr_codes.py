@@ -14,10 +14,11 @@ from django.conf import settings
 from django.utils import timezone
 
 from api.catalog.models import QR_CODES, Species
-from api.uploads.objects import discard, files_in
+from api.uploads.attachments import discard, files_in
 from storage import keys
-from storage.base import FOREVER, ObjectMissing, StorageError
-from storage.fields import UploadField
+from storage.base import PUBLIC_MAX_AGE, SignedStorage
+from storage.errors import ObjectMissing, StorageError
+from storage.fields import stored_file
 
 PNG = "image/png"
 ERROR_LEVEL = "Q"  # at least a quarter may be scratched or wet; segno takes H where it costs no space
@@ -47,28 +48,17 @@ def make(species: Species) -> None:
 
     Raises StorageUnavailable, then nothing has changed, and DoesNotExist when it is deleted meanwhile.
     """
-    field = _field()
+    store = species.qr_code.storage
     key = keys.fresh(QR_CODES, PNG, stem=f"{species.slug}-")
-    field.storage.put(key, [picture(address(species))], content_type=PNG, cache_control=f"max-age={FOREVER}")
-    while not _record(species, key, in_place_of=(old_key := field.key_of(species))):
+    store.put(key, [picture(address(species))], content_type=PNG, cache_control=f"max-age={PUBLIC_MAX_AGE}")
+    while not species.qr_code.swap(key):
         try:
             species.refresh_from_db()  # another code was recorded since: it goes instead
         except Species.DoesNotExist:
-            discard(field.storage, key)
+            discard(store, key)
             raise
-    discard(field.storage, old_key)
+    discard(store, species.qr_code.key)
     species.refresh_from_db()
-
-
-def _field() -> UploadField:
-    field = Species._meta.get_field("qr_code")
-    assert isinstance(field, UploadField)
-    return field
-
-
-def _record(species: Species, key: str, in_place_of: str) -> bool:
-    unchanged = Species._base_manager.filter(pk=species.pk, qr_code=in_place_of)
-    return bool(unchanged.update(qr_code=key, updated_at=timezone.now()))
 
 
 def try_to_make(species: Species) -> bool:
@@ -97,7 +87,7 @@ def remove_abandoned() -> Iterator[str]:
 
     Raises StorageUnavailable; then it can be called again.
     """
-    store = _field().storage
+    store = _store()
     there = files_in(store, QR_CODES)
     named = set(Species.objects.values_list("qr_code", flat=True))  # read last: one that is listed may be new
     for key in there:
@@ -106,8 +96,12 @@ def remove_abandoned() -> Iterator[str]:
             yield key
 
 
+def _store() -> SignedStorage:
+    return stored_file(Species(), "qr_code").storage
+
+
 def _is_old(key: str) -> bool:
     try:
-        return timezone.now() - _field().storage.describe(key).created_at > ABANDONED
+        return timezone.now() - _store().describe(key).created_at > ABANDONED
     except ObjectMissing:  # somebody else deleted it
         return False

@@ -13,7 +13,7 @@ from rest_framework.validators import UniqueValidator
 
 from api.catalog import rules
 from api.catalog.models import SLUG, EducationalService, Entry, Exhibition, Species
-from api.uploads.placement import change
+from api.uploads.attachments import update_row
 
 ENTRY = ["slug", "description", "published", "image_url", "created_at", "updated_at"]
 
@@ -60,7 +60,7 @@ class EntrySerializer(serializers.ModelSerializer[Any]):
         related = changes.pop("species", None)
         changes.pop("slug", None)
         with _checked_by_the_database(), transaction.atomic():  # the store is not asked: the slug stays
-            change(entry, "image", changes)
+            update_row(entry, "image", changes)
             self._relate(entry, related)
         return entry
 

@@ -15,16 +15,10 @@ from api.catalog import qr_codes
 from api.catalog.caching import CachedForVisitors
 from api.catalog.filters import EducationalServiceFilters, ExhibitionFilters, SpeciesFilters
 from api.catalog.models import EducationalService, Exhibition, Species
-from api.catalog.serializers import (
-    EducationalServiceSerializer,
-    ExhibitionSerializer,
-    SpeciesSerializer,
-)
-from api.permissions import StaffKeeps
-from api.throttles import Tickets
-from api.uploads.placement import remove
-from api.uploads.serializers import TicketSerializer, UploadRequest
-from api.uploads.views import issue_ticket
+from api.catalog.serializers import EducationalServiceSerializer, ExhibitionSerializer, SpeciesSerializer
+from api.permissions import IsStaffOrReadOnly
+from api.uploads.attachments import delete_row
+from api.uploads.views import UploadURLMixin
 
 KEPT = {
     "list": extend_schema(summary="List the entries that you may see"),
@@ -33,11 +27,13 @@ KEPT = {
     "update": extend_schema(summary="Replace an entry's fields"),
     "partial_update": extend_schema(summary="Change an entry"),
     "destroy": extend_schema(summary="Delete an entry with its picture and its tickets"),
+    "upload_url": extend_schema(summary="Ask for a ticket to send the picture"),
 }
 
 
-class EntryViewSet(CachedForVisitors, ModelViewSet[Any]):
-    permission_classes = (StaffKeeps,)
+class EntryViewSet(CachedForVisitors, UploadURLMixin, ModelViewSet[Any]):
+    upload_field = "image"
+    permission_classes = (IsStaffOrReadOnly,)
     lookup_field = "slug"
     lookup_value_regex = "[-a-zA-Z0-9_]+"
 
@@ -46,19 +42,10 @@ class EntryViewSet(CachedForVisitors, ModelViewSet[Any]):
         return entries.visible_to(self.request.user)
 
     def perform_destroy(self, entry: Any) -> None:
-        remove(entry)
+        delete_row(entry)
 
     def get_success_headers(self, data: Any) -> dict[str, str]:
         return {"Location": reverse(f"{self.basename}-detail", args=[data["slug"]], request=self.request)}
-
-    @extend_schema(
-        summary="Ask for a ticket to send the picture",
-        request=UploadRequest,
-        responses={201: TicketSerializer},
-    )
-    @action(detail=True, methods=["post"], url_path="upload-url", throttle_classes=[Tickets])
-    def upload_url(self, request: Request, slug: str) -> Response:
-        return issue_ticket(self, "image")
 
 
 @extend_schema_view(**KEPT)

@@ -14,19 +14,20 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.text import slugify
 
+from api.auth.development_tokens import member_id
 from api.catalog import qr_codes
 from api.catalog.models import EducationalService, Entry, Exhibition, Species
 from api.demo.drawing import avatar, pdf, picture
 from api.demo.members import MEMBERS, DemoDocument, DemoMember
 from api.demo.programme import EXHIBITIONS, SERVICES, DemoExhibition
 from api.demo.species import SPECIES
-from api.development_tokens import member_id
 from api.documents.models import Document
 from api.profiles.models import Profile
 from api.uploads import lifecycle
-from api.uploads.placement import change
-from storage.base import ARRIVALS, store_of
-from storage.fields import UploadField
+from api.uploads.attachments import update_row
+from api.uploads.models import Declared
+from storage.base import incoming_store
+from storage.fields import stored_file
 
 CURATOR = member_id("curator@example.org")  # who brings the pictures of the catalogue
 CLASSES = {fields["scientific_name"]: fields["taxonomic_class"] for fields in SPECIES}
@@ -99,7 +100,7 @@ def _kept_on(exhibition: Exhibition, demo: DemoExhibition) -> bool:
     changed = any(getattr(exhibition, name) != value for name, value in as_made.items())
     if changed or exhibition.closes_on >= today:
         return False
-    change(exhibition, "image", demo.fields(today))
+    update_row(exhibition, "image", demo.fields(today))
     return True
 
 
@@ -107,7 +108,7 @@ def _pictured(entry: Entry, title: str, below: str, classes: Any) -> bool:
     """Whether it had no picture, and has been given one."""
     if not _lacks(entry, "image"):
         return False
-    bring(entry, "image", CURATOR, f"{entry.slug}.jpg", "image/jpeg", picture(title, below, classes))
+    upload(entry, "image", CURATOR, f"{entry.slug}.jpg", "image/jpeg", picture(title, below, classes))
     return True
 
 
@@ -118,7 +119,7 @@ def _member(demo: DemoMember) -> Iterator[str]:
     shown = {"display_name": demo.name, "bio": demo.bio, "language": demo.language}
     profile, made = Profile.objects.get_or_create(pk=member_id(demo.email), defaults=shown)
     if _lacks(profile, "avatar"):
-        bring(profile, "avatar", profile.pk, "avatar.png", "image/png", avatar(demo.name, demo.colour))
+        upload(profile, "avatar", profile.pk, "avatar.png", "image/png", avatar(demo.name, demo.colour))
         made = True
     if made:
         yield demo.email
@@ -134,7 +135,7 @@ def _document(owner: Profile, email: str, demo: DemoDocument) -> Iterator[str]:
         )
     if _lacks(document, "file"):
         content = pdf(demo.title, demo.text)
-        bring(document, "file", owner.pk, f"{demo.title}.pdf", "application/pdf", content)
+        upload(document, "file", owner.pk, f"{demo.title}.pdf", "application/pdf", content)
         yield f"{email}: {demo.title} ({document.visibility})"
 
 
@@ -143,27 +144,22 @@ def _document(owner: Profile, email: str, demo: DemoDocument) -> Iterator[str]:
 
 def _lacks(resource: models.Model, field_name: str) -> bool:
     """It names no file, or one that is gone from the store."""
-    field = resource._meta.get_field(field_name)
-    assert isinstance(field, UploadField)
-    key = field.key_of(resource)
-    return not (key and field.storage.exists(key))
+    return not stored_file(resource, field_name).exists()
 
 
-def bring(
+def upload(
     resource: models.Model, field_name: str, owner: UUID, filename: str, content_type: str, content: bytes
 ) -> None:
-    """What a client does with a ticket, without the HTTP between."""
-    ticket = lifecycle.issue(
-        resource,
-        field_name,
-        owner,
-        filename=filename,
-        content_type=content_type,
-        size=len(content),
-        sha256=sha256(content).hexdigest(),
-    )
+    """Do what a client does with a ticket, without HTTP."""
+    declared: Declared = {
+        "filename": filename,
+        "content_type": content_type,
+        "size": len(content),
+        "sha256": sha256(content).hexdigest(),
+    }
+    ticket = lifecycle.issue(stored_file(resource, field_name), owner, declared)
     headers = ticket.signed.headers
-    store_of(ARRIVALS).put(
+    incoming_store().put(
         ticket.signed.key, [content], content_type=content_type, cache_control=headers["cache-control"]
     )
     lifecycle.complete(ticket.upload)

@@ -4,13 +4,13 @@ from django.contrib import admin
 from django.urls import URLPattern
 from django.utils.translation import gettext_lazy as _
 
+from api.admin_site.base import ReadOnlyAdmin, file_line
+from api.admin_site.downloads import download_link, download_url
 from api.documents.models import Document
-from api.uploads.admin import LookedAtAdmin, file_line
-from api.uploads.admin_downloads import download_link, download_url
 
 
 @admin.register(Document)
-class DocumentAdmin(LookedAtAdmin):
+class DocumentAdmin(ReadOnlyAdmin):
     list_display = ["title", "owner", "category", "visibility", "file_name", "updated_at"]
     list_filter = ["visibility", ("file", admin.EmptyFieldListFilter), "updated_at"]
     list_select_related = ["owner"]
@@ -26,7 +26,7 @@ class DocumentAdmin(LookedAtAdmin):
 
     @admin.display(description=_("file"), ordering="file")
     def file_name(self, document: Document) -> str:
-        return file_line(document.file_facts)
+        return file_line(document.file.facts)
 
     @admin.display(description=_("file"))
     def file_link(self, document: Document) -> str:
@@ -34,4 +34,5 @@ class DocumentAdmin(LookedAtAdmin):
 
     @admin.display(description="SHA-256")
     def sha256(self, document: Document) -> str:
-        return (document.file_facts or {}).get("sha256") or ""
+        facts = document.file.facts
+        return (facts and facts["sha256"]) or ""

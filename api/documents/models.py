@@ -1,6 +1,6 @@
 """Documents of the members: private ones, and those that every member may read."""
 
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
@@ -9,16 +9,14 @@ from django.db.models import Q
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
+from api.auth.principal import Principal
+from api.base_models import Resource, ordering_indexes
 from api.profiles.models import Profile
-from api.resources import Resource, in_order_of
 from storage.fields import UploadField
-
-if TYPE_CHECKING:
-    from api.authentication import Principal
 
 
 class Documents(models.QuerySet["Document"]):
-    def visible_to(self, principal: "Principal") -> Self:
+    def visible_to(self, principal: Principal) -> Self:
         """Staff see all, members their own and what is shared with every member."""
         if principal.is_staff:
             return self
@@ -53,10 +51,14 @@ class Document(Resource):
         folder=folder,
         placed_by=["visibility"],
         facts_field="file_facts",
+        size_field="file_size",
+        content_type_field="file_content_type",
         blank=True,
         editable=False,
     )
     file_facts = models.JSONField(null=True, editable=False, encoder=DjangoJSONEncoder)
+    file_size = models.BigIntegerField(null=True, editable=False)
+    file_content_type = models.CharField(max_length=255, blank=True, db_default="", editable=False)
 
     objects = Documents.as_manager()
 
@@ -66,13 +68,13 @@ class Document(Resource):
         indexes = [
             models.Index(fields=["owner", "-id"], name="document_of_owner"),
             models.Index(fields=["visibility", "-id"], name="document_visibility"),
-            *in_order_of("document", "title", "category", "created_at", "updated_at"),
+            *ordering_indexes("document", "title", "category", "created_at", "updated_at"),
         ]
 
     def __str__(self) -> str:
         return self.title
 
-    def may_be_changed_by(self, principal: "Principal") -> bool:
+    def may_be_changed_by(self, principal: Principal) -> bool:
         return principal.is_staff or self.owner_id == principal.id
 
     def get_absolute_url(self) -> str:

@@ -7,8 +7,9 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_sc
 from rest_framework import serializers
 
 from api.documents.models import Document
-from api.uploads.placement import change
-from api.uploads.serializers import SIGNED, FileFacts
+from api.uploads.attachments import update_row
+from api.uploads.serializers import SIGNED, FileFactsSerializer
+from storage.fields import FileFacts
 
 DOCUMENT = {
     "id": "01971f6d-1d0a-7c11-9f0e-5b8c2f6f3a10",
@@ -53,13 +54,13 @@ class DocumentSerializer(serializers.ModelSerializer[Document]):
             "updated_at",
         ]
 
-    @extend_schema_field(FileFacts(allow_null=True))
-    def get_file(self, document: Document) -> dict[str, Any] | None:
-        return document.file_facts
+    @extend_schema_field(FileFactsSerializer(allow_null=True))
+    def get_file(self, document: Document) -> FileFacts | None:
+        return document.file.facts
 
     def update(self, document: Document, changes: dict[str, Any]) -> Document:
         """Write what was sent and nothing else: a file may be recorded at the same moment."""
-        change(document, "file", changes)
+        update_row(document, "file", changes)
         return document
 
 

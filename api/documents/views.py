@@ -15,23 +15,16 @@ from rest_framework.reverse import reverse
 from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import ModelViewSet
 
-from api.authentication import principal_of
+from api.auth.principal import principal_of
 from api.documents.filters import DocumentFilters
 from api.documents.models import Document
-from api.documents.serializers import (
-    DocumentSerializer,
-    DownloadURLs,
-    DownloadURLsRequest,
-)
-from api.permissions import MayChange
+from api.documents.serializers import DocumentSerializer, DownloadURLs, DownloadURLsRequest
+from api.permissions import IsOwnerOrReadOnly
 from api.profiles.models import Profile
-from api.throttles import Tickets
-from api.uploads.placement import remove, revoke
-from api.uploads.serializers import DownloadURL, TicketSerializer, UploadRequest
-from api.uploads.views import DOWNLOAD, issue_download, issue_ticket
+from api.uploads.attachments import delete_row, revoke_urls
+from api.uploads.serializers import DownloadURL
+from api.uploads.views import NO_STORE, DownloadURLMixin, UploadURLMixin
 from storage.base import SignedURL, store_of
-
-NO_STORE = {"Cache-Control": "no-store"}
 
 
 @extend_schema_view(
@@ -43,11 +36,14 @@ NO_STORE = {"Cache-Control": "no-store"}
         summary="Change a document", description="A change of `visibility` ends every URL handed out before."
     ),
     destroy=extend_schema(summary="Delete a document with its file and its tickets"),
+    upload_url=extend_schema(summary="Ask for a ticket to send the file"),
+    download_url=extend_schema(summary="Get a URL to read the file"),
 )
 @extend_schema(tags=["documents"])
-class DocumentViewSet(ModelViewSet[Document]):
+class DocumentViewSet(UploadURLMixin, DownloadURLMixin, ModelViewSet[Document]):
+    upload_field = download_field = "file"
     serializer_class = DocumentSerializer
-    permission_classes = (MayChange,)
+    permission_classes = (IsOwnerOrReadOnly,)
     filterset_class = DocumentFilters
     search_fields = ("title", "description")
     ordering_fields = ("title", "category", "created_at", "updated_at")
@@ -65,24 +61,7 @@ class DocumentViewSet(ModelViewSet[Document]):
         return {"Location": reverse("document-detail", args=[data["id"]], request=self.request)}
 
     def perform_destroy(self, document: Document) -> None:
-        remove(document)
-
-    @extend_schema(
-        summary="Ask for a ticket to send the file", request=UploadRequest, responses={201: TicketSerializer}
-    )
-    @action(detail=True, methods=["post"], url_path="upload-url", throttle_classes=[Tickets])
-    def upload_url(self, request: Request, pk: str) -> Response:
-        return issue_ticket(self, "file")
-
-    @extend_schema(
-        summary="Get a URL to read the file",
-        parameters=[DOWNLOAD],
-        responses=DownloadURL,
-        filters=False,
-    )
-    @action(detail=True, methods=["get"], url_path="download-url")
-    def download_url(self, request: Request, pk: str) -> Response:
-        return issue_download(self, "file")
+        delete_row(document)
 
     @extend_schema(
         summary="End every URL handed out before",
@@ -93,7 +72,7 @@ class DocumentViewSet(ModelViewSet[Document]):
     )
     @action(detail=True, methods=["post"], url_path="revoke-urls")
     def revoke_urls(self, request: Request, pk: str) -> Response:
-        revoke(self.get_object(), "file")
+        revoke_urls(self.get_object(), "file")
         return Response(status=204)
 
     @extend_schema(
@@ -107,7 +86,7 @@ class DocumentViewSet(ModelViewSet[Document]):
         asked = DownloadURLsRequest(data=request.data)
         asked.is_valid(raise_exception=True)
         ids = asked.validated_data["ids"]
-        keys = {document.pk: document.file.name or "" for document in self.get_queryset().filter(pk__in=ids)}
+        keys = {document.pk: document.file.key for document in self.get_queryset().filter(pk__in=ids)}
         signed = store_of("documents").sign_downloads(
             [key for key in keys.values() if key], seconds=settings.DOWNLOAD_URL_TTL
         )

@@ -7,13 +7,13 @@ from django.urls import URLPattern, reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
+from api.admin_site.base import ReadOnlyAdmin
+from api.admin_site.downloads import download_link, download_url
 from api.profiles.models import Profile
-from api.uploads.admin import LookedAtAdmin
-from api.uploads.admin_downloads import download_link, download_url
 
 
 @admin.register(Profile)
-class ProfileAdmin(LookedAtAdmin):
+class ProfileAdmin(ReadOnlyAdmin):
     list_display = ["display_name", "id", "language", "created_at", "updated_at"]
     list_display_links = ["display_name", "id"]
     list_filter = [("avatar", admin.EmptyFieldListFilter), "created_at"]

@@ -15,13 +15,13 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.db import IntegrityError, models, transaction
 
 from api.documents.models import Document
+from api.exceptions import Refused
 from api.profiles.models import Profile
-from api.refusals import Refused
 from api.uploads import lifecycle
+from api.uploads.attachments import files_in, objects_of
 from api.uploads.models import Upload
-from api.uploads.objects import files_in, objects_of
 from storage.base import SignedStorage
-from storage.fields import UploadField
+from storage.fields import StoredFile, stored_file, stored_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +58,13 @@ def summary(removed: Iterable[Removed]) -> dict[str, int]:
 
 def _resource(resource: models.Model) -> Iterator[Removed]:
     """The row with everybody's tickets for it and its files."""
-    fields = [field for field in resource._meta.get_fields() if isinstance(field, UploadField)]
     while True:
         yield from _tickets(Upload.objects.of(resource))
-        for field in fields:
-            if key := field.key_of(resource):
-                yield from _object(field.storage, key)
-        if _delete(resource, fields):
+        files = stored_files(resource)
+        for file in files:
+            if file.key:
+                yield from _object(file.storage, file.key)
+        if _delete(resource, files):
             yield Removed(resource._meta.model_name or "", str(resource.pk))
             return
         try:
@@ -73,9 +73,9 @@ def _resource(resource: models.Model) -> Iterator[Removed]:
             return
 
 
-def _delete(resource: models.Model, fields: list[UploadField]) -> bool:
+def _delete(resource: models.Model, files: list[StoredFile]) -> bool:
     """Whether the row is gone by this. It stays if it names another file by now, or a ticket names it."""
-    as_read = {name: value for field in fields for name, value in field.placement(resource).items()}
+    as_read = {name: value for file in files for name, value in file.as_read().items()}
     with transaction.atomic(durable=True):
         # Locked, because Django deletes a row that others refer to in two steps.
         row = type(resource)._base_manager.select_for_update().filter(pk=resource.pk, **as_read).first()
@@ -114,7 +114,7 @@ def _ticket(upload: Upload) -> Iterator[Removed]:
 def _settle(upload: Upload) -> None:
     """Cancelled, or completed by whoever was faster."""
     try:
-        lifecycle.give_up(upload)
+        lifecycle.cancel(upload)
     except Refused as refused:
         if refused.code != "ticket_completed":
             raise
@@ -123,7 +123,7 @@ def _settle(upload: Upload) -> None:
 def _recorded(upload: Upload) -> str:
     """The key of the file that the resource of this ticket has now."""
     resource = upload.model()._base_manager.filter(pk=upload.object_id).first()
-    return upload.field().key_of(resource) if resource else ""
+    return stored_file(resource, upload.field_name).key if resource else ""
 
 
 def _folders(member: UUID) -> Iterator[Removed]:
@@ -133,10 +133,9 @@ def _folders(member: UUID) -> Iterator[Removed]:
         *(Document(owner_id=member, visibility=each) for each in Document.Visibility),
     ]
     for resource in owned:
-        for field in resource._meta.get_fields():
-            if isinstance(field, UploadField):
-                for key in files_in(field.storage, field.folder(resource)):
-                    yield from _object(field.storage, key)
+        for file in stored_files(resource):
+            for key in files_in(file.storage, file.field.folder(resource)):
+                yield from _object(file.storage, key)
 
 
 def _object(store: SignedStorage, key: str) -> Iterator[Removed]:

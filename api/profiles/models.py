@@ -1,6 +1,6 @@
 """The member's own record. Supabase keeps the account; this keeps what Vivarium adds to it."""
 
-from typing import TYPE_CHECKING, Self
+from typing import Self
 from uuid import UUID
 
 from django.conf import settings
@@ -9,15 +9,13 @@ from django.db import models
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from api.resources import Resource, in_order_of
+from api.auth.principal import Principal
+from api.base_models import Resource, ordering_indexes
 from storage.fields import UploadField
-
-if TYPE_CHECKING:
-    from api.authentication import Principal
 
 
 class Profiles(models.QuerySet["Profile"]):
-    def visible_to(self, principal: "Principal") -> Self:
+    def visible_to(self, principal: Principal) -> Self:
         """Staff see all, members their own."""
         return self if principal.is_staff else self.filter(pk=principal.id)
 
@@ -45,22 +43,26 @@ class Profile(Resource):
         max_bytes=settings.AVATAR_MAX_BYTES,
         folder=folder,
         facts_field="avatar_facts",
+        size_field="avatar_size",
+        content_type_field="avatar_content_type",
         blank=True,
         editable=False,
     )
     avatar_facts = models.JSONField(null=True, editable=False, encoder=DjangoJSONEncoder)
+    avatar_size = models.BigIntegerField(null=True, editable=False)
+    avatar_content_type = models.CharField(max_length=255, blank=True, db_default="", editable=False)
 
     objects = Profiles.as_manager()
 
     class Meta:
         verbose_name, verbose_name_plural = _("profile"), _("profiles")
         ordering = ["display_name", "id"]
-        indexes = in_order_of("profile", "display_name", "created_at", "updated_at")
+        indexes = ordering_indexes("profile", "display_name", "created_at", "updated_at")
 
     def __str__(self) -> str:
         return self.display_name or str(self.pk)
 
-    def may_be_changed_by(self, principal: "Principal") -> bool:
+    def may_be_changed_by(self, principal: Principal) -> bool:
         """Nobody but the member: staff look, and that is all."""
         return self.pk == principal.id
 

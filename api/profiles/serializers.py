@@ -8,8 +8,9 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_sc
 from rest_framework import serializers
 
 from api.profiles.models import Profile
-from api.uploads.placement import change
-from api.uploads.serializers import FileFacts
+from api.uploads.attachments import update_row
+from api.uploads.serializers import FileFactsSerializer
+from storage.fields import FileFacts
 
 #: Language, script, region, as in RFC 5646, without its variants and extensions.
 LANGUAGE = re.compile(r"([A-Za-z]{2,3})(-[A-Za-z]{4})?(-(?:[A-Za-z]{2}|[0-9]{3}))?")
@@ -45,9 +46,9 @@ class ProfileSerializer(serializers.ModelSerializer[Profile]):
         fields = ["id", "display_name", "bio", "language", "avatar", "created_at", "updated_at"]
         extra_kwargs = {"language": {"help_text": "A language tag: `en`, `es-MX`, `zh-Hant-TW`."}}
 
-    @extend_schema_field(FileFacts(allow_null=True))
-    def get_avatar(self, profile: Profile) -> dict[str, Any] | None:
-        return profile.avatar_facts
+    @extend_schema_field(FileFactsSerializer(allow_null=True))
+    def get_avatar(self, profile: Profile) -> FileFacts | None:
+        return profile.avatar.facts
 
     def validate_language(self, tag: str) -> str:
         """In the usual spelling, whichever was sent: `es-MX`, never `ES-mx`."""
@@ -61,7 +62,7 @@ class ProfileSerializer(serializers.ModelSerializer[Profile]):
 
     def update(self, profile: Profile, changes: dict[str, Any]) -> Profile:
         """Write what was sent and nothing else: an avatar may be recorded at the same moment."""
-        change(profile, "avatar", changes)
+        update_row(profile, "avatar", changes)
         return profile
 
 

@@ -5,26 +5,23 @@ from uuid import UUID
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import mixins
-from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
-from api import sessions
-from api.authentication import principal_of
-from api.permissions import MayChange
+from api.auth import sessions
+from api.auth.principal import principal_of
+from api.permissions import IsOwnerOrReadOnly
 from api.profiles.erasure import erase, summary
 from api.profiles.models import Profile
 from api.profiles.serializers import Erased, ProfileSerializer
-from api.throttles import Tickets
-from api.uploads.serializers import DownloadURL, TicketSerializer, UploadRequest
-from api.uploads.views import DOWNLOAD, issue_download, issue_ticket
+from api.uploads.views import DOWNLOAD, DownloadURLMixin, UploadURLMixin
 
 ID = OpenApiParameter("id", str, OpenApiParameter.PATH, description="A member's UUID, or `me`.")
 
 
-class MayChangeAndStaffList(MayChange):
+class ProfilePermission(IsOwnerOrReadOnly):
     """... and who erases is asked of Supabase Auth, if so configured: it cannot be taken back."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
@@ -42,13 +39,21 @@ class MayChangeAndStaffList(MayChange):
     list=extend_schema(summary="List the profiles (staff)"),
     retrieve=extend_schema(summary="Read a profile", parameters=[ID]),
     partial_update=extend_schema(summary="Change your profile", parameters=[ID]),
+    upload_url=extend_schema(summary="Ask for a ticket to send the avatar", parameters=[ID]),
+    download_url=extend_schema(summary="Get a URL to read the avatar", parameters=[ID, DOWNLOAD]),
 )
 @extend_schema(tags=["profiles"])
 class ProfileViewSet(
-    mixins.RetrieveModelMixin, mixins.UpdateModelMixin, mixins.ListModelMixin, GenericViewSet[Profile]
+    UploadURLMixin,
+    DownloadURLMixin,
+    mixins.RetrieveModelMixin,
+    mixins.UpdateModelMixin,
+    mixins.ListModelMixin,
+    GenericViewSet[Profile],
 ):
+    upload_field = download_field = "avatar"
     serializer_class = ProfileSerializer
-    permission_classes = (MayChangeAndStaffList,)
+    permission_classes = (ProfilePermission,)
     http_method_names = ("get", "post", "patch", "delete", "head", "options")  # nothing to PUT as a whole
     search_fields = ("display_name",)
     ordering_fields = ("display_name", "created_at", "updated_at")
@@ -72,26 +77,6 @@ class ProfileViewSet(
     )
     def destroy(self, request: Request, pk: str) -> Response:
         return Response(Erased(summary(erase(self.get_object().pk))).data)
-
-    @extend_schema(
-        summary="Ask for a ticket to send the avatar",
-        parameters=[ID],
-        request=UploadRequest,
-        responses={201: TicketSerializer},
-    )
-    @action(detail=True, methods=["post"], url_path="upload-url", throttle_classes=[Tickets])
-    def upload_url(self, request: Request, pk: str) -> Response:
-        return issue_ticket(self, "avatar")
-
-    @extend_schema(
-        summary="Get a URL to read the avatar",
-        parameters=[ID, DOWNLOAD],
-        responses=DownloadURL,
-        filters=False,
-    )
-    @action(detail=True, methods=["get"], url_path="download-url")
-    def download_url(self, request: Request, pk: str) -> Response:
-        return issue_download(self, "avatar")
 
 
 def _uuid(text: str) -> UUID | None:

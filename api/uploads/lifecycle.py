@@ -1,7 +1,7 @@
-"""The ticket's life: issue → the client sends → complete, or give up.
+"""The life of a ticket: it is issued, the client sends the file, and it is completed or cancelled.
 
-Correctness rests on the database: a state changes by compare-and-swap, and every write after a
-claim asks for the claim. No storage call is made inside a transaction.
+Correctness rests on the database: a state changes by compare-and-swap, and every write after a claim checks
+that the claim still holds. No storage call is made inside a transaction.
 """
 
 import time
@@ -14,46 +14,41 @@ from uuid import UUID, uuid4
 import structlog
 from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
-from django.db import models, transaction
+from django.db import transaction
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
-from api.refusals import Refused
+from api.exceptions import Refused
 from api.uploads import verification
-from api.uploads.models import Upload
-from api.uploads.objects import delete_objects, discard
+from api.uploads.attachments import delete_objects, discard
+from api.uploads.models import Declared, Upload
+from api.uploads.verification import VerificationFailed, VerifiedFile
 from storage import keys
-from storage.base import (
-    ARRIVALS,
-    FOREVER,
-    ObjectExists,
-    ObjectMissing,
-    SignedUpload,
-    store_of,
-)
-from storage.fields import UploadField
+from storage.base import PRIVATE_MAX_AGE, PUBLIC_MAX_AGE, SignedUpload, incoming_store
+from storage.errors import ObjectExists, ObjectMissing
+from storage.fields import FileFacts, StoredFile, stored_file
 
 State = Upload.State
 
-PATIENCE = 10.0  # seconds that a second caller waits for the answer of the first
-LEASE = timedelta(seconds=8)  # below PATIENCE: whoever asks after a crash gets the answer in the same call
-RENEWAL = 2.0  # seconds after which a verifier that still reads renews its lease
-LOOKS = (0.05, 0.5)  # seconds between two looks at the row, at first and at the most
+WAIT_SECONDS = 10.0  # for which a second caller waits for the answer of the first
+LEASE = timedelta(seconds=8)  # below WAIT_SECONDS: after a crash, one call takes over and gets the answer
+RENEWAL = 2.0  # seconds after which a verifier that is still reading renews its lease
+POLL_INTERVALS = (0.05, 0.5)  # seconds between two looks at the row, at first and at the most
 
 logger = structlog.get_logger("api.uploads")
 
 
-class LostClaim(Exception):
-    """The lease ran out and another took over: what that one finds is the answer."""
+class ClaimLost(Exception):
+    """The lease ran out and another caller took over: its result is the answer."""
 
 
-class Outdated(Exception):
-    """The resource changed since the place of its file was chosen: choose again."""
+class StaleResource(Exception):
+    """The resource has changed since the final key was chosen: choose again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """A new upload, with what the client needs to send it. Only this once: no token is kept."""
+    """A new upload, and what the client needs to send the file. The token is kept nowhere."""
 
     upload: Upload
     signed: SignedUpload
@@ -62,33 +57,22 @@ class Ticket:
 # --- Issue ------------------------------------------------------------------------------------------
 
 
-def issue(
-    resource: models.Model,
-    field_name: str,
-    owner: UUID,
-    *,
-    filename: str,
-    content_type: str,
-    size: int,
-    sha256: str | None = None,
-) -> Ticket:
-    """A ticket for one file of this resource. The announcement has been checked against the field."""
-    field = resource._meta.get_field(field_name)
-    assert isinstance(field, UploadField)
+def issue(file: StoredFile, owner: UUID, declared: Declared) -> Ticket:
+    """A ticket to replace this file. `declared` has been checked against the rules of its field."""
     upload_id = uuid7()
-    signed = store_of(ARRIVALS).sign_upload(
-        keys.fresh(str(upload_id), content_type),
-        content_type,
+    signed = incoming_store().sign_upload(
+        keys.fresh(str(upload_id), declared["content_type"]),
+        declared["content_type"],
         seconds=settings.UPLOAD_URL_TTL,
-        max_age=FOREVER if field.storage.public else 3600,
+        max_age=PUBLIC_MAX_AGE if file.storage.public else PRIVATE_MAX_AGE,
     )
     upload = Upload.objects.create(
         id=upload_id,
         owner=owner,
-        content_type=ContentType.objects.get_for_model(resource),
-        object_id=resource.pk,
-        field_name=field_name,
-        declared={"filename": filename, "content_type": content_type, "size": size, "sha256": sha256},
+        content_type=ContentType.objects.get_for_model(file.instance),
+        object_id=file.instance.pk,
+        field_name=file.field.name,
+        declared=declared,
         path=signed.key,
         expires_at=signed.expires_at,
     )
@@ -98,50 +82,50 @@ def issue(
 # --- Complete ---------------------------------------------------------------------------------------
 
 
-def complete(upload: Upload, *, patience: float = PATIENCE) -> Upload:
-    """The completed upload: the same answer however often, and from however many sides, it is asked for.
+def complete(upload: Upload) -> Upload:
+    """The completed upload: the same answer however often, and by however many callers, it is asked for.
 
     Raises Refused with the reason, and StorageUnavailable, after which the ticket is as it was.
     """
-    upload = _settle(upload, _judge, patience)
+    upload = _settle(upload, _verify_and_record)
     if upload.state != State.COMPLETED:
         raise _refusal(upload)
     return upload
 
 
-def give_up(upload: Upload, *, patience: float = PATIENCE) -> None:
+def cancel(upload: Upload) -> None:
     """Cancel the ticket and delete what was sent. Raises Refused once it is completed."""
-    upload = _settle(upload, _cancel, patience)
+    upload = _settle(upload, _delete_and_cancel)
     if upload.state == State.COMPLETED:
         raise Refused("ticket_completed")
 
 
-def _settle(upload: Upload, act: Callable[[Upload], None], patience: float) -> Upload:
+def _settle(upload: Upload, act: Callable[[Upload], None]) -> Upload:
     """The row as it is settled: by `act`, under a claim, or by whoever holds the claim already."""
-    deadline, pause = time.monotonic() + patience, LOOKS[0]
+    deadline, pause = time.monotonic() + WAIT_SECONDS, POLL_INTERVALS[0]
     while True:
         upload = Upload.objects.get(pk=upload.pk)
         if upload.is_settled:
             if upload.state != State.COMPLETED:  # the token outlives the ticket, and may fill the path again
-                discard(store_of(ARRIVALS), upload.path)
+                discard(incoming_store(), upload.path)
             return upload
         try:
             if claimed := _claim(upload):
                 _act(claimed, act)
                 return claimed
-        except LostClaim:
+        except ClaimLost:
             continue
         if time.monotonic() >= deadline:
             raise Refused("verification_in_progress", retry_after=1)
         time.sleep(pause)
-        pause = min(pause * 2, LOOKS[1])
+        pause = min(pause * 2, POLL_INTERVALS[1])
 
 
 def _act(upload: Upload, act: Callable[[Upload], None]) -> None:
     """Do what was claimed for; whatever goes wrong, the claim does not stay behind."""
     try:
         act(upload)
-    except LostClaim:
+    except ClaimLost:
         raise
     except BaseException:
         _release(upload)
@@ -177,7 +161,7 @@ def _write(upload: Upload, **values: Any) -> None:
     if "state" in values:
         values |= {"claim_id": None, "lease_expires_at": None}
     if not Upload.objects.claimed_as(upload).update(**values):
-        raise LostClaim
+        raise ClaimLost
     for name, value in values.items():
         setattr(upload, name, value)
 
@@ -186,7 +170,7 @@ def _release(upload: Upload) -> None:
     """Hand the ticket back as it was, keys included: the object may have been moved already."""
     try:
         _write(upload, state=State.PENDING)
-    except LostClaim:
+    except ClaimLost:
         pass
 
 
@@ -203,7 +187,7 @@ def _renewal(upload: Upload) -> Callable[[], None]:
     return renew
 
 
-def _judge(upload: Upload) -> None:
+def _verify_and_record(upload: Upload) -> None:
     """Move the object to where nobody holds a token for it, look at it there, and record it."""
     while True:
         resource = upload.model()._base_manager.filter(pk=upload.object_id).first()
@@ -211,62 +195,63 @@ def _judge(upload: Upload) -> None:
             delete_objects(upload)
             return _write(upload, state=State.CANCELLED, problem=Upload.RESOURCE_GONE)
         try:
-            _bring(upload, resource)
-            found = verification.examine(
-                upload.field().storage, upload.final_key, upload.declared, upload.field(), _renewal(upload)
-            )
-            return _record(upload, resource, found)
-        except Outdated:
+            file = stored_file(resource, upload.field_name)
+            _move_to_final_key(upload, file)
+            found = verification.verify(upload.final_key, upload.declared, upload.field(), _renewal(upload))
+            return _record(upload, file, found)
+        except StaleResource:
             upload.refresh_from_db()  # the row was rolled back, and with it the end of our claim
         except ObjectMissing:
             return _write(upload, state=State.PENDING)  # also when it is late: a slow PUT may still end
-        except verification.Untrue as untrue:
+        except VerificationFailed as failed:
             upload.field().storage.delete(upload.final_key)
-            findings = {"found": untrue.found.as_json(), "problem": untrue.as_json()}
+            findings = {"found": failed.found.as_json(), "problem": failed.as_json()}
             return _write(upload, state=State.REJECTED, **findings)
 
 
-def _cancel(upload: Upload) -> None:
+def _delete_and_cancel(upload: Upload) -> None:
     delete_objects(upload)
     _write(upload, state=State.CANCELLED)
 
 
-def _bring(upload: Upload, resource: models.Model) -> None:
-    """The object stands at `final_key`, in the folder where files of this resource belong now.
+def _move_to_final_key(upload: Upload, file: StoredFile) -> None:
+    """Move the object to `final_key`, in the folder where a file of the resource belongs now.
 
-    Raises ObjectMissing. Every key is written down before anything is moved there, so that whoever
-    comes after a crash finds the object.
+    Every key is written down before anything is moved there, so that whoever comes after a crash finds the
+    object. Raises ObjectMissing.
     """
-    field = upload.field()
-    if not (upload.final_key and field.belongs(upload.final_key, resource)):
-        fresh = field.fresh_key(resource, upload.declared["content_type"])
+    if not (upload.final_key and file.belongs(upload.final_key)):
+        fresh = file.new_key(upload.declared["content_type"])
         _write(upload, earlier_keys=upload.chosen_keys(), final_key=fresh)
-    # Keys that nobody holds a token for come first: what lies at `path` may have been sent again.
+    # Keys that nobody holds a token for come first: the object at `path` may have been sent again.
     places = [
-        *((field.storage, key) for key in reversed(upload.earlier_keys)),
-        (store_of(ARRIVALS), upload.path),
+        *((file.storage, key) for key in reversed(upload.earlier_keys)),
+        (incoming_store(), upload.path),
     ]
     for store, key in places:
         try:
-            return store.move(key, field.storage, upload.final_key)
+            return store.move(key, file.storage, upload.final_key)
         except ObjectExists:
             return  # moved before
         except ObjectMissing:
             continue
-    field.storage.describe(upload.final_key)
+    file.storage.describe(upload.final_key)
 
 
-def _record(upload: Upload, resource: models.Model, found: verification.Found) -> None:
-    """Ticket and resource in one transaction; then the file that was there before goes."""
-    field, now = upload.field(), timezone.now()
-    facts = {"name": upload.declared["filename"], **found.as_json(), "uploaded_at": now}
+def _record(upload: Upload, file: StoredFile, found: VerifiedFile) -> None:
+    """Change ticket and resource in one transaction, then delete the file that was there before."""
+    facts: FileFacts = {
+        "name": upload.declared["filename"],
+        "content_type": found.content_type,
+        "size": found.size,
+        "sha256": found.sha256,
+        "uploaded_at": timezone.now(),
+    }
     with transaction.atomic(durable=True):
         _write(upload, state=State.COMPLETED, found=found.as_json())
-        unchanged = type(resource)._base_manager.filter(pk=resource.pk, **field.placement(resource))
-        recorded = {field.name: upload.final_key, field.facts_field: facts}
-        if not unchanged.update(**recorded, updated_at=now):
-            raise Outdated
-    discard(field.storage, field.key_of(resource))
+        if not file.swap(upload.final_key, facts=facts):
+            raise StaleResource
+    discard(file.storage, file.key)
     logger.info("upload_completed", upload=str(upload.pk), **found.as_json())
 
 

@@ -1,7 +1,7 @@
 """The ticket: a promise about one object, and what became of it."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import NotRequired, Self, TypedDict
 
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
@@ -10,15 +10,30 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from api.resources import Resource
+from api.auth.principal import Principal
+from api.base_models import Resource
 from storage.fields import UploadField
 
-if TYPE_CHECKING:
-    from api.authentication import Principal
+
+class Declared(TypedDict):
+    """What the client said of its file before it sent it. `size` in bytes, `sha256` in hex."""
+
+    filename: str
+    content_type: str
+    size: int
+    sha256: str | None
+
+
+class Problem(TypedDict):
+    """Why a ticket was refused. `detail` is in English, with a place for each of `values`."""
+
+    code: str
+    detail: str
+    values: NotRequired[dict[str, int | str]]
 
 
 class Uploads(models.QuerySet["Upload"]):
-    def visible_to(self, principal: "Principal") -> Self:
+    def visible_to(self, principal: Principal) -> Self:
         return self if principal.is_staff else self.filter(owner=principal.id)
 
     def of(self, resource: models.Model) -> Self:
@@ -39,7 +54,7 @@ class Uploads(models.QuerySet["Upload"]):
 
 
 class Upload(Resource):
-    RESOURCE_GONE = {"code": "resource_gone", "detail": ""}
+    RESOURCE_GONE: Problem = {"code": "resource_gone", "detail": ""}
 
     class State(models.TextChoices):
         PENDING = "pending", _("pending")
@@ -100,13 +115,13 @@ class Upload(Resource):
         return self.state
 
     @property
-    def shown_problem(self) -> dict[str, Any] | None:
-        """`{code, detail}` in the language of who asks; the row has the English, with places for `values`."""
+    def shown_problem(self) -> Problem | None:
+        """The problem with its detail in the language of the request, and the values in their places."""
         if not self.problem:
             return None
-        detail, values = self.problem["detail"], self.problem.get("values")
-        told = gettext(detail)
-        return {"code": self.problem["code"], "detail": told % values if values else told}
+        problem: Problem = self.problem
+        detail, values = gettext(problem["detail"]), problem.get("values")
+        return {"code": problem["code"], "detail": detail % values if values else detail}
 
     def chosen_keys(self) -> list[str]:
         """Every key in the field's bucket that was ever chosen for it, the latest last."""

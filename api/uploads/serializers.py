@@ -1,17 +1,17 @@
 """The shapes of an announcement, a ticket and an upload."""
 
 import unicodedata
-from typing import Any
+from typing import Any, cast
 
-from django.conf import settings
 from django.utils.translation import gettext
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.reverse import reverse
 
+from api.uploads import lifecycle
 from api.uploads.lifecycle import Ticket
-from api.uploads.models import Upload
-from storage.fields import UploadField
+from api.uploads.models import Declared, Upload
+from storage.fields import StoredFile
 
 #: Controls, line breaks, and what is unseen or turns the text around (`fdp.exe` shown as `exe.pdf`).
 UNSEEN = {"Cc", "Cf", "Zl", "Zp"}
@@ -61,7 +61,7 @@ SIGNED = {
 }
 
 
-class FileFacts(serializers.Serializer[Any]):
+class FileFactsSerializer(serializers.Serializer[Any]):
     """What verification found of a recorded file."""
 
     name = serializers.CharField(help_text="The name it had at the client's.")
@@ -82,7 +82,9 @@ class FileFacts(serializers.Serializer[Any]):
     ],
 )
 class UploadRequest(serializers.Serializer[Any]):
-    """The announcement of a file, checked against the rules of the field that it is for."""
+    """What a client declares of a file before it sends it."""
+
+    # The context has the StoredFile that is to be replaced as `file`; `save(owner=…)` issues the ticket.
 
     filename = serializers.CharField(max_length=255, help_text="A name, not a path.")
     content_type = serializers.CharField(max_length=255)
@@ -96,9 +98,13 @@ class UploadRequest(serializers.Serializer[Any]):
     )
 
     @property
-    def rules(self) -> UploadField:
-        field: UploadField = self.context["field"]
-        return field
+    def file(self) -> StoredFile:
+        file: StoredFile = self.context["file"]
+        return file
+
+    def create(self, validated: dict[str, Any]) -> Ticket:
+        owner = validated.pop("owner")
+        return lifecycle.issue(self.file, owner, cast(Declared, validated))
 
     def validate_filename(self, name: str) -> str:
         hidden = any(unicodedata.category(letter) in UNSEEN and letter not in JOINERS for letter in name)
@@ -110,14 +116,14 @@ class UploadRequest(serializers.Serializer[Any]):
 
     def validate_content_type(self, content_type: str) -> str:
         content_type = content_type.lower()
-        if content_type not in self.rules.accepts:
-            accepted = gettext(" or ").join(self.rules.accepts)
+        if content_type not in self.file.field.accepts:
+            accepted = gettext(" or ").join(self.file.field.accepts)
             message = gettext("This type is not accepted here: send %(accepted)s.") % {"accepted": accepted}
             raise serializers.ValidationError(message, code="content_type_not_allowed")
         return content_type
 
     def validate_size(self, size: int) -> int:
-        limit = max_bytes(self.rules)
+        limit = self.file.field.size_limit
         if size > limit:
             message = gettext("At most %(limit)s bytes are accepted here.") % {"limit": limit}
             raise serializers.ValidationError(message, code="too_large")
@@ -125,11 +131,6 @@ class UploadRequest(serializers.Serializer[Any]):
 
     def validate_sha256(self, sha256: str | None) -> str | None:
         return sha256 and sha256.lower()
-
-
-def max_bytes(field: UploadField) -> int:
-    """What the field allows, as far as the local store as a whole does."""
-    return min(field.max_bytes, settings.STORAGE_FILE_SIZE_LIMIT)
 
 
 class Limits(serializers.Serializer[Any]):
@@ -170,7 +171,7 @@ class TicketSerializer(serializers.Serializer[Ticket]):
     @extend_schema_field(Limits)
     def get_limits(self, ticket: Ticket) -> dict[str, Any]:
         field = ticket.upload.field()
-        return {"max_bytes": max_bytes(field), "content_types": list(field.accepts)}
+        return {"max_bytes": field.size_limit, "content_types": list(field.accepts)}
 
     @extend_schema_field({"type": "string", "format": "uri"})
     def get_complete_url(self, ticket: Ticket) -> str:

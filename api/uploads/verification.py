@@ -1,4 +1,4 @@
-"""Whether an object is what the ticket promised. The client's word is compared, and never believed."""
+"""Verifies that an object is what its ticket declared. What the client said is compared, never trusted."""
 
 import hashlib
 from collections.abc import Callable
@@ -10,18 +10,28 @@ from django.conf import settings
 from django.utils.translation import gettext_noop as _
 from PIL import Image
 
-from storage.base import SignedStorage, StorageError, pieces_of
+from api.uploads.models import Declared, Problem
+from storage.base import read_chunks
+from storage.errors import StorageError
 from storage.fields import UploadField
 
 HEAD = 512  # bytes: every signature that we accept stands at the very beginning
-PICTURES = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP", "image/gif": "GIF"}
+PILLOW_FORMATS = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP", "image/gif": "GIF"}
+
+NOT_OF_TYPE = {
+    "application/pdf": _("This file is not a PDF document."),
+    "image/jpeg": _("This file is not a JPEG image."),
+    "image/png": _("This file is not a PNG image."),
+    "image/webp": _("This file is not a WebP image."),
+    "image/gif": _("This file is not a GIF image."),
+}
 
 Image.MAX_IMAGE_PIXELS = None  # `_open_picture` bounds them itself, before anything is decoded
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What the object really is. `size` in bytes; `sha256` in hex, None above CHECKSUM_MAX_BYTES."""
+class VerifiedFile:
+    """What an object really is. `size` in bytes; `sha256` in hex, None above CHECKSUM_MAX_BYTES."""
 
     content_type: str
     size: int
@@ -31,57 +41,56 @@ class Found:
         return asdict(self)
 
 
-class Untrue(Exception):
-    """The object is not what the ticket promised; `found` is as much as was looked at.
+class VerificationFailed(Exception):
+    """The object is not what the ticket declared. `found` is what was known when the check failed.
 
-    `detail` is in English, with places for `values`: who asks for it reads another language, perhaps.
+    `detail` is in English, with a place for each of `values`: it is translated when somebody reads it.
     """
 
-    def __init__(self, code: str, detail: str, found: Found, **values: int | str) -> None:
+    def __init__(self, code: str, detail: str, found: VerifiedFile, **values: int | str) -> None:
         super().__init__(code)
         self.code = code
         self.detail = detail
         self.found = found
         self.values = values
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> Problem:
         return {"code": self.code, "detail": self.detail, "values": self.values}
 
 
-def examine(
-    store: SignedStorage,
-    key: str,
-    declared: dict[str, Any],
-    field: UploadField,
-    still_reading: Callable[[], None],
-) -> Found:
-    """Look at the object itself: cheap checks first, its bytes once. Raises Untrue, StorageError.
+def verify(
+    key: str, declared: Declared, field: UploadField, still_reading: Callable[[], None]
+) -> VerifiedFile:
+    """Check the object itself: cheap checks first, then its bytes, once.
 
-    Only the first bytes decide the type: a PDF may have anything behind its end. `still_reading` is
-    called between the pieces of a long file.
+    Only the first bytes decide the type: a PDF may have anything behind its end. `still_reading` is called
+    after each chunk of a file. Raises VerificationFailed, StorageError.
     """
+    store = field.storage
     info = store.describe(key)
     stored_type = info.content_type.split(";")[0].strip().lower()
-    found = Found(stored_type, info.size)
+    found = VerifiedFile(stored_type, info.size)
     if info.size != declared["size"]:
         detail = _("Declared %(declared)s bytes, found %(size)s.")
-        raise Untrue("size_mismatch", detail, found, declared=declared["size"], size=info.size)
+        raise VerificationFailed("size_mismatch", detail, found, declared=declared["size"], size=info.size)
     if stored_type not in field.accepts:
         detail = _("The file was sent as %(sent)s.")
-        raise Untrue("content_type_not_allowed", detail, found, sent=stored_type)
+        raise VerificationFailed("content_type_not_allowed", detail, found, sent=stored_type)
     if stored_type != declared["content_type"]:
         detail = _("Declared %(declared)s, sent as %(sent)s.")
         declared_type = declared["content_type"]
-        raise Untrue("content_type_mismatch", detail, found, declared=declared_type, sent=stored_type)
+        raise VerificationFailed(
+            "content_type_mismatch", detail, found, declared=declared_type, sent=stored_type
+        )
     with store.read(key) as file:
         if stored_type not in types_of(file.read(HEAD)):
-            detail = _("Its first bytes are not those of %(sent)s.")
-            raise Untrue("content_type_mismatch", detail, found, sent=stored_type)
-        if stored_type in PICTURES:
+            detail = NOT_OF_TYPE.get(stored_type, _("This file is not of the type %(sent)s."))
+            raise VerificationFailed("content_type_mismatch", detail, found, sent=stored_type)
+        if stored_type in PILLOW_FORMATS:
             _open_picture(file, stored_type, found)
-        found = Found(stored_type, info.size, _sha256(file, info.size, still_reading))
+        found = VerifiedFile(stored_type, info.size, _sha256(file, info.size, still_reading))
     if declared["sha256"] and found.sha256 and declared["sha256"] != found.sha256:
-        raise Untrue("checksum_mismatch", _("The SHA-256 is not the declared one."), found)
+        raise VerificationFailed("checksum_mismatch", _("The SHA-256 is not the declared one."), found)
     return found
 
 
@@ -95,21 +104,21 @@ def types_of(head: bytes) -> frozenset[str]:
     )
 
 
-def _open_picture(file: BinaryIO, content_type: str, found: Found) -> None:
+def _open_picture(file: BinaryIO, content_type: str, found: VerifiedFile) -> None:
     """Read its header with the one decoder of its type, bound its pixels, and check its structure."""
     file.seek(0)
     try:
-        with Image.open(file, formats=[PICTURES[content_type]]) as picture:
+        with Image.open(file, formats=[PILLOW_FORMATS[content_type]]) as picture:
             width, height = picture.size
             if width * height <= settings.IMAGE_MAX_PIXELS:
                 picture.verify()
     except (StorageError, MemoryError):
         raise
     except Exception as error:  # decoders raise whatever a hostile file makes them raise
-        raise Untrue("image_invalid", _("The picture cannot be opened."), found) from error
+        raise VerificationFailed("image_invalid", _("The picture cannot be opened."), found) from error
     if width * height > settings.IMAGE_MAX_PIXELS:
         detail, limit = _("%(width)s × %(height)s pixels are over %(limit)s."), settings.IMAGE_MAX_PIXELS
-        raise Untrue("image_too_large", detail, found, width=width, height=height, limit=limit)
+        raise VerificationFailed("image_too_large", detail, found, width=width, height=height, limit=limit)
 
 
 def _sha256(file: BinaryIO, size: int, still_reading: Callable[[], None]) -> str | None:
@@ -117,7 +126,7 @@ def _sha256(file: BinaryIO, size: int, still_reading: Callable[[], None]) -> str
         return None
     file.seek(0)
     digest = hashlib.sha256()
-    for piece in pieces_of(file):
+    for piece in read_chunks(file):
         digest.update(piece)
         still_reading()
     return digest.hexdigest()

@@ -1,8 +1,7 @@
-"""Tickets: read them, complete them, give them up. They are issued where the resource is."""
+"""Tickets: read, completed and cancelled here; the mixins issue them where the resource is."""
 
 from typing import Any
 
-from django.conf import settings
 from django.db.models import QuerySet
 from django.utils.decorators import method_decorator
 from django.views.decorators.vary import vary_on_headers
@@ -12,18 +11,18 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
-from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import GenericViewSet
 
-from api.authentication import principal_of
-from api.lists import StrictOrdering
-from api.permissions import OwnTickets
-from api.refusals import Refused
-from api.throttles import Completions
+from api.auth.principal import principal_of
+from api.filters import StrictOrdering
+from api.throttling import Completions, Tickets
 from api.uploads import lifecycle
 from api.uploads.models import Upload
+from api.uploads.permissions import IsTicketOwner
 from api.uploads.serializers import DownloadURL, TicketSerializer, UploadRequest, UploadSerializer
+from storage.fields import stored_file
 
+NO_STORE = {"Cache-Control": "no-store"}
 DOWNLOAD = OpenApiParameter(
     "download",
     str,
@@ -42,7 +41,7 @@ DOWNLOAD = OpenApiParameter(
 @method_decorator(vary_on_headers("Accept-Language"), name="dispatch")  # why one was refused is told in words
 class UploadViewSet(mixins.RetrieveModelMixin, mixins.ListModelMixin, GenericViewSet[Upload]):
     serializer_class = UploadSerializer
-    permission_classes = (OwnTickets,)
+    permission_classes = (IsTicketOwner,)
     filter_backends = (StrictOrdering,)
     ordering_fields = ("created_at", "expires_at")
     queryset = Upload.objects.none()
@@ -51,7 +50,7 @@ class UploadViewSet(mixins.RetrieveModelMixin, mixins.ListModelMixin, GenericVie
         return Upload.objects.visible_to(principal_of(self.request)).prefetch_related("resource")
 
     def destroy(self, request: Request, pk: str) -> Response:
-        lifecycle.give_up(self.get_object())
+        lifecycle.cancel(self.get_object())
         return Response(status=204)
 
     @extend_schema(
@@ -69,26 +68,31 @@ class UploadViewSet(mixins.RetrieveModelMixin, mixins.ListModelMixin, GenericVie
         return Response(self.get_serializer(upload).data)
 
 
-def issue_ticket(view: GenericViewSet[Any], field_name: str) -> Response:
-    """The answer of every `upload-url/`: a ticket for this field of the view's object."""
-    resource = view.get_object()
-    announced = UploadRequest(data=view.request.data, context={"field": resource._meta.get_field(field_name)})
-    announced.is_valid(raise_exception=True)
-    ticket = lifecycle.issue(resource, field_name, principal_of(view.request).id, **announced.validated_data)
-    shape: BaseSerializer[Any] = TicketSerializer(ticket, context=view.get_serializer_context())
-    location = reverse("upload-detail", args=[ticket.upload.pk], request=view.request)
-    return Response(shape.data, status=201, headers={"Location": location, "Cache-Control": "no-store"})
+class UploadURLMixin:
+    """Adds `upload-url/` to a viewset: a ticket for the file of the field `upload_field`."""
+
+    upload_field: str
+
+    @extend_schema(request=UploadRequest, responses={201: TicketSerializer})
+    @action(detail=True, methods=["post"], url_path="upload-url", throttle_classes=[Tickets])
+    def upload_url(self: Any, request: Request, **lookup: str) -> Response:
+        file = stored_file(self.get_object(), self.upload_field)
+        declared = UploadRequest(data=request.data, context={"file": file})
+        declared.is_valid(raise_exception=True)
+        ticket = declared.save(owner=principal_of(request).id)
+        shape = TicketSerializer(ticket, context=self.get_serializer_context())
+        location = reverse("upload-detail", args=[ticket.upload.pk], request=request)
+        return Response(shape.data, status=201, headers={**NO_STORE, "Location": location})
 
 
-def issue_download(view: GenericViewSet[Any], field_name: str) -> Response:
-    """The answer of every `download-url/`: where this file of the view's object is read for a while."""
-    resource = view.get_object()
-    field = resource._meta.get_field(field_name)
-    key = field.key_of(resource)
-    if not key:
-        raise Refused("file_missing")
-    name = view.request.query_params.get("download")
-    if name == "":
-        name = (getattr(resource, field.facts_field) or {}).get("name", "")
-    signed = field.storage.sign_download(key, seconds=settings.DOWNLOAD_URL_TTL, filename=name)
-    return Response(DownloadURL(signed).data, headers={"Cache-Control": "no-store"})
+class DownloadURLMixin:
+    """Adds `download-url/` to a viewset: a signed URL for the file of the field `download_field`."""
+
+    download_field: str
+
+    @extend_schema(parameters=[DOWNLOAD], responses=DownloadURL, filters=False)
+    @action(detail=True, methods=["get"], url_path="download-url")
+    def download_url(self: Any, request: Request, **lookup: str) -> Response:
+        file = stored_file(self.get_object(), self.download_field)
+        signed = file.signed_url(request.query_params.get("download"))
+        return Response(DownloadURL(signed).data, headers=NO_STORE)

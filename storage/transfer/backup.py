@@ -6,9 +6,9 @@ from datetime import datetime
 from pathlib import Path
 
 from storage.buckets import Bucket
-from storage.transfer.files import Failed, Source, sha256_of, source
+from storage.transfer.local_files import media_root
 from storage.transfer.references import Reference
-from storage.transfer.sources import media_root
+from storage.transfer.sending import Failed, Source, sha256_of, source
 
 
 class BackupFailed(Exception):

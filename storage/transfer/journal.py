@@ -21,10 +21,10 @@ from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.core.files import locks
 from django.db import models
 
-from storage.base import StorageError
-from storage.transfer.files import Brought
+from storage.errors import StorageError
+from storage.transfer.local_files import Outside, find
 from storage.transfer.references import Column, Reference
-from storage.transfer.sources import Outside, find
+from storage.transfer.sending import Sent
 
 NAME = "migrate_to_supabase"
 BACK = "back"
@@ -66,7 +66,7 @@ class Line:
         return Reference(Column(field, self.bucket), pk if len(pk) > 1 else pk[0], name)
 
     @classmethod
-    def of(cls, state: str, reference: Reference, brought: Brought) -> Self:
+    def of(cls, state: str, reference: Reference, brought: Sent) -> Self:
         column, file = reference.column, brought.source
         return cls(
             state,
@@ -80,6 +80,14 @@ class Line:
             file.mtime_ns,
             brought.sha256,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What became of it: `done`, or the reason why not, with a message for people."""
+
+    what: str
+    message: str = ""
 
 
 class Journal:

@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from storage import records
-from storage.base import StorageError
-from storage.deadlines import no_slower_than
+from storage.errors import StorageError
+from storage.local import metadata
 from storage.supabase import SupabaseStorage
-from storage.transfer.files import is_there, sha256_of
-from storage.transfer.journal import Done, Journal, Line, check, lines
-from storage.transfer.pace import SLOWEST
+from storage.supabase.transport import no_slower_than
+from storage.transfer.bandwidth import SLOWEST
+from storage.transfer.journal import Done, Journal, Line, Step, check, lines
+from storage.transfer.local_files import Outside, Place, home_of, place_of
 from storage.transfer.references import Column, Reference, columns
-from storage.transfer.sources import Outside, Place, home_of, place_of
-from storage.transfer.steps import Step
+from storage.transfer.sending import is_there, sha256_of
 
 
 class Kept(Exception):
@@ -71,7 +70,7 @@ class Clearing:
             for place in places:
                 _remove(place, same[0].sha256)
             for reference in references:
-                records.forget(records.digest(home_of(reference.column), reference.name))
+                metadata.delete(metadata.digest(home_of(reference.column), reference.name))
             yield Step("done")
         except Kept as kept:
             what, message = kept.args

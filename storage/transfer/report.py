@@ -10,7 +10,7 @@ from typing import Any
 
 from django.conf import settings
 
-from storage.transfer.moving import Outcome
+from storage.transfer.run import Outcome
 
 MOST_MESSAGES = 10_000  # that are kept in memory
 

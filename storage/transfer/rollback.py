@@ -5,12 +5,11 @@ from pathlib import Path
 
 from django.db import DatabaseError
 
-from storage.transfer import twins
-from storage.transfer.files import sha256_of
-from storage.transfer.journal import Journal, Line, backwards, check
+from storage.transfer import hard_links
+from storage.transfer.journal import Journal, Line, Step, backwards, check
+from storage.transfer.local_files import place_of
 from storage.transfer.references import columns
-from storage.transfer.sources import place_of
-from storage.transfer.steps import Step
+from storage.transfer.sending import sha256_of
 
 
 def roll_back(journal: Path) -> Iterator[Step]:
@@ -64,6 +63,6 @@ def _remove_twins(journal: Path) -> None:
             try:
                 old, new = place_of(line.reference(line.old)), place_of(line.reference(line.new))
                 if old and new and hash(new.path) not in named:
-                    twins.remove(old, new)
+                    hard_links.remove(old, new)
             except (LookupError, OSError):
                 continue  # it must stay

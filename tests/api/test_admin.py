@@ -19,7 +19,7 @@ from api.catalog import qr_codes
 from api.catalog.admin import EntryAdmin
 from api.catalog.models import Entry
 from api.models import Document, EducationalService, Exhibition, Profile, Species, Upload
-from storage.base import StorageUnavailable
+from storage.errors import StorageUnavailable
 from storage.local import LocalStorage
 from tests.api.test_catalog import picture
 from tests.api.test_documents import keys_of
@@ -64,7 +64,7 @@ def outsider(db) -> Keeper:
 def calls_outside_transactions(monkeypatch, transactional_db) -> list[str]:
     """The calls of the store; each asserts that no transaction is open."""
     calls = []
-    for verb in ("put", "_remove", "copy", "move"):
+    for verb in ("put", "delete_object", "copy", "move"):
         original = getattr(LocalStorage, verb)
 
         def watched(*args, original=original, verb=verb, **options):
@@ -509,7 +509,7 @@ def test_those_that_are_chosen_go_with_their_objects(
 
 def test_what_somebody_else_deleted_meanwhile_is_gone(keeper: Keeper, transactional_db, monkeypatch):
     species = entry("species")
-    monkeypatch.setattr("api.uploads.admin.remove", lambda row: (row.delete(), row.refresh_from_db()))
+    monkeypatch.setattr("api.admin_site.base.delete_row", lambda row: (row.delete(), row.refresh_from_db()))
 
     assert keeper.post(f"api/species/{species.pk}/delete/", {"post": "yes"}).status_code == 302
 
@@ -518,7 +518,7 @@ def test_a_store_that_is_down_keeps_nobody_from_deleting(
     keeper: Keeper, curator: Caller, transactional_db, monkeypatch
 ):
     species = with_picture("species", curator)
-    monkeypatch.setattr(LocalStorage, "_remove", down)
+    monkeypatch.setattr(LocalStorage, "delete_object", down)
 
     assert keeper.post(f"api/species/{species.pk}/delete/", {"post": "yes"}).status_code == 302
 
@@ -730,7 +730,7 @@ def test_files_are_not_sent_with_the_form(keeper: Keeper):
 
 def test_the_store_of_a_bucket_is_not_asked_by_any_list(keeper: Keeper, curator: Caller, monkeypatch):
     with_picture("species", curator)
-    for verb in ("describe", "read", "_download_tokens"):
+    for verb in ("describe", "read", "download_tokens"):
         monkeypatch.setattr(type(storages["species"]), verb, down)
 
     assert keeper.get("api/species/").status_code == 200

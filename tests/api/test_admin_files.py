@@ -9,10 +9,10 @@ from django.contrib.auth.models import Permission
 from django.db import DatabaseError
 from django.test import Client
 
+from api.admin_site.direct_upload import admin_owner_id as owner_of
 from api.models import Document, Species, Upload
-from api.throttles import Tickets
-from api.uploads.admin_tickets import keeper as owner_of
-from storage.base import StorageUnavailable
+from api.throttling import Tickets
+from storage.errors import StorageUnavailable
 from storage.local import LocalStorage
 from tests.api.test_admin import ENTRIES, down, entry, every_kind, with_picture
 from tests.api.test_catalog import picture
@@ -308,7 +308,7 @@ def test_a_store_that_is_down(species: Any, keeper: Keeper, monkeypatch):
     send(ticket, PICTURE)
     with monkeypatch.context() as trouble:
         trouble.setattr(LocalStorage, "move", down)
-        trouble.setattr(LocalStorage, "_upload_token", down)
+        trouble.setattr(LocalStorage, "upload_token", down)
         for answer in (keeper.ask(ticket["complete_url"]), keeper.ask(ticket_page(species), ANNOUNCED)):
             assert (answer.status_code, code(answer)) == (503, "storage_unavailable")
             assert answer.headers["Retry-After"]
@@ -321,7 +321,7 @@ def test_trouble_of_our_own_is_a_problem_without_a_traceback(
     debug: bool, species: Any, keeper: Keeper, settings, monkeypatch
 ):
     settings.DEBUG = debug
-    monkeypatch.setattr(LocalStorage, "_upload_token", lambda *_: 1 / 0)
+    monkeypatch.setattr(LocalStorage, "upload_token", lambda *_: 1 / 0)
 
     answer = keeper.ask(ticket_page(species), ANNOUNCED)
 
@@ -429,7 +429,7 @@ def test_a_store_that_is_down_is_a_page_that_says_so(document: Document, reader:
     def trouble(*args: Any) -> None:
         raise StorageUnavailable("down")
 
-    monkeypatch.setattr(LocalStorage, "_download_tokens", trouble)
+    monkeypatch.setattr(LocalStorage, "download_tokens", trouble)
 
     answer = reader.get(download(document))
 

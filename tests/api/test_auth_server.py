@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from api import auth_server
+from api.auth import supabase_auth
 from tests.forge import KEYS
 from tests.loopback import KeyServer
 from tests.whoami import keys_are_unavailable, opens
@@ -43,7 +43,7 @@ def test_a_redirect_is_not_followed(key_server: KeyServer):
 
 @pytest.mark.parametrize("drips", ["", "headers", "body"], ids=["silent", "drips headers", "drips its body"])
 def test_who_answers_too_slowly_is_given_up(key_server: KeyServer, drips: str, monkeypatch):
-    monkeypatch.setattr(auth_server, "TIMEOUT", 0.3)
+    monkeypatch.setattr(supabase_auth, "TIMEOUT", 0.3)
     key_server.drips = drips
     if not drips:
         key_server.open.clear()
@@ -54,4 +54,4 @@ def test_who_answers_too_slowly_is_given_up(key_server: KeyServer, drips: str, m
 
 
 def test_the_patience_is_three_seconds():
-    assert auth_server.TIMEOUT == 3
+    assert supabase_auth.TIMEOUT == 3

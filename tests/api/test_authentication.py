@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 from django.test import Client
 
-from api.authentication import principal
-from api.development_tokens import member_id
+from api.auth.development_tokens import member_id
+from api.auth.principal import principal
 from tests.cast import Caller, code
 from tests.forge import ABSENT, HOUR, SUB, claims, flipped, token
 from tests.whoami import ask

@@ -12,10 +12,10 @@ from django.utils import timezone
 from api.documents.models import Document
 from api.models import Upload
 from api.uploads import lifecycle, verification
-from storage.base import StorageUnavailable
-from storage.disk import ObjectFile, trouble
+from storage.errors import StorageUnavailable, translate_os_errors
 from storage.local import LocalStorage
-from storage.local_objects import LocalObjects
+from storage.local.disk import ObjectFile
+from storage.local.objects import LocalObjects
 from tests.api.test_documents import keys_of
 from tests.api.test_verification import picture
 from tests.cast import PDF, Caller, body, code, fetch, send
@@ -27,7 +27,7 @@ PICTURE = picture("PNG", (300, 300), compress_level=0)
 @pytest.fixture
 def impatient(monkeypatch):
     """Second callers wait for a tenth of a second only."""
-    monkeypatch.setattr("api.uploads.lifecycle.complete.__kwdefaults__", {"patience": 0.1})
+    monkeypatch.setattr("api.uploads.lifecycle.WAIT_SECONDS", 0.1)
 
 
 def state_of(who: Caller, ticket: dict) -> str:
@@ -380,15 +380,17 @@ def test_a_slow_one_that_rejects_cannot_delete_what_was_completed_meanwhile(alic
     document = alice.document()
     ticket = alice.ticket(document)
     send(ticket)
-    examine = verification.examine
+    verify = verification.verify
 
     def dawdle(store, key, declared, *rest):
-        monkeypatch.setattr(verification, "examine", examine)
+        monkeypatch.setattr(verification, "verify", verify)
         Upload.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
         assert alice.complete(ticket).status_code == 200
-        raise verification.Untrue("image_invalid", "", verification.Found("application/pdf", 1))
+        raise verification.VerificationFailed(
+            "image_invalid", "", verification.VerifiedFile("application/pdf", 1)
+        )
 
-    monkeypatch.setattr(verification, "examine", dawdle)
+    monkeypatch.setattr(verification, "verify", dawdle)
     answer = alice.complete(ticket)
 
     assert (answer.status_code, answer.json()["state"]) == (200, "completed")
@@ -399,16 +401,16 @@ def test_a_slow_verifier_that_lost_its_claim_gives_the_other_ones_answer(alice: 
     document = alice.document()
     ticket = alice.ticket(document)
     send(ticket)
-    examine = verification.examine
+    verify = verification.verify
 
     def dawdle(*args):
-        monkeypatch.setattr(verification, "examine", examine)
-        found = examine(*args)
+        monkeypatch.setattr(verification, "verify", verify)
+        found = verify(*args)
         Upload.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
         assert alice.complete(ticket).status_code == 200
         return found
 
-    monkeypatch.setattr(verification, "examine", dawdle)
+    monkeypatch.setattr(verification, "verify", dawdle)
     answer = alice.complete(ticket)
 
     assert (answer.status_code, answer.json()["state"]) == (200, "completed")
@@ -421,17 +423,18 @@ def test_a_verifier_that_still_reads_keeps_its_claim(alice: Caller, monkeypatch)
     ticket = alice.ticket(alice.document())
     send(ticket)
     leases = []
-    write = lifecycle._write
+    verify = verification.verify
 
-    def note(upload, **values):
-        leases.extend([values["lease_expires_at"]] if values.get("lease_expires_at") else [])
-        write(upload, **values)
+    def watch(*args):
+        leases.append(Upload.objects.get().lease_expires_at)
+        found = verify(*args)
+        leases.append(Upload.objects.get().lease_expires_at)
+        return found
 
-    monkeypatch.setattr(lifecycle, "_write", note)
+    monkeypatch.setattr(verification, "verify", watch)
     assert alice.complete(ticket).status_code == 200
 
-    assert leases
-    assert leases[0] > timezone.now()
+    assert timezone.now() < leases[0] < leases[1]
 
 
 # --- The resource changes meanwhile -------------------------------------------------------------------------
@@ -439,15 +442,15 @@ def test_a_verifier_that_still_reads_keeps_its_claim(alice: Caller, monkeypatch)
 
 def overtake(monkeypatch, act) -> None:
     """Do this after the object was examined and before it is recorded, once."""
-    examine = verification.examine
+    verify = verification.verify
 
     def be_overtaken(*args):
-        found = examine(*args)
-        monkeypatch.setattr(verification, "examine", examine)
+        found = verify(*args)
+        monkeypatch.setattr(verification, "verify", verify)
         act()
         return found
 
-    monkeypatch.setattr(verification, "examine", be_overtaken)
+    monkeypatch.setattr(verification, "verify", be_overtaken)
 
 
 def test_a_resource_deleted_meanwhile(alice: Caller, monkeypatch):
@@ -511,7 +514,7 @@ def test_a_replaced_file_is_deleted_after_its_successor_is_recorded(alice: Calle
     document = alice.document_with_file()
     ticket = alice.ticket(document, OTHER)
     send(ticket, OTHER)
-    remove = LocalStorage._remove
+    remove = LocalStorage.delete_object
     recorded = []
 
     def look_and_remove(self, key):
@@ -519,7 +522,7 @@ def test_a_replaced_file_is_deleted_after_its_successor_is_recorded(alice: Calle
         assert recorded[-1] != key
         remove(self, key)
 
-    monkeypatch.setattr(LocalStorage, "_remove", look_and_remove)
+    monkeypatch.setattr(LocalStorage, "delete_object", look_and_remove)
     alice.complete(ticket)
 
     assert recorded == list(keys_of("documents"))
@@ -529,7 +532,7 @@ def test_a_replaced_file_that_cannot_be_deleted_does_not_undo_its_successor(alic
     document = alice.document_with_file()
     ticket = alice.ticket(document, OTHER)
     send(ticket, OTHER)
-    monkeypatch.setattr(LocalStorage, "_remove", _down)
+    monkeypatch.setattr(LocalStorage, "delete_object", _down)
 
     assert alice.complete(ticket).status_code == 200
     assert body(fetch(alice.download_url(document))) == OTHER
@@ -563,7 +566,7 @@ def _through_the_throat(read):
     """Trouble of the disk becomes the store's where it does in earnest."""
 
     def readinto(self, buffer):
-        with trouble():
+        with translate_os_errors():
             return read(self, buffer)
 
     return readinto

@@ -22,11 +22,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from django.core.management import call_command
 
 from api.doctor import look_at_everything
-from storage import configuration
-from storage.doctor import wire
-from storage.doctor.examination import Step, examine
-from storage.doctor.round_trip import FOLDER
 from storage.findings import Finding, ok
+from storage.supabase import configuration
+from storage.supabase.doctor import http
+from storage.supabase.doctor.round_trip import FOLDER
+from storage.supabase.doctor.steps import Step, examine
 from tests.server import ROOT, Server
 from tests.storage.gateway import Gateway, gateway
 from tests.storage.hosted import Project
@@ -266,12 +266,12 @@ class self_signed:  # noqa: N801  (reads as what it is)
 
 
 def test_somebody_who_takes_the_call_and_is_silent(check, front: Gateway, monkeypatch):
-    monkeypatch.setattr(wire, "TIMEOUT", 0.2)
-    wire._client.cache_clear()
+    monkeypatch.setattr(http, "TIMEOUT", 0.2)
+    http._client.cache_clear()
     front.on("GET", "/status", seconds=0.6)
 
     report = check()
-    wire._client.cache_clear()
+    http._client.cache_clear()
 
     assert "did not answer within" in report.named("reachable").what
 
@@ -313,7 +313,7 @@ def test_a_gateway_that_wants_a_key_first_is_one(check, front: Gateway):
 
 
 def test_a_slow_project_is_told_call_by_call(check, front: Gateway, project: Project, monkeypatch):
-    monkeypatch.setattr(wire, "SLOW", 200)
+    monkeypatch.setattr(http, "SLOW", 200)
     front.on("GET", "/status", seconds=0.25, times=1)
     front.on("GET", "/object/sign/", seconds=0.25, forwards=True, body=lambda content: content)
 

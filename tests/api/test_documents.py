@@ -5,8 +5,8 @@ from django.core.files.storage import storages
 from django.db import transaction
 
 from api.models import Document
-from api.uploads import placement
-from storage.base import StorageUnavailable
+from storage.errors import StorageUnavailable
+from storage.fields import StoredFile
 from storage.local import LocalStorage
 from tests.cast import PDF, Caller, body, code, fetch, send
 
@@ -278,14 +278,15 @@ def test_a_file_recorded_during_a_change_of_visibility_is_moved_too(alice: Calle
 
 def overtake(monkeypatch, act) -> None:
     """Do this after a change was thought out and before it is written, once."""
-    key_after = placement._key_after
+    as_read = StoredFile.as_read
 
-    def be_overtaken(*args):
-        monkeypatch.setattr(placement, "_key_after", key_after)
+    def be_overtaken(file):
+        read = as_read(file)
+        monkeypatch.setattr(StoredFile, "as_read", as_read)
         act()
-        return key_after(*args)
+        return read
 
-    monkeypatch.setattr(placement, "_key_after", be_overtaken)
+    monkeypatch.setattr(StoredFile, "as_read", be_overtaken)
 
 
 def test_a_change_of_the_title_does_not_lose_a_file_recorded_meanwhile(alice: Caller, monkeypatch):
@@ -380,7 +381,7 @@ def test_a_revocation_that_left_the_old_object_does_not_claim_success(alice: Cal
     document = alice.document_with_file()
     handed_out = alice.download_url(document)
     with monkeypatch.context() as patch:
-        patch.setattr(LocalStorage, "_remove", down)
+        patch.setattr(LocalStorage, "delete_object", down)
         assert code(alice.post(f"documents/{document['id']}/revoke-urls/")) == "storage_unavailable"
 
     assert body(fetch(handed_out)) == PDF
@@ -469,7 +470,7 @@ def test_deletion_takes_a_file_along_that_was_recorded_meanwhile(alice: Caller, 
     document = alice.document_with_file()
     ticket = alice.ticket(document)
     send(ticket)
-    monkeypatch.setattr("api.uploads.placement.transaction.atomic", _Overtaken(alice, ticket))
+    monkeypatch.setattr("api.uploads.attachments.transaction.atomic", _Overtaken(alice, ticket))
     assert alice.delete(f"documents/{document['id']}/").status_code == 204
 
     assert keys_of("documents") == keys_of("uploads") == set()
@@ -490,7 +491,7 @@ class _Overtaken:
 
 def test_deletion_stands_when_the_store_is_down(alice: Caller, monkeypatch):
     document = alice.document_with_file()
-    monkeypatch.setattr(LocalStorage, "_remove", down)
+    monkeypatch.setattr(LocalStorage, "delete_object", down)
 
     assert alice.delete(f"documents/{document['id']}/").status_code == 204
     assert not Document.objects.exists()

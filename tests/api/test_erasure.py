@@ -17,8 +17,9 @@ from django.utils import timezone
 from api.models import Document, Profile, Species, Upload
 from api.profiles import erasure
 from api.uploads import lifecycle
-from api.uploads.objects import objects_of
-from storage.base import StorageUnavailable, store_of
+from api.uploads.attachments import objects_of
+from storage.base import store_of
+from storage.errors import StorageUnavailable
 from storage.local import LocalStorage
 from tests.api.test_documents import keys_of
 from tests.api.test_profiles import PNG, avatar_ticket, with_avatar
@@ -31,8 +32,7 @@ BUCKETS = ("uploads", "documents", "user-profiles", "species")
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch) -> None:
     """Who finds a ticket being verified does not wait ten seconds for it."""
-    monkeypatch.setattr("api.uploads.lifecycle.complete.__kwdefaults__", {"patience": 0.0})
-    monkeypatch.setattr("api.uploads.lifecycle.give_up.__kwdefaults__", {"patience": 0.1})
+    monkeypatch.setattr("api.uploads.lifecycle.WAIT_SECONDS", 0.1)
 
 
 def furnish(alice: Caller, curator: Caller) -> None:
@@ -176,7 +176,7 @@ def test_a_file_that_was_left_behind_when_another_took_its_place_goes_too(alice:
     newer = alice.ticket(document)
     send(newer)
     with monkeypatch.context() as patch:
-        patch.setattr(LocalStorage, "_remove", down)
+        patch.setattr(LocalStorage, "delete_object", down)
         assert alice.complete(newer).status_code == 200
     assert len(keys_of("documents")) == 2
 
@@ -212,7 +212,7 @@ def test_nothing_is_erased_for_somebody_else(alice: Caller, bob: Caller, curator
 
 def failing(at: int, calls: list[str], *, after: bool = False):
     """`_remove` of which one call fails, before or after it did its work; the keys go to `calls`."""
-    remove = LocalStorage._remove
+    remove = LocalStorage.delete_object
 
     def remove_or_fail(store: LocalStorage, key: str) -> None:
         calls.append(key)
@@ -234,7 +234,7 @@ def test_the_store_may_fail_at_every_deletion(after: bool, alice: Caller, curato
         furnish(alice, curator)
         calls: list[str] = []
         with monkeypatch.context() as patch:
-            patch.setattr(LocalStorage, "_remove", failing(at, calls, after=after))
+            patch.setattr(LocalStorage, "delete_object", failing(at, calls, after=after))
             answer = alice.delete("profiles/me/")
 
         assert objects() <= named() | {f"documents/{alice.id}/stray.pdf"}
@@ -270,7 +270,7 @@ def test_while_the_store_is_down_nothing_goes_that_names_an_object(
 ):
     furnish(alice, curator)
     before = objects()
-    for method in ("_remove", "describe", "listdir"):
+    for method in ("delete_object", "describe", "listdir"):
         with monkeypatch.context() as patch:
             patch.setattr(LocalStorage, method, down)
             assert code(alice.delete("profiles/me/")) == "storage_unavailable"
@@ -509,7 +509,7 @@ def test_what_is_no_uuid_erases_nobody(arguments: list[str], alice: Caller):
 def test_the_command_says_that_it_is_not_finished(alice: Caller, curator: Caller, monkeypatch):
     furnish(alice, curator)
     with monkeypatch.context() as patch:
-        patch.setattr(LocalStorage, "_remove", failing(3, []))
+        patch.setattr(LocalStorage, "delete_object", failing(3, []))
         with pytest.raises(CommandError, match="run it again"):
             erase_member(str(alice.id))
 
@@ -536,7 +536,7 @@ def test_no_storage_call_is_made_inside_a_transaction(alice: Caller, curator: Ca
 
     for module in (erasure, lifecycle):
         monkeypatch.setattr(module.transaction, "atomic", lambda **options: Watched(**options))
-    for name in ("describe", "_remove", "listdir", "move"):
+    for name in ("describe", "delete_object", "listdir", "move"):
         real = getattr(LocalStorage, name)
 
         def watched(*args, real=real):

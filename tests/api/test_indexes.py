@@ -14,7 +14,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db.utils import ConnectionHandler
 from rest_framework.test import APIRequestFactory
 
-from api.authentication import Principal
+from api.auth.principal import Principal
 from api.catalog.views import EducationalServiceViewSet, ExhibitionViewSet, SpeciesViewSet
 from api.documents.views import DocumentViewSet
 from api.profiles.views import ProfileViewSet

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from django.core.cache import cache
 
-from api import auth_server, key_cache, key_source, signing_keys
-from api.key_source import COOLDOWN, LIFE, STALE, KeySource, KeysUnavailable, UnknownKey
+from api.auth import jwks_cache, jwks_client, supabase_auth
+from api.auth.jwks_client import COOLDOWN, LIFE, STALE, JWKSClient, KeysUnavailable, UnknownKey
 from tests.loopback import KeyServer
 from tests.whoami import opens
 
@@ -29,7 +29,7 @@ def test_a_thousand_unknown_keys_cost_a_handful_of_fetches(key_server: KeyServer
 
     def use(number: int) -> None:
         with pytest.raises(UnknownKey):
-            signing_keys.public_key(f"made up {number}")
+            jwks_client.public_key(f"made up {number}")
 
     with ThreadPoolExecutor(16) as threads:
         list(threads.map(use, range(1000)))
@@ -50,7 +50,7 @@ def test_threads_that_start_together_ask_once(key_server: KeyServer):
     key_server.open.clear()
 
     with ThreadPoolExecutor(12) as threads:
-        found = [threads.submit(signing_keys.public_key, "ES256") for _ in range(12)]
+        found = [threads.submit(jwks_client.public_key, "ES256") for _ in range(12)]
         while not key_server.hits:
             time.sleep(0.001)
         key_server.open.set()
@@ -65,9 +65,9 @@ def test_who_waits_for_unknown_keys_leaves_threads_to_the_others(key_server: Key
     clock.time += COOLDOWN
 
     with ThreadPoolExecutor(20) as threads:
-        strangers = [threads.submit(signing_keys.public_key, f"made up {number}") for number in range(20)]
+        strangers = [threads.submit(jwks_client.public_key, f"made up {number}") for number in range(20)]
         began = time.monotonic()
-        while sum(stranger.done() for stranger in strangers) < 20 - key_source.MANY:
+        while sum(stranger.done() for stranger in strangers) < 20 - jwks_client.MANY:
             time.sleep(0.001)
         took = time.monotonic() - began
         key_server.open.set()
@@ -79,19 +79,19 @@ def test_who_waits_for_unknown_keys_leaves_threads_to_the_others(key_server: Key
 # --- Several processes ------------------------------------------------------------------------------
 
 
-def test_processes_share_one_set(key_server: KeyServer, others: list[KeySource]):
+def test_processes_share_one_set(key_server: KeyServer, others: list[JWKSClient]):
     assert opens()
 
     for other in others:
-        other.go_round()
+        other.refresh_if_due()
         assert other.key("ES256").key_id == "ES256"
 
     assert key_server.hits == 1
 
 
-def test_processes_that_start_together_ask_once(key_server: KeyServer, others: list[KeySource]):
+def test_processes_that_start_together_ask_once(key_server: KeyServer, others: list[JWKSClient]):
     with ThreadPoolExecutor(4) as processes:
-        for done in [processes.submit(other.go_round) for other in others]:
+        for done in [processes.submit(other.refresh_if_due) for other in others]:
             done.result()
 
     assert all(other.key("ES256") for other in others)
@@ -99,10 +99,10 @@ def test_processes_that_start_together_ask_once(key_server: KeyServer, others: l
 
 
 def test_a_thousand_unknown_keys_in_several_processes_cost_a_handful_of_fetches(
-    key_server: KeyServer, clock, others: list[KeySource]
+    key_server: KeyServer, clock, others: list[JWKSClient]
 ):
     for other in others:
-        other.go_round()
+        other.refresh_if_due()
     clock.time += COOLDOWN
 
     def use(number: int) -> None:
@@ -115,11 +115,11 @@ def test_a_thousand_unknown_keys_in_several_processes_cost_a_handful_of_fetches(
     assert key_server.hits == 2
 
 
-def test_a_failure_is_shared_too(key_server: KeyServer, others: list[KeySource]):
+def test_a_failure_is_shared_too(key_server: KeyServer, others: list[JWKSClient]):
     key_server.fail()
 
     for other in others:
-        other.go_round()
+        other.refresh_if_due()
         with pytest.raises(KeysUnavailable):
             other.key("ES256")
 
@@ -127,33 +127,33 @@ def test_a_failure_is_shared_too(key_server: KeyServer, others: list[KeySource])
 
 
 def test_a_process_that_starts_in_an_outage_opens_with_what_the_others_know(
-    key_server: KeyServer, clock, others: list[KeySource]
+    key_server: KeyServer, clock, others: list[JWKSClient]
 ):
     assert opens()
     key_server.fail()
     clock.forward(LIFE + 60)
 
-    others[0].go_round()
+    others[0].refresh_if_due()
 
     assert others[0].key("ES256").key_id == "ES256"
     clock.time += STALE
-    others[0].go_round()
+    others[0].refresh_if_due()
     with pytest.raises(KeysUnavailable):
         others[0].key("ES256")
 
 
 def test_a_process_that_died_while_it_asked_is_not_waited_for_for_long(
-    key_server: KeyServer, clock, others: list[KeySource], monkeypatch
+    key_server: KeyServer, clock, others: list[JWKSClient], monkeypatch
 ):
-    monkeypatch.setattr(key_cache, "GLANCE", 0)
-    key_cache.take_turn(key_server.url, f":{clock.time // COOLDOWN:.0f}", 60)
-    monkeypatch.setattr(auth_server, "TIMEOUT", -0.9)
+    monkeypatch.setattr(jwks_cache, "GLANCE", 0)
+    jwks_cache.take_turn(key_server.url, f":{clock.time // COOLDOWN:.0f}", 60)
+    monkeypatch.setattr(supabase_auth, "TIMEOUT", -0.9)
 
-    others[0].go_round()
+    others[0].refresh_if_due()
     assert key_server.hits == 0
-    monkeypatch.setattr(auth_server, "TIMEOUT", 3)
+    monkeypatch.setattr(supabase_auth, "TIMEOUT", 3)
     clock.time += COOLDOWN
-    others[0].go_round()
+    others[0].refresh_if_due()
 
     assert others[0].key("ES256").key_id == "ES256"
 
@@ -163,12 +163,12 @@ def test_a_process_that_died_while_it_asked_is_not_waited_for_for_long(
     ["x", (), ("x", 1.0, ""), ("{}", 1_000_001.0, ""), (b"\xff", 1_000_001.0, ""), (1, "x", None)],
     ids=str,
 )
-def test_rubbish_in_the_cache_is_passed_over(key_server: KeyServer, others: list[KeySource], rubbish: Any):
-    others[0].go_round()
-    cache.set(key_cache._name(key_server.url, "set"), rubbish)
+def test_rubbish_in_the_cache_is_passed_over(key_server: KeyServer, others: list[JWKSClient], rubbish: Any):
+    others[0].refresh_if_due()
+    cache.set(jwks_cache._name(key_server.url, "set"), rubbish)
 
     for source in (others[0], others[1]):
-        source.go_round()
+        source.refresh_if_due()
 
     assert others[0].key("ES256").key_id == "ES256"
 
@@ -180,8 +180,8 @@ def test_a_child_process_keeps_keys_of_its_own(key_server: KeyServer, clock):
     child = os.fork()
     if not child:
         try:
-            alone = not signing_keys._sources
-            os._exit(0 if alone and signing_keys.public_key("ES256").key_id == "ES256" else 1)
+            alone = not jwks_client._sources
+            os._exit(0 if alone and jwks_client.public_key("ES256").key_id == "ES256" else 1)
         except BaseException:
             os._exit(2)
 
@@ -195,7 +195,7 @@ def test_a_cache_that_is_down_does_not_take_authentication_down(key_server: KeyS
     assert opens()
     for number in range(50):
         assert not opens(header={"kid": f"made up {number}"})
-        signing_keys.source().go_round()
+        jwks_client.source().refresh_if_due()
     assert key_server.hits == 1
 
     key_server.fail()

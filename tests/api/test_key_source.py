@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from api import signing_keys
-from api.key_source import COOLDOWN, LIFE, REFRESH, STALE
+from api.auth import jwks_client
+from api.auth.jwks_client import COOLDOWN, LIFE, REFRESH, STALE
 from tests.cast import code
 from tests.forge import EC, EC2, KEYS, issued, jwk, token
 from tests.loopback import KeyServer
@@ -130,7 +130,7 @@ def test_a_known_key_does_not_wait_for_a_silent_endpoint(key_server: KeyServer, 
     clock.time += REFRESH + 1
 
     with ThreadPoolExecutor(1) as keeper:
-        fetching = keeper.submit(signing_keys.source().go_round)
+        fetching = keeper.submit(jwks_client.source().refresh_if_due)
         while key_server.hits < 2:
             time.sleep(0.001)
         began = time.monotonic()

@@ -14,7 +14,7 @@ from django.urls import include, path
 from django.utils import translation
 
 from api import errors
-from api.refusals import Refused
+from api.exceptions import Refused
 from backend.languages import preferred
 from tests.cast import Caller, announcement, code
 from tests.server import ROOT, Server
@@ -156,7 +156,7 @@ def test_a_host_that_is_none_of_ours_is_told_too():
 
 
 def test_too_many_requests_are_told_with_the_time_to_wait(alice: Caller, monkeypatch):
-    monkeypatch.setattr("api.throttles.Tickets.THROTTLE_RATES", {"tickets": "1/min"})
+    monkeypatch.setattr("api.throttling.Tickets.THROTTLE_RATES", {"tickets": "1/min"})
     document = alice.document()
     alice.ticket(document)
 

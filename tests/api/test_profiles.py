@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from PIL import Image
 
 from api.models import Profile, Upload
-from api.uploads import placement
+from storage.fields import StoredFile
 from tests.api.test_documents import keys_of
 from tests.cast import PDF, Caller, announcement, body, code, fetch, send
 from tests.server import Server
@@ -369,14 +369,15 @@ def test_an_avatar_is_downloaded_under_the_name_that_is_asked_for(alice: Caller)
 def test_a_change_of_the_name_does_not_lose_an_avatar_recorded_meanwhile(alice: Caller, monkeypatch):
     ticket = avatar_ticket(alice)
     send(ticket, PNG)
-    key_after = placement._key_after
+    as_read = StoredFile.as_read
 
-    def be_overtaken(*args):
-        monkeypatch.setattr(placement, "_key_after", key_after)
+    def be_overtaken(file):
+        read = as_read(file)
+        monkeypatch.setattr(StoredFile, "as_read", as_read)
         assert alice.complete(ticket).status_code == 200
-        return key_after(*args)
+        return read
 
-    monkeypatch.setattr(placement, "_key_after", be_overtaken)
+    monkeypatch.setattr(StoredFile, "as_read", be_overtaken)
     after = alice.patch("profiles/me/", {"display_name": "Alice"}).json()
 
     assert (after["display_name"], after["avatar"]["size"]) == ("Alice", len(PNG))

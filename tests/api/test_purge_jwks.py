@@ -13,8 +13,8 @@ from django.core.cache import cache
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from api import key_cache
-from api.key_source import REFRESH, KeySource, KeysUnavailable, UnknownKey
+from api.auth import jwks_cache
+from api.auth.jwks_client import REFRESH, JWKSClient, KeysUnavailable, UnknownKey
 from tests.forge import EC, KEYS, issued, jwk
 from tests.loopback import KeyServer
 from tests.server import Server
@@ -37,81 +37,81 @@ def _routes(settings, clock) -> None:
 
 
 def test_a_purge_drops_the_set_in_all_processes_and_all_fetch_one_anew(
-    key_server: KeyServer, others: list[KeySource]
+    key_server: KeyServer, others: list[JWKSClient]
 ):
     for other in others:
-        other.go_round()
+        other.refresh_if_due()
     key_server.publish(jwk("RS256", KEYS["RS256"]))
 
-    key_cache.purge(key_server.url)
+    jwks_cache.purge(key_server.url)
 
     for other in others:
-        other.go_round()
+        other.refresh_if_due()
         with pytest.raises(UnknownKey):
             other.key("ES256")
         assert other.key("RS256").key_id == "RS256"
     assert key_server.hits == 2
 
 
-def test_a_purge_in_an_outage_leaves_nothing_that_opens(key_server: KeyServer, others: list[KeySource]):
-    others[0].go_round()
+def test_a_purge_in_an_outage_leaves_nothing_that_opens(key_server: KeyServer, others: list[JWKSClient]):
+    others[0].refresh_if_due()
     key_server.fail()
 
-    key_cache.purge(key_server.url)
-    others[0].go_round()
+    jwks_cache.purge(key_server.url)
+    others[0].refresh_if_due()
 
     with pytest.raises(KeysUnavailable):
         others[0].key("ES256")
 
 
 def test_a_set_that_was_under_way_during_a_purge_does_not_count(
-    key_server: KeyServer, others: list[KeySource]
+    key_server: KeyServer, others: list[JWKSClient]
 ):
     key_server.open.clear()
     with ThreadPoolExecutor(1) as keeper:
-        fetching = keeper.submit(others[0].go_round)
+        fetching = keeper.submit(others[0].refresh_if_due)
         while not key_server.hits:
             time.sleep(0.001)
-        key_cache.purge(key_server.url)
+        jwks_cache.purge(key_server.url)
         key_server.open.set()
         fetching.result()
     key_server.publish(jwk("RS256", KEYS["RS256"]))
 
     for other in others[:2]:
-        other.go_round()
+        other.refresh_if_due()
         with pytest.raises(UnknownKey):
             other.key("ES256")
 
 
 def test_a_cache_that_lost_the_purge_brings_nothing_back(
-    key_server: KeyServer, others: list[KeySource], clock
+    key_server: KeyServer, others: list[JWKSClient], clock
 ):
-    key_cache.purge(key_server.url)
-    others[0].go_round()
+    jwks_cache.purge(key_server.url)
+    others[0].refresh_if_due()
     assert others[0].generation
 
     cache.clear()
     key_server.fail()
-    others[0].go_round()
+    others[0].refresh_if_due()
 
     assert others[0].key("ES256").key_id == "ES256"
     key_server.publish(jwk("ES256", EC))
     clock.time += REFRESH + 1
-    others[0].go_round()
-    others[1].go_round()
+    others[0].refresh_if_due()
+    others[1].refresh_if_due()
     assert others[1].generation == others[0].generation
 
 
 def test_the_command_drops_the_set_where_the_cache_is_shared(
-    key_server: KeyServer, settings, tmp_path, others: list[KeySource]
+    key_server: KeyServer, settings, tmp_path, others: list[JWKSClient]
 ):
     backend = "django.core.cache.backends.filebased.FileBasedCache"
     settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": str(tmp_path / "cache")}}
-    others[0].go_round()
+    others[0].refresh_if_due()
     key_server.publish(jwk("RS256", KEYS["RS256"]))
 
     call_command("purge_jwks", stdout=(printed := StringIO()))
-    others[0].go_round()
+    others[0].refresh_if_due()
 
     assert printed.getvalue().startswith("purged")
     with pytest.raises(UnknownKey):
@@ -157,7 +157,7 @@ def processes(keys: KeyServer, tmp_path) -> Iterator[Server]:
     with Server(tmp_path, workers=3, SUPABASE_JWKS_URL=keys.url, CACHE_URL=REDIS) as running:
         yield running
     with redis.Redis.from_url(REDIS) as client:
-        client.delete(*client.scan_iter(f"*{key_cache._name(keys.url, '*')}"))
+        client.delete(*client.scan_iter(f"*{jwks_cache._name(keys.url, '*')}"))
 
 
 def statuses(server: Server, tokens: list[str]) -> set[int]:

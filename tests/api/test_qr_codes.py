@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageOps
 
 from api.catalog import qr_codes
 from api.models import Species
-from storage.base import StorageUnavailable
+from storage.errors import StorageUnavailable
 from storage.local import LocalStorage
 from tests.backend.test_settings import read
 from tests.cast import Caller, body, code, fetch
@@ -288,7 +288,7 @@ def test_asked_for_a_code_a_store_that_is_down_is_not_hidden(curator: Caller, mo
 
 def test_an_old_picture_that_cannot_be_deleted_holds_nothing_up(curator: Caller, monkeypatch):
     species = create(curator)
-    monkeypatch.setattr(LocalStorage, "_remove", down)
+    monkeypatch.setattr(LocalStorage, "delete_object", down)
 
     answer = again(curator, species)
 
@@ -534,7 +534,7 @@ def test_pictures_of_species_are_never_taken_for_codes(abandoned: str, monkeypat
 
 def test_codes_that_cannot_be_removed_are_told(abandoned: str, monkeypatch):
     later(monkeypatch, days=1)
-    monkeypatch.setattr(LocalStorage, "_remove", down)
+    monkeypatch.setattr(LocalStorage, "delete_object", down)
 
     assert generate("--missing", "--prune") == ["fox: made", "1 made, 0 failed", "error 1"]
     assert storages["species"].exists(abandoned)

@@ -5,8 +5,9 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from api.authentication import principal, verify
-from api.development_tokens import development_token
+from api.auth.authentication import verify
+from api.auth.development_tokens import development_token
+from api.auth.principal import principal
 from api.models import Document, Upload
 from tests.cast import Caller, announcement, send
 

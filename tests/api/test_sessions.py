@@ -13,7 +13,7 @@ import yaml
 from django.core.cache import cache
 from django.utils import timezone
 
-from api import auth_server, sessions
+from api.auth import sessions, supabase_auth
 from api.models import Profile, Species
 from tests.cast import Caller, code
 from tests.loopback import Loopback
@@ -178,7 +178,7 @@ def test_an_auth_server_that_does_not_say_is_503_and_is_left_alone_for_a_while(
 
 
 def test_an_auth_server_that_drips_is_given_up(auth: AuthServer, curator: Caller, monkeypatch):
-    monkeypatch.setattr(auth_server, "TIMEOUT", 0.2)
+    monkeypatch.setattr(supabase_auth, "TIMEOUT", 0.2)
     auth.drips = "body"
 
     assert code(write(curator)) == "sessions_unavailable"

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from storage.local_objects import LocalObjects
+from storage.local.objects import LocalObjects
 from tests.api.test_races import prepare, served
 from tests.cast import PDF
 from tests.server import Server

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from api.throttles import Completions, PerPrincipal, Tickets
+from api.throttling import Completions, PerPrincipal, Tickets
 from tests.cast import Caller, announcement, code, send
 
 

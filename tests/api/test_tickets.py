@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from api.documents.models import Document
 from api.models import Upload
-from storage.base import StorageUnavailable
+from storage.errors import StorageUnavailable
 from storage.local import LocalStorage
 from tests.api.test_documents import keys_of
 from tests.cast import PDF, Caller, announcement, code, fetch, send
@@ -238,7 +238,7 @@ def test_a_completed_ticket_cannot_be_given_up(alice: Caller):
 
 
 def test_a_ticket_that_is_being_verified_cannot_be_given_up(alice: Caller, monkeypatch):
-    monkeypatch.setattr("api.uploads.lifecycle.give_up.__kwdefaults__", {"patience": 0.1})
+    monkeypatch.setattr("api.uploads.lifecycle.WAIT_SECONDS", 0.1)
     ticket = alice.ticket(alice.document())
     Upload.objects.update(state="verifying", lease_expires_at=timezone.now() + timedelta(minutes=1))
 
@@ -259,7 +259,7 @@ def test_a_ticket_is_not_given_up_while_its_object_cannot_be_deleted(alice: Call
     ticket = alice.ticket(alice.document())
     send(ticket)
     with monkeypatch.context() as patch:
-        patch.setattr(LocalStorage, "_remove", _down)
+        patch.setattr(LocalStorage, "delete_object", _down)
         assert code(alice.delete(f"uploads/{ticket['id']}/")) == "storage_unavailable"
 
     assert alice.get(f"uploads/{ticket['id']}/").json()["state"] == "pending"

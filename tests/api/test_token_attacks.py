@@ -6,7 +6,7 @@ from typing import Any
 import jwt
 import pytest
 
-from api import key_source, signing_keys
+from api.auth import jwks_client
 from tests.attacks import ATTACKS, OCTETS, confused, named, public_texts
 from tests.cast import code
 from tests.forge import (
@@ -38,15 +38,15 @@ def published() -> Iterator[KeyServer]:
         good = [jwk(name, key) for name, key in KEYS.items()]
         server.publish(secret, *good, jwk("ES256", EC2, kid="encryption", use="enc"))
         with pytest.MonkeyPatch.context() as frozen:  # from the first test to the last
-            frozen.setattr(key_source, "now", lambda: 1_000_000)
+            frozen.setattr(jwks_client, "now", lambda: 1_000_000)
             yield server
-            signing_keys.forget()
+            jwks_client.forget()
 
 
 @pytest.fixture(autouse=True)
 def _keys_are_known(settings, published: KeyServer) -> None:
     settings.SUPABASE_JWKS_URL = published.url
-    signing_keys.public_key("ES256")
+    jwks_client.public_key("ES256")
 
 
 def show(bad: str, page: str) -> Any:

@@ -20,7 +20,7 @@ from django.http import HttpRequest, HttpResponse
 from django.test import Client
 from django.urls import path
 
-from api.development_tokens import development_token
+from api.auth.development_tokens import development_token
 from backend.logs import REDACTED, logging_config
 from backend.middleware import REQUEST_ID
 from tests.cast import Caller, code

@@ -10,12 +10,11 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from storage import local_buckets
 from storage.base import SignedStorage
 from storage.buckets import Bucket
-from storage.local import LocalStorage
-from storage.policies import in_place
+from storage.local import LocalStorage, buckets
 from storage.supabase import SupabaseStorage
+from storage.supabase.policies import in_place
 from tests import cast
 from tests.server import Server
 from tests.storage.project import HOSTED, THEIRS, as_hosted, project_database, skip_without_postgresql
@@ -50,7 +49,7 @@ def bucket_of(supabase: str, service_key: str) -> Iterator[Callable[..., Supabas
 
 def local_store(public: bool = False) -> LocalStorage:
     name = f"test-{secrets.token_hex(8)}"
-    local_buckets.create(Bucket(name, public=public))
+    buckets.create(Bucket(name, public=public))
     return LocalStorage(name, public=public)
 
 

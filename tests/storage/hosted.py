@@ -4,8 +4,8 @@ from typing import Any
 
 import httpx
 
-from api.development_tokens import development_token
-from storage import supabase_client
+from api.auth.development_tokens import development_token
+from storage.supabase import client as supabase_client
 
 
 class Project:

@@ -5,14 +5,14 @@ Those have the id of alice or of bob, and so their folders.
 
 from typing import Any
 
-from api.development_tokens import member_id
-from storage.policies import Rules
+from api.auth.development_tokens import member_id
+from storage.supabase.policies import PolicyOptions
 from tests.storage.direct import Claims
 
 ALICE, BOB, CURATOR, DIRECTOR = (
     str(member_id(f"{name}@example.org")) for name in ("alice", "bob", "curator", "director")
 )
-RULES = Rules(
+RULES = PolicyOptions(
     buckets={
         "documents": False,
         "user-profiles": False,
@@ -22,6 +22,9 @@ RULES = Rules(
         "exhibitions": True,
         "educational-services": True,
     },
+    owned=["documents", "user-profiles"],
+    shared=["documents"],
+    incoming="uploads",
     staff_roles=["staff", "admin"],
 )
 

@@ -6,10 +6,10 @@ import psycopg
 import pytest
 from django.core.management import call_command
 
-from storage import policies
-from storage.doctor.row_level_security import row_level_security
 from storage.findings import Finding
-from storage.policies import from_settings
+from storage.supabase import policies
+from storage.supabase.doctor.row_level_security import row_level_security
+from storage.supabase.policies import from_settings
 from tests.storage.hosted import Project
 from tests.storage.project import GUIDE
 

@@ -44,29 +44,31 @@ def test_a_fresh_key_is_in_the_folder_of_the_row():
     private = document()
     shared = document(visibility="authenticated")
 
-    assert FILE.fresh_key(private, "application/pdf").startswith(f"{private.owner_id}/")
-    assert FILE.fresh_key(shared, "image/png").startswith(f"shared/{shared.owner_id}/")
-    assert FILE.fresh_key(shared, "image/png").endswith(".png")
-    assert FILE.fresh_key(private, "image/png") != FILE.fresh_key(private, "image/png")
+    assert private.file.new_key("application/pdf").startswith(f"{private.owner_id}/")
+    assert shared.file.new_key("image/png").startswith(f"shared/{shared.owner_id}/")
+    assert shared.file.new_key("image/png").endswith(".png")
+    assert private.file.new_key("image/png") != private.file.new_key("image/png")
 
 
 def test_a_key_belongs_where_the_row_is_placed_now():
     row = document()
-    key = FILE.fresh_key(row, "application/pdf")
-    assert FILE.belongs(key, row)
+    row.file = key = row.file.new_key("application/pdf")
+    assert row.file.belongs(key)
+    assert row.file.is_in_place
 
     row.visibility = "authenticated"
 
-    assert not FILE.belongs(key, row)
-    assert not FILE.belongs(f"{row.owner_id}/deeper/x.pdf", document(owner=None))
+    assert not row.file.belongs(key)
+    assert not row.file.is_in_place
+    assert not document(owner=None).file.belongs(f"{row.owner_id}/deeper/x.pdf")
 
 
 def test_a_placement_is_what_the_place_was_chosen_by():
     row = document(file="owner/a.pdf")
 
-    assert FILE.key_of(row) == "owner/a.pdf"
-    assert FILE.key_of(document()) == ""
-    assert FILE.placement(row) == {"file": "owner/a.pdf", "visibility": "private"}
+    assert row.file.key == "owner/a.pdf"
+    assert document().file.key == ""
+    assert row.file.as_read() == {"file": "owner/a.pdf", "visibility": "private"}
 
 
 # --- Buckets ------------------------------------------------------------------------------------------------

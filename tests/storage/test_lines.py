@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from storage import deadlines
-from storage.lines import Lines
+from storage.supabase import transport
+from storage.supabase.lines import Lines
 
 BODY = b"otter" * 1000
 TOGETHER = 8
@@ -130,7 +130,7 @@ def test_what_broke_off_does_not_spoil_the_next_call(
             client.get(f"{server.url}/cut")
         assert client.get(f"{server.url}/").content == BODY
 
-    monkeypatch.setattr(deadlines, "DEADLINE", 0.2)
+    monkeypatch.setattr(transport, "DEADLINE", 0.2)
     with pytest.raises(httpx.ReadTimeout):
         client.get(f"{server.url}/mute")
     monkeypatch.undo()
@@ -151,7 +151,7 @@ def test_lines_that_nobody_needs_any_more_are_given_up(server: Server, monkeypat
         assert client.get(f"{server.url}/").content == BODY
         assert len(lines._idle) == TOGETHER
 
-        monkeypatch.setattr("storage.lines.IDLE", 0)
+        monkeypatch.setattr("storage.supabase.lines.IDLE", 0)
         assert client.get(f"{server.url}/").content == BODY
         assert len(lines._idle) == 1
 
@@ -165,7 +165,7 @@ def test_closing_ends_every_line(server: Server):
     assert not lines._idle
 
 
-@pytest.mark.parametrize("size", [0, 10, deadlines.SMALL - 1000])
+@pytest.mark.parametrize("size", [0, 10, transport.SMALL - 1000])
 def test_a_small_request_leaves_in_one_piece(size: int):
     """A server wakes for each."""
     arrived: list[bytes] = []

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from storage.local_objects import LocalObjects
+from storage.local.objects import LocalObjects
 from tests.storage.cast import anon, expired, member, nobody, refusal, service
 
 KEYS = ["b.txt", "B/one", "a/x/deep", "a/y", "A/z", "c", "c/below", "d//e", "d/"]

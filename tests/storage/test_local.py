@@ -18,13 +18,9 @@ import pytest
 from django.core.exceptions import SuspiciousFileOperation
 from django.core.files.base import ContentFile
 
-from storage import records
-from storage.base import (
-    ObjectExists,
-    StorageUnavailable,
-)
-from storage.disk import ABANDONED
-from storage.local import LocalStorage
+from storage.errors import ObjectExists, StorageUnavailable
+from storage.local import LocalStorage, metadata
+from storage.local.disk import ABANDONED
 from tests.server import ROOT
 from tests.storage.test_keys import HOSTILE
 
@@ -158,7 +154,7 @@ import sys, os, time, django
 django.setup()
 from django.conf import settings
 from storage.base import ObjectExists
-from storage.local import LocalStorage
+from storage.local.backend import LocalStorage
 settings.MEDIA_ROOT, me = sys.argv[1:]
 store = LocalStorage("documents")
 store.objects.write(f"ready/{me}", [], content_type="a/b", cache_control="")
@@ -268,7 +264,7 @@ def test_what_is_told_is_of_the_bytes_that_are_there_whatever_happens_meanwhile(
     store, other, monkeypatch, look, meanwhile
 ):
     put(store, "a", b"otter")
-    read, first = records.read, [True]
+    read, first = metadata.read, [True]
 
     def read_late(name: str) -> list[dict[str, Any]]:
         if first and first.pop():
@@ -277,7 +273,7 @@ def test_what_is_told_is_of_the_bytes_that_are_there_whatever_happens_meanwhile(
                 return []  # as it was while the object was away
         return read(name)
 
-    monkeypatch.setattr(records, "read", read_late)
+    monkeypatch.setattr(metadata, "read", read_late)
     seen = store.objects.open("a") if look == "open" else (None, store.objects.describe("a"))
 
     now = content(store, "a")

@@ -10,7 +10,7 @@ from hypothesis import strategies as any_of
 
 from storage import keys
 from storage.keys import InvalidKey
-from storage.local_objects import LocalObjects
+from storage.local.objects import LocalObjects
 from tests.storage.cast import refusal, service
 
 PIECES = [

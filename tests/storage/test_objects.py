@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from storage import local_buckets
+from storage.local import buckets
 from tests.storage.cast import PDF, Holder, anon, expired, member, nobody, refusal, service, token
 
 GIF = b"GIF89a"
@@ -80,8 +80,8 @@ class Slow(BytesIO):
     """A body during which the bucket is deleted."""
 
     def read(self, size: int | None = -1) -> bytes:
-        with suppress(local_buckets.BucketMissing):
-            local_buckets.delete("things")
+        with suppress(buckets.BucketMissing):
+            buckets.delete("things")
         return super().read(size)
 
 

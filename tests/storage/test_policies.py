@@ -13,8 +13,8 @@ from django.test import Client
 from psycopg.errors import InsufficientPrivilege
 
 from api.models import Document, Profile
-from storage import policies
-from storage.policies import Rules
+from storage.supabase import policies
+from storage.supabase.policies import PolicyOptions
 from tests.api.test_profiles import with_avatar
 from tests.cast import Caller
 from tests.storage.direct import (
@@ -316,7 +316,7 @@ def test_hostile_names_of_roles_and_buckets_stay_names(database):
     buckets = {f"bucket {name}": True for name in HOSTILE}
     for bucket in buckets:
         put(database, bucket, "a/photo.jpg")
-    policies.apply(database, Rules(buckets=buckets, staff_roles=HOSTILE))
+    policies.apply(database, PolicyOptions(buckets=buckets, staff_roles=HOSTILE))
 
     for role, bucket in zip(HOSTILE, buckets, strict=True):
         keeper = member(CURATOR, app_metadata={"role": role})
@@ -371,7 +371,7 @@ def test_the_rules_are_those_of_the_settings(settings):
 
     rules = policies.from_settings()
 
-    assert rules == Rules(buckets=RULES.buckets, staff_roles=["keeper"], allow_anonymous=True)
+    assert rules == replace(RULES, staff_roles=["keeper"], allow_anonymous=True)
     assert policies.from_settings(direct_uploads=True).direct_uploads
 
 
@@ -414,4 +414,4 @@ def test_the_api_gives_the_same_answers(database, alice: Caller, bob: Caller, se
 def test_the_folders_of_members_are_in_the_buckets_of_their_files():
     kept = {Document._meta.get_field("file").storage.bucket, Profile._meta.get_field("avatar").storage.bucket}
 
-    assert kept == {*policies.OWNED}
+    assert kept == {*policies.from_settings().owned}

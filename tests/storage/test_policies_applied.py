@@ -8,8 +8,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from storage import policies
-from storage.policies import PolicyError
+from storage.supabase import policies
+from storage.supabase.policies import PolicyError
 from tests.storage.people import RULES
 from tests.storage.project import GUIDE
 

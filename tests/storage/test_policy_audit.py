@@ -8,9 +8,9 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 
-from storage import policies
-from storage.policies import PolicyError
-from storage.policy_audit import Effect, inspect
+from storage.supabase import policies
+from storage.supabase.policies import PolicyError
+from storage.supabase.policy_audit import Effect, inspect
 from tests.storage.direct import allowed
 from tests.storage.people import ALICE, BOB, PEOPLE, RULES
 from tests.storage.project import GUIDE, put

@@ -19,11 +19,12 @@ import pytest
 from django.conf import settings as configured
 from django.test import Client
 
-from storage import local_buckets, parts, tokens
-from storage.base import ObjectMissing
+from storage import tokens
 from storage.buckets import Bucket
-from storage.local_objects import LocalObjects
-from storage.records import Known
+from storage.errors import ObjectMissing
+from storage.local import buckets, resumable_uploads
+from storage.local.metadata import StoredObject
+from storage.local.objects import LocalObjects
 
 BYTES = "application/offset+octet-stream"
 SIGN, SERVICE = "/storage/v1/upload/resumable/sign", "/storage/v1/upload/resumable"
@@ -34,8 +35,8 @@ LIMIT = 1000
 @pytest.fixture(autouse=True)
 def _buckets() -> None:
     """Those of the recording."""
-    local_buckets.create(Bucket("c-any"))
-    local_buckets.create(
+    buckets.create(Bucket("c-any"))
+    buckets.create(
         Bucket(
             "c-lim", file_size_limit=LIMIT, allowed_mime_types=("application/pdf", "image/*", "text/plain")
         )
@@ -130,7 +131,7 @@ class Upload:
         with file:
             return file.read()
 
-    def known(self) -> Known:
+    def known(self) -> StoredObject:
         return LocalObjects(self.bucket).describe(self.key)
 
 
@@ -431,11 +432,11 @@ def test_of_many_that_finish_one_object_one_does(settings):
 
 
 def test_one_writes_at_a_time(monkeypatch):
-    monkeypatch.setattr(parts, "PATIENCE", 0.1)
+    monkeypatch.setattr(resumable_uploads, "WAIT_SECONDS", 0.1)
     upload, other = Upload(), Upload("b.pdf")
     folder = named(upload)
 
-    with parts.held(*folder):
+    with resumable_uploads.held(*folder):
         answer = upload.patch(b"otter")
         assert refused(answer, 423)  # which tus-js-client tries again
         assert answer.headers["Retry-After"] == "1"
@@ -524,10 +525,10 @@ def test_an_upload_expires_and_is_swept(monkeypatch, settings):
     upload = Upload()
     upload.patch(b"otter")
     (folder,) = uploads(settings)
-    later = time.time() + parts.LIFETIME + 1
+    later = time.time() + resumable_uploads.LIFETIME + 1
 
     with monkeypatch.context() as patched:
-        patched.setattr(parts.time, "time", lambda: later)
+        patched.setattr(resumable_uploads.time, "time", lambda: later)
         for answer in (upload.head(), upload.patch(b"x", 5), upload.delete()):
             assert refused(answer, 410)
         another = Upload("b.pdf")
@@ -565,7 +566,7 @@ def test_an_upload_that_is_being_written_is_not_swept():
     id, *rest = named(upload)
     os.utime(Path(configured.MEDIA_ROOT) / ".objects" / "parts" / id, (0, 0))
 
-    with parts.held(id, *rest):
+    with resumable_uploads.held(id, *rest):
         Upload("b.pdf")
 
     assert upload.offset == 0
@@ -803,8 +804,8 @@ def test_a_record_that_a_client_could_plant_is_none(settings):
     (planted / "record.json").write_bytes((folder / "record.json").read_bytes())
 
     for wrong in ("../../c-any/x", str(planted), f"../parts/{id}", f"{id}/.", f"./{id}"):
-        with pytest.raises(parts.PartsMissing):
-            parts.find(wrong, bucket, key)
+        with pytest.raises(resumable_uploads.UploadMissing):
+            resumable_uploads.find(wrong, bucket, key)
 
 
 def test_a_part_must_say_what_it_is():
@@ -832,7 +833,7 @@ def test_a_store_in_trouble_says_try_again_and_nothing_of_the_disk(settings):
 def test_a_bucket_that_went_away_takes_nothing():
     upload = Upload(length=5)
     upload.patch_chunked(CutOff(b"otter"))
-    local_buckets.delete("c-lim")
+    buckets.delete("c-lim")
 
     assert refused(upload.patch(b"", 5), 404)
     assert refused(upload.head(), 404)
@@ -843,8 +844,8 @@ class Slow(BytesIO):
     """A body during which the bucket is deleted."""
 
     def read(self, size: int | None = -1) -> bytes:
-        with suppress(local_buckets.BucketMissing):
-            local_buckets.delete("c-lim")
+        with suppress(buckets.BucketMissing):
+            buckets.delete("c-lim")
         return super().read(size)
 
 

@@ -20,7 +20,7 @@ import pytest
 from django.core.files import locks
 
 from storage import tokens
-from storage.server.bodies import LOST
+from storage.local.server.request_body import LOST
 from tests.server import Server
 
 MIB = 1024 * 1024

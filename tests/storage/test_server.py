@@ -8,12 +8,12 @@ from urllib.parse import quote
 import pytest
 from django.test import Client, RequestFactory
 
-from api.development_tokens import development_token
+from api.auth.development_tokens import development_token
 from storage import buckets, keys, tokens
 from storage.buckets import Bucket
 from storage.local import LocalStorage
-from storage.local_objects import LocalObjects
-from storage.server.serving import serve
+from storage.local.objects import LocalObjects
+from storage.local.server.responses import serve
 from tests.storage.test_keys import HOSTILE
 from tests.storage.test_keys import LEGAL as LEGAL_KEYS
 

@@ -19,7 +19,7 @@ import pytest
 from django.conf import settings
 
 from storage import tokens
-from storage.disk import ABANDONED
+from storage.local.disk import ABANDONED
 from tests.cast import PDF
 from tests.server import Server
 

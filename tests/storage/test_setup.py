@@ -10,10 +10,10 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from api.development_tokens import development_token
+from api.auth.development_tokens import development_token
 from api.documents.models import Document
 from storage import buckets
-from storage.policies import NAMES, from_settings, render
+from storage.supabase.policies import NAMES, from_settings, render
 from tests.cast import PDF
 from tests.server import ROOT, Server
 from tests.storage.gateway import Gateway, gateway

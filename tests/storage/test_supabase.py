@@ -16,9 +16,9 @@ import pytest
 import stamina
 from django.core.files.base import ContentFile
 
-from storage import supabase_client
-from storage.base import StorageMisconfigured, StorageUnavailable
+from storage.errors import StorageMisconfigured, StorageUnavailable
 from storage.supabase import SupabaseStorage
+from storage.supabase import client as supabase_client
 from tests.server import ROOT
 from tests.storage.proxy import Proxy, reset, says
 
@@ -71,21 +71,20 @@ def test_sixteen_threads_share_one_client_and_get_their_own_answers(bucket_of, m
 FORK = """
 import os, sys
 from django.conf import settings
-from storage import supabase_client
-from storage.supabase import SupabaseStorage
+from storage.supabase import SupabaseStorage, client
 settings.SUPABASE_URL, settings.SUPABASE_SECRET_KEY, bucket = sys.argv[1:]
 store = SupabaseStorage(bucket)
 def works():
     return all([store.describe("a").size == 5 for _ in range(20)])
 def ours():
-    return supabase_client._http()
+    return client._http()
 assert works()
 parent = ours()
 children = []
 for _ in range(3):
     pid = os.fork()
     if not pid:
-        sdk_is_ours = works() and supabase_client.sdk().session is ours()
+        sdk_is_ours = works() and client.sdk().session is ours()
         os._exit(0 if sdk_is_ours and ours() is not parent else 1)
     children.append(pid)
 assert works()
@@ -117,8 +116,8 @@ try:
     store.exists("a")
 except Exception as error:
     print(before, "storage3" in sys.modules, type(error).__name__)
-from storage import supabase_client
-supabase_client._http().close()
+from storage.supabase import client
+client._http().close()
 """
 
     assert run(script) == "False True StorageUnavailable"

@@ -12,16 +12,12 @@ import pytest
 import stamina
 from django.core.files.base import ContentFile
 
-from storage import deadlines, supabase_client
-from storage.base import (
-    ObjectExists,
-    ObjectMissing,
-    SignedStorage,
-    StorageMisconfigured,
-    StorageUnavailable,
-)
+from storage.base import SignedStorage
+from storage.errors import ObjectExists, ObjectMissing, StorageMisconfigured, StorageUnavailable
 from storage.local import LocalStorage
-from storage.supabase import SupabaseStorage
+from storage.protocol import TUS_CHUNK_SIZE
+from storage.supabase import SupabaseStorage, transport
+from storage.supabase import client as supabase_client
 from tests.server import Server
 from tests.storage import proxy as faults
 from tests.storage.proxy import Proxy, says
@@ -51,8 +47,8 @@ def impatient(monkeypatch, clients) -> Iterator[None]:
     """A client with little time, that does not pause before it tries again."""
     monkeypatch.setattr(supabase_client, "_clients", clients)
     monkeypatch.setattr(supabase_client, "TIMEOUT", httpx.Timeout(0.5))
-    monkeypatch.setattr(deadlines, "DEADLINE", 1)
-    monkeypatch.setattr(deadlines, "SLOWEST", 64 * MIB)
+    monkeypatch.setattr(transport, "DEADLINE", 1)
+    monkeypatch.setattr(transport, "SLOWEST", 64 * MIB)
     supabase_client._sdk.cache_clear()
     with stamina.set_testing(True, attempts=supabase_client.ATTEMPTS):
         yield
@@ -179,7 +175,7 @@ def test_what_goes_on_failing_is_unavailable_soon_and_leaves_nothing_half_done(s
     with pytest.raises(StorageUnavailable):
         act(store)
 
-    assert time.monotonic() - started < 3 * deadlines.DEADLINE + 2.5
+    assert time.monotonic() - started < 3 * transport.DEADLINE + 2.5
     assert proxy.count(request) >= (supabase_client.ATTEMPTS if again else 1)
     assert again or proxy.count(request) == 1
     assert everything(store) - {"b"} <= {"a"}
@@ -276,25 +272,25 @@ def test_who_is_asked_to_wait_for_long_hears_it_instead():
 @pytest.mark.parametrize("kind", ["hangs", "drips headers", "drips body"])
 @pytest.mark.slow
 def test_no_call_takes_longer_than_its_deadline_allows(store, proxy, again, kind, monkeypatch):
-    monkeypatch.setattr("storage.supabase.LONGEST", 2)
-    monkeypatch.setattr("storage.supabase.TIDYING", 0.5)
+    monkeypatch.setattr("storage.supabase.backend.LONGEST", 2)
+    monkeypatch.setattr("storage.supabase.backend.TIDYING", 0.5)
     proxy.fail({**FAULTS, **FALSE}[kind])
     started = time.monotonic()
 
     with pytest.raises(StorageUnavailable):
         again(store)
 
-    assert time.monotonic() - started < supabase_client.ATTEMPTS * deadlines.DEADLINE + 1
+    assert time.monotonic() - started < supabase_client.ATTEMPTS * transport.DEADLINE + 1
 
 
 def test_the_bounds_add_up_to_less_than_a_hundred_seconds():
-    attempt = supabase_client.TIMEOUT.pool + deadlines.DEADLINE
+    attempt = supabase_client.TIMEOUT.pool + transport.DEADLINE
     waits = (supabase_client.ATTEMPTS - 1) * (supabase_client.LONGEST_WAIT + 1)
 
     assert supabase_client.ATTEMPTS * attempt + waits < 100
-    from storage import supabase  # noqa: PLC0415
+    from storage.supabase import backend  # noqa: PLC0415
 
-    assert supabase.LONGEST + supabase.IN_PARTS / deadlines.SLOWEST + supabase.TIDYING < 100
+    assert backend.LONGEST + TUS_CHUNK_SIZE / transport.SLOWEST + backend.TIDYING < 100
 
 
 # --- Putting ---------------------------------------------------------------------------------------------
@@ -434,7 +430,7 @@ def test_a_slow_line_is_given_time_where_there_is_no_hurry(store):
 
     with pytest.raises(StorageUnavailable):
         send("hurried")
-    with deadlines.no_slower_than(1):
+    with transport.no_slower_than(1):
         send("patient")
 
     assert "hurried" not in everything(store)

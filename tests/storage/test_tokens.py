@@ -12,7 +12,7 @@ import jwt
 import pytest
 from django.conf import settings
 
-from api.development_tokens import development_token
+from api.auth.development_tokens import development_token
 from storage import tokens
 
 BUCKET, KEY = "uploads", "0197/a b.pdf"

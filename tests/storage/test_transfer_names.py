@@ -3,7 +3,7 @@
 import pytest
 
 from storage import keys
-from storage.transfer.names import new_name, renamed
+from storage.transfer.renaming import new_name, renamed
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from storage.transfer import pace
-from storage.transfer.pace import Pace
+from storage.transfer import bandwidth
+from storage.transfer.bandwidth import Bandwidth
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def clock(monkeypatch) -> SimpleNamespace:
     def sleep(seconds: float) -> None:
         clock.now += seconds
 
-    monkeypatch.setattr(pace, "time", SimpleNamespace(monotonic=lambda: clock.now, sleep=sleep))
+    monkeypatch.setattr(bandwidth, "time", SimpleNamespace(monotonic=lambda: clock.now, sleep=sleep))
     return clock
 
 
@@ -29,14 +29,14 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def sent(file: Path, pace: Pace) -> None:
+def sent(file: Path, pace: Bandwidth) -> None:
     with pace.open(file) as content:
         while content.read(1000):
             continue
 
 
 def test_all_that_is_sent_shares_one_rate(clock, file):
-    limited = Pace(1000)
+    limited = Bandwidth(1000)
 
     sent(file, limited)
     sent(file, limited)
@@ -45,7 +45,7 @@ def test_all_that_is_sent_shares_one_rate(clock, file):
 
 
 def test_an_idle_time_is_not_made_up_for(clock, file):
-    limited = Pace(1000)
+    limited = Bandwidth(1000)
     clock.now = 100.0
 
     sent(file, limited)
@@ -54,7 +54,7 @@ def test_an_idle_time_is_not_made_up_for(clock, file):
 
 
 def test_what_is_only_hashed_does_not_wait(clock, file):
-    with Pace(1000).open(file) as content:
+    with Bandwidth(1000).open(file) as content:
         assert hashlib.file_digest(content, "sha256").digest() == hashlib.sha256(bytes(5000)).digest()
 
     assert clock.now == 0
@@ -65,10 +65,10 @@ def test_what_is_only_hashed_does_not_wait(clock, file):
     [(None, 8, 32 * 1024), (10**9, 8, 32 * 1024), (60_000, 8, 3750), (1, 64, 1)],
 )
 def test_what_is_held_back_is_given_the_time_that_it_needs(rate, threads, slowest):
-    assert Pace(rate, threads).slowest == slowest
+    assert Bandwidth(rate, threads).slowest == slowest
 
 
 def test_without_a_limit_nothing_waits(clock, file):
-    sent(file, Pace())
+    sent(file, Bandwidth())
 
     assert clock.now == 0

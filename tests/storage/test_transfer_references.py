@@ -7,9 +7,9 @@ from django.core.files.storage import FileSystemStorage
 
 from api.catalog.models import Species
 from storage.local import LocalStorage
-from storage.transfer.pace import Pace
+from storage.transfer.bandwidth import Bandwidth
+from storage.transfer.local_files import Outside, find, identity
 from storage.transfer.references import Column, NoSuchField, Reference, columns
-from storage.transfer.sources import Outside, find, identity
 
 OURS = {
     "api.Document.file",
@@ -178,10 +178,10 @@ def test_every_row_is_met_once_whatever_the_size_of_a_page(monkeypatch):
 
 def test_bytes_are_paced_for_all_together(tmp_path: Path, monkeypatch):
     now, slept = [0.0], []
-    monkeypatch.setattr("storage.transfer.pace.time.monotonic", lambda: now[0])
-    monkeypatch.setattr("storage.transfer.pace.time.sleep", slept.append)
+    monkeypatch.setattr("storage.transfer.bandwidth.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("storage.transfer.bandwidth.time.sleep", slept.append)
     (tmp_path / "a").write_bytes(bytes(1000))
-    pace = Pace(500)
+    pace = Bandwidth(500)
 
     with pace.open(tmp_path / "a") as one, pace.open(tmp_path / "a") as other:
         one.readinto(bytearray(100))

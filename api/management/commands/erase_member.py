@@ -6,9 +6,9 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
 
+from api.exceptions import Refused
 from api.profiles.erasure import Removed, erase, summary
-from api.refusals import Refused
-from storage.base import StorageError
+from storage.errors import StorageError
 
 
 class Command(BaseCommand):

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from api.catalog import qr_codes
-from storage.base import StorageError
+from storage.errors import StorageError
 
 
 class Command(BaseCommand):

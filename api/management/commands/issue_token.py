@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.core.validators import validate_email
 
-from api.development_tokens import development_token
+from api.auth.development_tokens import development_token
 
 
 class Command(BaseCommand):

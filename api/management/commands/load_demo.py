@@ -6,8 +6,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from api.demo.loading import load
-from api.refusals import Refused
-from storage.base import StorageError
+from api.exceptions import Refused
+from storage.errors import StorageError
 
 
 class Command(BaseCommand):

@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from api import key_cache
+from api.auth import jwks_cache
 
 
 class Command(BaseCommand):
@@ -20,7 +20,7 @@ class Command(BaseCommand):
                 "Restart the server, or set CACHE_URL."
             )
         try:
-            key_cache.purge(settings.SUPABASE_JWKS_URL)
+            jwks_cache.purge(settings.SUPABASE_JWKS_URL)
         except Exception as error:  # each cache raises its own
             raise CommandError(f"Nothing is purged: the cache failed with {type(error).__name__}.") from error
         self.stdout.write("purged: every process drops its keys within a second, and fetches them anew")

@@ -22,20 +22,19 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
-from storage import configuration
-from storage.base import StorageError
 from storage.buckets import Bucket
-from storage.transfer import backup, display
-from storage.transfer.files import Rules
-from storage.transfer.journal import Done, Journal, WrongJournal
-from storage.transfer.moving import Move, Stopped, wanted
-from storage.transfer.pace import Pace
+from storage.errors import StorageError
+from storage.supabase import configuration
+from storage.transfer import backup, console
+from storage.transfer.bandwidth import Bandwidth
+from storage.transfer.dry_run import dry_run, orphans
+from storage.transfer.journal import Done, Journal, Step, WrongJournal
 from storage.transfer.purge import buckets_in, moved, purge
 from storage.transfer.references import Column, NoSuchField, Reference, columns, has_table, printable
 from storage.transfer.report import Report, size
 from storage.transfer.rollback import roll_back
-from storage.transfer.steps import Step
-from storage.transfer.survey import orphans, survey
+from storage.transfer.run import Move, Stopped, wanted
+from storage.transfer.sending import SendOptions
 from storage.transfer.target import buckets_of, is_same_store
 
 JOURNAL = Path("migrate_to_supabase.journal")
@@ -123,11 +122,11 @@ class Command(BaseCommand):
         if any(column.count() for column in found) and not Path(settings.MEDIA_ROOT).is_dir():
             raise Refused(f"MEDIA_ROOT {settings.MEDIA_ROOT} is not there: set it to where the files are.")
         buckets = buckets_of(column.bucket for column in found)
-        rules = Rules(
+        rules = SendOptions(
             verify=options["verify"],
             on_conflict=options["on_conflict"],
             exclude=options["exclude"],
-            pace=Pace(options["bwlimit"], options["jobs"]),
+            pace=Bandwidth(options["bwlimit"], options["jobs"]),
         )
         if options["dry_run"]:
             return self._survey(found, buckets, rules, options["journal"])
@@ -154,7 +153,7 @@ class Command(BaseCommand):
     def _watch(self, move: Move, report_path: Path | None, *, narrowed: bool) -> bool:
         report, stopped, failure = Report(move.path), False, None
         total = sum(column.count() for column in move.columns)
-        with _interrupt(move.stop.set), display.progress(self.stdout, total) as show:
+        with _interrupt(move.stop.set), console.progress(self.stdout, total) as show:
             try:
                 for outcome in move.run():
                     report.add(outcome)
@@ -181,7 +180,7 @@ class Command(BaseCommand):
     def _conclude(self, report: Report, stopped: bool, *, all_asked: bool) -> None:
         say = self.stdout.write
         if report.counts:
-            say(display.summary(report))
+            say(console.summary(report))
         counts = ", ".join(f"{number} {what}" for what, number in sorted(report.totals.items()))
         say(f"{counts or 'nothing to move'}; {size(report.bytes)} in {report.seconds:.0f} s")
         for failed in report.failed:
@@ -200,11 +199,11 @@ class Command(BaseCommand):
             say("all is there, and nothing was left to move")
 
     def _survey(
-        self, columns_: list[Column], buckets: dict[str, Bucket], rules: Rules, journal: Path
+        self, columns_: list[Column], buckets: dict[str, Bucket], rules: SendOptions, journal: Path
     ) -> bool:
         say = self.stdout.write
-        found = list(survey(columns_, buckets, rules, Done(journal) if journal.exists() else None))
-        say(display.findings(found))
+        found = list(dry_run(columns_, buckets, rules, Done(journal) if journal.exists() else None))
+        say(console.findings(found))
         for each in found:
             for old, new in each.renamed.items():
                 say(f"  becomes: {each.bucket}: {old!r} → {new!r}")

@@ -11,11 +11,11 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from storage import policies
-from storage.base import StorageError
-from storage.policies import PolicyError, Rules
-from storage.policy_audit import inspect
-from storage.setup import Outcome, obstacles, set_up_buckets
+from storage.errors import StorageError
+from storage.supabase import policies
+from storage.supabase.policies import PolicyError, PolicyOptions
+from storage.supabase.policy_audit import inspect
+from storage.supabase.setup import Outcome, obstacles, set_up_buckets
 
 
 class Command(BaseCommand):
@@ -49,7 +49,7 @@ class Command(BaseCommand):
             self.stdout.write(policies.render(rules))
         self._buckets(options["dry_run"])  # last: no bucket is there before its policies
 
-    def _policies(self, database: str, rules: Rules, dry_run: bool) -> None:
+    def _policies(self, database: str, rules: PolicyOptions, dry_run: bool) -> None:
         try:
             before = inspect(database, rules)
             if not dry_run:

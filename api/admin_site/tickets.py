@@ -1,0 +1,105 @@
+"""The admin of tickets, to look at, and what the admin pages of all rows share.
+
+Django wraps its forms and its deletions in a transaction, and no storage call is made inside one: what
+touches the store waits for the commit.
+"""
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.template.defaultfilters import filesizeformat
+from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+
+from api.admin_site.base import ReadOnlyAdmin
+from api.uploads.models import Upload
+
+
+class ShownState(admin.SimpleListFilter):
+    """By the state that is shown: a pending ticket whose time is over is called expired."""
+
+    title = _("state")
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return list(Upload.State.choices)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        now, pending = timezone.now(), queryset.filter(state=Upload.State.PENDING)
+        match self.value():
+            case None:
+                return queryset
+            case Upload.State.EXPIRED:
+                return pending.filter(expires_at__lte=now)
+            case Upload.State.PENDING:
+                return pending.filter(expires_at__gt=now)
+        return queryset.filter(state=self.value())
+
+
+@admin.register(Upload)
+class TicketAdmin(ReadOnlyAdmin):
+    list_display = ["created_at", "filename", "purpose", "shown_state", "problem_code", "owner", "expires_at"]
+    list_filter = [ShownState]
+    search_fields = ["=id", "=owner", "=object_id", "declared__filename"]
+    fieldsets = [
+        (None, {"fields": ["shown_state", "problem_shown", "purpose", "resource_link", "owner"]}),
+        (_("The file"), {"fields": ["filename", "declared_shown", "found_shown"]}),
+        (_("Record"), {"fields": ["id", "created_at", "updated_at", "expires_at"]}),
+    ]
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    @admin.display(description=_("file name"))
+    def filename(self, upload: Upload) -> str:
+        return str(upload.declared["filename"])
+
+    @admin.display(description=_("for"))
+    def purpose(self, upload: Upload) -> str:
+        # Content types are cached: the list is not asked for them row by row.
+        kind = ContentType.objects.get_for_id(upload.content_type_id)
+        return f"{kind.name}: {upload.field().verbose_name}"
+
+    @admin.display(description=_("state"), ordering="state")
+    def shown_state(self, upload: Upload) -> str:
+        return str(Upload.State(upload.shown_state).label)
+
+    @admin.display(description=_("problem"))
+    def problem_code(self, upload: Upload) -> str:
+        return (upload.problem or {}).get("code", "")
+
+    @admin.display(description=_("problem"))
+    def problem_shown(self, upload: Upload) -> str:
+        problem = upload.shown_problem
+        return ": ".join(filter(None, (problem["code"], problem["detail"]))) if problem else ""
+
+    @admin.display(description=_("declared"))
+    def declared_shown(self, upload: Upload) -> str:
+        return _facts_line(upload.declared)
+
+    @admin.display(description=_("found"))
+    def found_shown(self, upload: Upload) -> str:
+        return _facts_line(upload.found)
+
+    @admin.display(description=_("resource"))
+    def resource_link(self, upload: Upload) -> str:
+        opts = upload.model()._meta
+        try:
+            url = reverse(f"admin:{opts.app_label}_{opts.model_name}_change", args=[upload.object_id])
+        except NoReverseMatch:
+            return str(upload.object_id)
+        return format_html('<a href="{}">{}</a>', url, upload.resource or upload.object_id)
+
+
+def _facts_line(facts: dict[str, Any] | None) -> str:
+    if not facts:
+        return ""
+    sha256 = facts["sha256"]
+    return f"{facts['content_type']}, {filesizeformat(facts['size'])}" + (
+        f", SHA-256 {sha256}" if sha256 else ""
+    )

@@ -1,0 +1,47 @@
+"""How lists are searched and ordered."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.utils.translation import gettext
+from rest_framework.exceptions import ValidationError
+from rest_framework.filters import OrderingFilter, SearchFilter
+from rest_framework.request import Request
+
+
+class BoundedSearch(SearchFilter):
+    """Each word is a condition on each field, and databases take only so many."""
+
+    max_words = 20
+
+    def get_search_terms(self, request: Request) -> list[str]:
+        words: list[str] = super().get_search_terms(request)
+        if len(words) > self.max_words:
+            message = gettext("Search for at most %(limit)s words.") % {"limit": self.max_words}
+            raise ValidationError({self.search_param: ValidationError(message, "too_many").detail})
+        return words
+
+
+class StrictOrdering(OrderingFilter):
+    """An unknown field is refused instead of ignored, and ties are broken by id, so pages never overlap."""
+
+    def remove_invalid_fields(self, queryset: Any, fields: Any, view: Any, request: Any) -> list[str]:
+        known = super().remove_invalid_fields(queryset, fields, view, request)
+        unknown = [field for field in fields if field not in known]
+        if unknown:
+            allowed = ", ".join(
+                name for name, _ in self.get_valid_fields(queryset, view, {"request": request})
+            )
+            message = gettext("Unknown field %(field)s: choose from %(allowed)s.") % {
+                "field": repr(unknown[0][:50]),
+                "allowed": allowed,
+            }
+            raise ValidationError({self.ordering_param: ValidationError(message, "unknown").detail})
+        return known
+
+    def filter_queryset(self, request: Request, queryset: QuerySet, view: Any) -> QuerySet:
+        ordering = self.get_ordering(request, queryset, view)
+        if not ordering:
+            return queryset
+        tie = "-id" if ordering[-1].startswith("-") else "id"  # one index then serves both directions
+        return queryset.order_by(*ordering, tie)

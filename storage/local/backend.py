@@ -1,0 +1,62 @@
+"""LocalStorage: Django's storage on the local store, for development, tests and small sites."""
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import BinaryIO
+
+from django.utils.deconstruct import deconstructible
+
+from storage import keys, tokens, url_cache
+from storage.base import ObjectInfo, SignedStorage
+from storage.errors import ObjectMissing, StorageUnavailable
+from storage.local import disk
+from storage.local.objects import LocalObjects
+from storage.protocol import ProtocolStorage
+
+
+@deconstructible(path="storage.local.LocalStorage")
+class LocalStorage(ProtocolStorage):
+    """A bucket as a folder. Any number of processes may use it at once."""
+
+    @property
+    def objects(self) -> LocalObjects:
+        return LocalObjects(self.bucket)
+
+    def describe(self, key: str) -> ObjectInfo:
+        return self.objects.describe(keys.check(key))
+
+    def put(self, key: str, chunks: Iterable[bytes], *, content_type: str, cache_control: str) -> None:
+        self.objects.write(keys.check(key), chunks, content_type=content_type, cache_control=cache_control)
+
+    def move(self, key: str, to: SignedStorage, new_key: str) -> None:
+        self.objects.move(keys.check(key), LocalObjects(to.bucket), keys.check(new_key))
+        url_cache.delete(self.bucket, key)
+
+    def copy(self, key: str, to: SignedStorage, new_key: str) -> None:
+        self.objects.copy(keys.check(key), LocalObjects(to.bucket), keys.check(new_key))
+
+    def read(self, key: str) -> BinaryIO:
+        return self.objects.open(keys.check(key))[0]
+
+    def listdir(self, path: str) -> tuple[list[str], list[str]]:
+        inside = f"{keys.check(path.strip('/'))}/" if path.strip("/") else ""
+        folders, objects = self.objects.children(inside)
+        if inside and not folders and not objects:
+            raise ObjectMissing(path)
+        return folders, objects
+
+    def check_ready(self) -> None:
+        place = disk.root()
+        while not os.path.lexists(place):  # it is made on demand: what must be there is where to make it
+            place = place.parent
+        if not (place.is_dir() and os.access(place, os.R_OK | os.W_OK | os.X_OK)):
+            raise StorageUnavailable("MEDIA_ROOT cannot be read and written")
+
+    def delete_object(self, key: str) -> None:
+        self.objects.remove(keys.check(key))
+
+    def upload_token(self, key: str, seconds: int) -> str:
+        return tokens.mint("upload", self.bucket, key, seconds)
+
+    def download_tokens(self, wanted: Sequence[str], seconds: int) -> dict[str, str]:
+        return {key: tokens.mint("download", self.bucket, key, seconds) for key in wanted}

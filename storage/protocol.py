@@ -1,0 +1,91 @@
+"""ProtocolStorage: a bucket of any server that speaks the protocol of Supabase Storage.
+
+Both stores are reached by it, so that a client needs to know one protocol only: signed URLs with tokens, and
+resumable uploads by TUS. Source: recorded from Storage v1.70.6.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+from django.conf import settings
+
+from storage import keys, tokens, url_cache
+from storage.base import PRIVATE_MAX_AGE, SignedStorage, SignedUpload, SignedURL
+from storage.errors import ObjectMissing
+
+TUS_CHUNK_SIZE = 6 * 1024 * 1024  # bytes: hosted projects take parts of exactly this size, but for the last
+
+
+class ProtocolStorage(SignedStorage):
+    """URLs start with SUPABASE_URL. A token is used again until half of its life is over: see `url_cache`."""
+
+    @abstractmethod
+    def upload_token(self, key: str, seconds: int) -> str:
+        """A token with which a client may create this object, and not overwrite it."""
+
+    @abstractmethod
+    def download_tokens(self, wanted: Sequence[str], seconds: int) -> dict[str, str]:
+        """A token for each key, in one call; a key whose object is known to be missing has none."""
+
+    def sign_upload(
+        self, key: str, content_type: str, *, seconds: int, max_age: int = PRIVATE_MAX_AGE
+    ) -> SignedUpload:
+        token = self.upload_token(keys.check(key), seconds)
+        return SignedUpload(
+            bucket=self.bucket,
+            key=key,
+            url=f"{self._endpoint('upload/sign', key)}?token={token}",
+            headers={
+                "content-type": content_type,
+                "x-upsert": "false",
+                "cache-control": f"max-age={max_age}",
+            },
+            expires_at=tokens.expiry(token),
+            token=token,
+            resumable=self._resumable(key, content_type, max_age, token),
+        )
+
+    def sign_downloads(self, wanted: Sequence[str], *, seconds: int) -> dict[str, SignedURL]:
+        checked = [keys.check(key) for key in wanted]
+        known = url_cache.get_many(self.bucket, checked, seconds)
+        fresh = self.download_tokens([key for key in checked if key not in known], seconds)
+        url_cache.set_many(self.bucket, fresh, seconds)
+        return {
+            key: SignedURL(f"{self._endpoint('sign', key)}?token={token}", tokens.expiry(token))
+            for key, token in {**known, **fresh}.items()
+        }
+
+    def sign_download(self, key: str, *, seconds: int, filename: str | None = None) -> SignedURL:
+        signed = self.sign_downloads([key], seconds=seconds).get(key)
+        if signed is None:
+            raise ObjectMissing(key)
+        if filename is None:
+            return signed
+        return SignedURL(f"{signed.url}&download={quote(filename, safe='')}", signed.expires_at)
+
+    def public_url(self, key: str) -> str:
+        return self._endpoint("public", key)
+
+    def delete(self, name: str) -> None:
+        super().delete(name)
+        url_cache.delete(self.bucket, name)
+
+    def _endpoint(self, verb: str, key: str) -> str:
+        return f"{settings.SUPABASE_URL}/storage/v1/object/{verb}/{quote(self.bucket)}/{quote(key)}"
+
+    def _resumable(self, key: str, content_type: str, max_age: int, token: str) -> dict[str, Any]:
+        """What a TUS client needs to send the object in parts."""
+        return {
+            "protocol": "tus",
+            "endpoint": f"{settings.SUPABASE_URL}/storage/v1/upload/resumable/sign",
+            "headers": {"x-signature": token},
+            "chunk_size": TUS_CHUNK_SIZE,
+            "metadata": {
+                "bucketName": self.bucket,
+                "objectName": key,
+                "contentType": content_type,
+                "cacheControl": str(max_age),
+            },
+        }

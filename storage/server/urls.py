@@ -1,7 +1,0 @@
-"""Mounted at /storage/v1/ with STORAGE=local only."""
-
-from django.urls import re_path
-
-from storage.server import gateway
-
-urlpatterns = [re_path("", gateway.answer)]
