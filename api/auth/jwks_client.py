@@ -167,7 +167,7 @@ class JWKSClient:
         """Whether the endpoint answered with a key set. What it answered else changes nothing."""
         began = now()
         try:
-            answer = supabase_auth.ask(self.url)
+            answer = supabase_auth.get(self.url)
             if answer.status != 200:
                 raise ValueError(f"status {answer.status}")
             text = answer.body.decode("utf-8-sig")

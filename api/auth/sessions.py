@@ -50,7 +50,7 @@ def _is_alive(token: str, user: str) -> bool:
 
 def _asked(token: str, user: str) -> bool:
     try:
-        answer = supabase_auth.ask(f"{settings.SUPABASE_JWT_ISSUER.rstrip('/')}/user", token)
+        answer = supabase_auth.get(f"{settings.SUPABASE_JWT_ISSUER.rstrip('/')}/user", token)
         return _understood(answer, user)
     except (supabase_auth.SupabaseAuthUnavailable, ValueError, RecursionError) as error:
         logger.warning("session_not_checked", reason=str(error))
@@ -58,7 +58,7 @@ def _asked(token: str, user: str) -> bool:
         raise SessionsUnavailable from error
 
 
-def _understood(answer: supabase_auth.Answer, user: str) -> bool:
+def _understood(answer: supabase_auth.Response, user: str) -> bool:
     """What `/user` says. Raises ValueError for what only a gateway, or another server, would answer.
 
     Supabase Auth puts `msg` into its refusals, gateways put `message`. Its versions before August 2026

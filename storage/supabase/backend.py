@@ -22,9 +22,9 @@ from storage.errors import (
 )
 from storage.protocol import TUS_CHUNK_SIZE, ProtocolStorage
 from storage.supabase import tus
-from storage.supabase.client import json_object, ours, request, retry, sdk
+from storage.supabase.client import call, json_object, request, retry, translate_errors
 from storage.supabase.range_reader import open_object
-from storage.supabase.transport import needed, within
+from storage.supabase.transport import deadline, transfer_seconds
 
 if TYPE_CHECKING:
     from storage3._sync.file_api import SyncBucketProxy
@@ -83,13 +83,13 @@ class SupabaseStorage(ProtocolStorage):
         keys.check(key)
         stage = stage or f"{STAGING_FOLDER}/{secrets.token_urlsafe(18)}"
         try:
-            with within(LONGEST + needed(size)):
+            with deadline(LONGEST + transfer_seconds(size)):
                 object_id = self._send(file, size, stage, content_type, cache_control)
                 if not prove(stage):
                     raise StorageUnavailable("What arrived at Supabase Storage is not what was sent")
                 self._settle(stage, key, object_id)
         except BaseException:
-            with suppress(StorageError), within(TIDYING):
+            with suppress(StorageError), deadline(TIDYING):
                 self.delete_object(stage)
             raise
 
@@ -102,7 +102,7 @@ class SupabaseStorage(ProtocolStorage):
 
     def read(self, key: str) -> BinaryIO:
         place = ("object", "authenticated", self.bucket, keys.check(key))
-        return open_object(lambda headers: request("GET", *place, headers=headers, streamed=True))
+        return open_object(lambda headers: request("GET", *place, headers=headers, stream=True))
 
     def listdir(self, path: str) -> tuple[list[str], list[str]]:
         inside = f"{keys.check(path.strip('/'))}/" if path.strip("/") else ""
@@ -115,7 +115,7 @@ class SupabaseStorage(ProtocolStorage):
         return [folder for folder in folders if inside or folder != STAGING_FOLDER], objects
 
     def check_ready(self) -> None:
-        with within(PROBING):
+        with deadline(PROBING):
             json_object(request("GET", "bucket", self.bucket), self.bucket)
 
     def delete_object(self, key: str) -> None:
@@ -129,7 +129,9 @@ class SupabaseStorage(ProtocolStorage):
         if settings.SUPABASE_SIGNING == "secret":
             return tokens.mint("upload", self.bucket, key, seconds)
         place = ("object", "upload", "sign", self.bucket, key)  # the SDK trips over a `?` in the key
-        return ours(lambda: _readable(retry(lambda: json_object(request("POST", *place), key))["token"]), key)
+        answer = retry(lambda: json_object(request("POST", *place), key))
+        with translate_errors(key):
+            return _readable(answer["token"])
 
     def download_tokens(self, wanted: Sequence[str], seconds: int) -> dict[str, str]:
         if settings.SUPABASE_SIGNING == "secret":
@@ -149,7 +151,7 @@ class SupabaseStorage(ProtocolStorage):
 
     def _ask(self, act: Callable[["SyncBucketProxy"], Result], what: str) -> Result:
         """A call of the SDK that may be repeated, and what is made of its answer."""
-        return retry(lambda: ours(lambda: act(sdk().from_(self.bucket)), what))
+        return call(lambda sdk: act(sdk.from_(self.bucket)), what)
 
     def _look(self, key: str) -> tuple[str, ObjectInfo]:
         """The object's id, which stays with it wherever it is moved, and what is known of it."""
@@ -197,7 +199,8 @@ class SupabaseStorage(ProtocolStorage):
         def send() -> str:
             file.seek(0)
             answer = request("POST", "object", self.bucket, stage, content=read_chunks(file), headers=headers)
-            return ours(lambda: str(json_object(answer, stage)["Id"]), stage)
+            with translate_errors(stage):
+                return str(json_object(answer, stage)["Id"])
 
         return retry(send)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from storage.buckets import Bucket
-from storage.supabase.client import ours, retry, sdk
+from storage.supabase.client import call
 
 MIB = 1024 * 1024
 
@@ -22,7 +22,7 @@ class Difference:
 def existing() -> dict[str, Bucket]:
     """By name. Raises StorageUnavailable, StorageMisconfigured; a key that may see none gets none."""
 
-    rows = retry(lambda: ours(sdk().list_buckets, "the list of buckets"))
+    rows = call(lambda sdk: sdk.list_buckets(), "the list of buckets")
     return {
         row.id: Bucket(
             row.id, row.public, row.file_size_limit or None, tuple(sorted(row.allowed_mime_types or ()))

@@ -1,13 +1,11 @@
-"""How Supabase Storage is asked: one HTTP client a process, errors that become ours, a key that nobody sees.
+"""The client of Supabase Storage: the SDK, requests that the SDK does not have, and errors as StorageError.
 
-The SDK's storage client runs on it, as do the calls that the SDK does not have.
+The secret key is added by the transport, so that it stands on no request, error or log.
 """
 
-import os
 import re
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -27,116 +25,130 @@ from storage.errors import (
     StorageMisconfigured,
     StorageUnavailable,
 )
-from storage.supabase.lines import Lines
+from storage.supabase.transport import DeadlineTransport, Headers
 
 if TYPE_CHECKING:
     from storage3 import SyncStorageClient
 
 Result = TypeVar("Result")
 
-TIMEOUT = httpx.Timeout(15, connect=5, pool=5)  # seconds without a sign of life
-ATTEMPTS = 3  # each with its DEADLINE: with the waits, below 100 seconds
-LONGEST_WAIT = 5  # seconds between two of them; when the server asks for more, the caller hears it
+TIMEOUT = httpx.Timeout(15, connect=5)  # seconds without a byte
+ATTEMPTS = 3  # each takes at most REQUEST_SECONDS: with the waits between, below 100 seconds
+MAX_RETRY_AFTER = 5  # seconds between two attempts; if the server asks for more, the caller gets the error
 NO_ADDRESS = (httpx.UnsupportedProtocol, httpx.InvalidURL)
-NO_SUCH_RANGE = 416  # who reads in ranges takes it for the end
+RANGE_NOT_SATISFIABLE = 416  # to whoever reads in ranges it is the end of the object
 HEADERS = {"User-Agent": "vivarium"}
 
-_clients: dict[int, "Client"] = {}  # by process
+
+def _key_headers() -> Headers:
+    """Headers with the secret key, which is in no local variable: tracebacks may show those."""
+    if not re.fullmatch("[!-~]+", settings.SUPABASE_SECRET_KEY):  # errors and logs would repeat such a header
+        raise StorageMisconfigured("SUPABASE_SECRET_KEY is not of the form it should have.")
+    return [
+        (b"apikey", settings.SUPABASE_SECRET_KEY.encode()),
+        (b"Authorization", b"Bearer " + settings.SUPABASE_SECRET_KEY.encode()),
+    ]
 
 
-class Client(httpx.Client):
-    """Sends at once: Storage has no use for hooks, redirects and cookies, and httpx takes its time for them.
+transport = DeadlineTransport(headers=_key_headers)
 
-    With that, and with lines instead of a pool, a call takes a third less: see `bench/calls.py`.
+
+def call(act: "Callable[[SyncStorageClient], Result]", what: str) -> Result:
+    """Call the SDK, with retries. `what` names the object or bucket in errors. Raises StorageError."""
+
+    def attempt() -> Result:
+        with translate_errors(what):
+            return act(load_sdk())
+
+    return retry(attempt)
+
+
+def request(method: str, *path: str, what: str = "", stream: bool = False, **options: Any) -> httpx.Response:
+    """Send one request, without retries, and return its successful response.
+
+    The response is read to its end unless `stream`; then 416 counts as success too. `what` names the object
+    or bucket in errors, by default the last part of the path. `options` are those of `httpx.Request`.
+    Raises StorageError.
     """
-
-    def __init__(self) -> None:
-        self.lines = Lines()
-        super().__init__(transport=self.lines, timeout=TIMEOUT, headers=HEADERS)
-
-    def send(self, request: httpx.Request, *, stream: bool = False, **options: Any) -> httpx.Response:
-        with _with_key(request):
-            response = self.lines.handle_request(request)
-        response.request = request
-        if not stream:
+    headers = {**HEADERS, **options.pop("headers", {})}
+    with translate_errors(what or path[-1]):
+        url = f"{_endpoint()}/" + "/".join(quote(part) for part in path)
+        extensions = {"timeout": TIMEOUT.as_dict()}
+        sent = httpx.Request(method, url, headers=headers, extensions=extensions, **options)
+        # Not through httpx.Client: its hooks, redirects and cookies take time, and nothing here needs them.
+        response = transport.handle_request(sent)
+        response.request = sent
+        accepted = response.is_success or (stream and response.status_code == RANGE_NOT_SATISFIABLE)
+        if not (stream and accepted):
             try:
                 response.read()
             finally:
                 response.close()
+        if not accepted:
+            response.raise_for_status()
         return response
 
 
-@contextmanager
-def _with_key(request: httpx.Request) -> Iterator[None]:
-    """For just as long as it is on its way: no error or log finds the key there."""
-    if not re.fullmatch("[!-~]+", settings.SUPABASE_SECRET_KEY):  # errors and logs repeat such a header
-        raise StorageMisconfigured("SUPABASE_SECRET_KEY is not of the form it should have.")
-    without = request.headers
-    request.headers = httpx.Headers(
-        [
-            *without.multi_items(),
-            ("apikey", settings.SUPABASE_SECRET_KEY),
-            ("Authorization", f"Bearer {settings.SUPABASE_SECRET_KEY}"),
-        ]
-    )
-    try:
-        yield
-    finally:
-        request.headers = without
-
-
-def sdk() -> "SyncStorageClient":
-    return _sdk(os.getpid(), _endpoint())
-
-
-def request(
-    method: str, *path: str, what: str = "", streamed: bool = False, **options: Any
-) -> httpx.Response:
-    """The answer of a call, read to its end unless `streamed`. `what` it is about, if not its path's end.
-
-    Raises as `ours` does.
-    """
-    url = f"{_endpoint()}/" + "/".join(quote(part) for part in path)
-    return ours(lambda: _answer(method, url, streamed, **options), what or path[-1])
-
-
-def _answer(method: str, url: str, streamed: bool, **options: Any) -> httpx.Response:
-    headers = {**HEADERS, **options.pop("headers", {})}
-    patience = {"timeout": TIMEOUT.as_dict()}
-    sent = httpx.Request(method, url, headers=headers, extensions=patience, **options)
-    response = _http().send(sent, stream=streamed)
-    if not (response.is_success or (streamed and response.status_code == NO_SUCH_RANGE)):
-        response.read()
-        response.raise_for_status()
-    return response
-
-
 def json_object(response: httpx.Response, what: str) -> dict[str, Any]:
-    """What an answer says: a gateway's page, which may come with 200, is none of Storage's."""
-    said = ours(response.json, what)
-    if not isinstance(said, dict):
+    """The JSON object in a response. Raises StorageUnavailable for anything else, such as a page."""
+    with translate_errors(what):
+        body = response.json()
+    if not isinstance(body, dict):
         raise StorageUnavailable("Supabase Storage's answer makes no sense")
-    return said
+    return body
 
 
-def ours(act: Callable[[], Result], what: str) -> Result:
-    """The throat: what the SDK and the wire raise becomes StorageError. `what` names the object or bucket.
+class translate_errors:  # noqa: N801  (used as `with translate_errors(…):`)
+    """Translate errors of the SDK and of HTTP to StorageError. `what` names the object or bucket.
 
-    It is raised outside of `except`, without a cause: in the frames of the old error stands the key.
+    The new error has no cause, no context and no frame of the old one: these hold the secret key.
     """
-    try:
-        return act()
-    except (StorageError, keys.InvalidKey):
-        raise
-    except Exception as error:
-        problem = _translated(error, what)
-    raise problem
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, frames: Any) -> None:
+        if not isinstance(error, Exception) or isinstance(error, StorageError | keys.InvalidKey):
+            return
+        translated = _translated(error, self.what)
+        del error, frames
+        try:
+            raise translated
+        finally:
+            translated.__context__ = None
+
+
+def retry(act: Callable[[], Result]) -> Result:
+    """Call `act` up to ATTEMPTS times, with random pauses between, while it raises StorageUnavailable."""
+    pauses = {"wait_initial": 0.1, "wait_max": MAX_RETRY_AFTER, "wait_jitter": 0.5}
+    for attempt in stamina.retry_context(is_worth_retrying, attempts=ATTEMPTS, timeout=60, **pauses):
+        with attempt:
+            return act()
+    raise AssertionError("unreachable")
+
+
+def is_worth_retrying(error: Exception) -> bool | timedelta:
+    """False, True, or the time to wait first."""
+    if not isinstance(error, StorageUnavailable) or isinstance(error, StorageMisconfigured):
+        return False
+    if error.retry_after is None:
+        return True
+    return error.retry_after <= MAX_RETRY_AFTER and timedelta(seconds=max(error.retry_after, 0))
+
+
+def close() -> None:
+    """Close every connection and drop the SDK's client; the next call makes new ones."""
+    transport.close()
+    _sdk.cache_clear()
 
 
 def _translated(error: Exception, what: str) -> Exception:
     response = _response_behind(error)
     if response is not None:
-        return fact(response, what)
+        return error_from_response(response, what)
     if isinstance(error, httpx.NetworkError):
         return StorageUnavailable(f"Supabase Storage did not answer: {type(error).__name__}: {error}")
     if isinstance(error, NO_ADDRESS):
@@ -146,25 +158,8 @@ def _translated(error: Exception, what: str) -> Exception:
     return StorageUnavailable(f"Supabase Storage's answer makes no sense: {type(error).__name__}")
 
 
-def retry(act: Callable[[], Result]) -> Result:
-    """For what may be repeated: a few times, with pauses that chance spreads."""
-    pauses = {"wait_initial": 0.1, "wait_max": LONGEST_WAIT, "wait_jitter": 0.5}
-    for attempt in stamina.retry_context(_worth_repeating, attempts=ATTEMPTS, timeout=60, **pauses):
-        with attempt:
-            return act()
-    raise AssertionError("unreachable")
-
-
-def _worth_repeating(error: Exception) -> bool | timedelta:
-    if not isinstance(error, StorageUnavailable) or isinstance(error, StorageMisconfigured):
-        return False
-    if error.retry_after is None:
-        return True
-    return error.retry_after <= LONGEST_WAIT and timedelta(seconds=max(error.retry_after, 0))
-
-
-def fact(response: httpx.Response, what: str) -> Exception:
-    """What an answer that is an error means to us. Nothing of its own words is kept but the code."""
+def error_from_response(response: httpx.Response, what: str) -> Exception:
+    """The exception for an error response. Of its text, only the code is kept."""
     status, code = _status_and_code(response)
     match code:
         case "NoSuchKey" | "not_found":
@@ -230,15 +225,14 @@ def _endpoint() -> str:
     return f"{settings.SUPABASE_URL}/storage/v1"
 
 
-def _http() -> Client:
-    """A process's own: connections must not be shared across a fork. Its threads share it."""
-    mine = os.getpid()
-    return _clients.get(mine) or _clients.setdefault(mine, Client())
+def load_sdk() -> "SyncStorageClient":
+    """The SDK's client, which all threads share. Slow when it is called first."""
+    return _sdk(_endpoint())
 
 
 @lru_cache(maxsize=1)
-def _sdk(pid: int, endpoint: str) -> "SyncStorageClient":
-    from storage3 import SyncStorageClient  # noqa: PLC0415  (slow to load, and not needed by who never asks)
+def _sdk(endpoint: str) -> "SyncStorageClient":
+    from storage3 import SyncStorageClient  # noqa: PLC0415  (slow to load, and not needed by every process)
 
-    # No key among its headers: it shows them in its repr.
-    return SyncStorageClient(f"{endpoint}/", {}, http_client=_http())
+    client = httpx.Client(transport=transport, headers=HEADERS, timeout=TIMEOUT)
+    return SyncStorageClient(f"{endpoint}/", {}, http_client=client)

@@ -15,7 +15,7 @@ from storage.errors import ObjectExists, ObjectRefused
 from storage.findings import Finding, problem
 from storage.supabase import configuration
 from storage.supabase.buckets import Difference, described, differences, existing, namesake, size
-from storage.supabase.client import ours, retry, sdk
+from storage.supabase.client import call
 
 Did = Literal["unchanged", "created", "updated", "refused"]
 
@@ -99,7 +99,7 @@ def _limits(bucket: Bucket) -> dict[str, Any]:
 
 
 def _ask(verb: str, name: str, *options: Any) -> None:
-    retry(lambda: ours(lambda: getattr(sdk(), verb)(name, *options), name))
+    call(lambda sdk: getattr(sdk, verb)(name, *options), name)
 
 
 def _refused(wanted: Bucket, error: ObjectRefused) -> Finding:

@@ -1,128 +1,216 @@
-"""A call ends, however slowly the other side speaks.
+"""DeadlineTransport: an httpx transport by which a whole request ends in time, however slow the server is.
 
-httpx bounds each wait on a connection and not their sum: a server that drips would hold a thread for hours.
+httpx bounds each wait for the network, not their sum: a server that sends one byte at a time could hold a
+thread for hours.
 """
 
 import math
+import os
 import ssl
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any
+from weakref import WeakSet
 
 import httpcore
 import httpx
 
-DEADLINE = 20  # seconds for a request and its answer
-SLOWEST = 256 * 1024  # bytes a second: what carries more may take so much longer
-SMALL = 16 * 1024  # bytes of a request that are sent together
+REQUEST_SECONDS = 20  # for a request and its answer, not counting the time that their bodies take
+MINIMUM_RATE = 256 * 1024  # bytes a second: a body of n bytes adds n / MINIMUM_RATE seconds to the deadline
+IDLE_SECONDS = 5  # after which a connection is not used again
+BUFFER_SIZE = 16 * 1024  # bytes of a request that are collected before they are sent
 
-_until: ContextVar[float] = ContextVar("until", default=math.inf)
-_slowest: ContextVar[int] = ContextVar("slowest", default=0)  # bytes a second; 0: SLOWEST
+Headers = Iterable[tuple[bytes, bytes]]
+
+#: Errors of httpcore have namesakes in httpx.
+HTTPX_ERRORS: dict[type[Exception], type[httpx.TransportError]] = {
+    httpcore.ConnectTimeout: httpx.ConnectTimeout,
+    httpcore.ReadTimeout: httpx.ReadTimeout,
+    httpcore.WriteTimeout: httpx.WriteTimeout,
+    httpcore.ConnectError: httpx.ConnectError,
+    httpcore.ReadError: httpx.ReadError,
+    httpcore.WriteError: httpx.WriteError,
+    httpcore.UnsupportedProtocol: httpx.UnsupportedProtocol,
+    httpcore.LocalProtocolError: httpx.LocalProtocolError,
+    httpcore.RemoteProtocolError: httpx.RemoteProtocolError,
+}
+
+_deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)  # by time.monotonic
+_minimum_rate: ContextVar[int] = ContextVar("minimum_rate", default=0)  # bytes a second; 0: MINIMUM_RATE
 
 
 @contextmanager
-def within(seconds: float) -> Iterator[None]:
-    """What waits for the network in here gives up when the time is over; an outer bound holds as well."""
-    before = _until.set(min(_until.get(), time.monotonic() + seconds))
+def deadline(seconds: float) -> Iterator[None]:
+    """Let waits for the network in this block fail once the time is over. An outer deadline holds as well."""
+    token = _deadline.set(min(_deadline.get(), time.monotonic() + seconds))
     try:
         yield
     finally:
-        _until.reset(before)
+        _deadline.reset(token)
 
 
 @contextmanager
-def no_slower_than(rate: int) -> Iterator[None]:
-    """For lines that are slow, or shared: a call in here may take as long as so many bytes a second need."""
-    before = _slowest.set(rate)
+def minimum_rate(rate: int) -> Iterator[None]:
+    """Use another MINIMUM_RATE (bytes a second) in this block, for connections that are slow or shared."""
+    token = _minimum_rate.set(rate)
     try:
         yield
     finally:
-        _slowest.reset(before)
+        _minimum_rate.reset(token)
 
 
-def needed(size: int) -> float:
-    """Seconds that so many bytes may travel."""
-    return size / (_slowest.get() or SLOWEST)
+def transfer_seconds(size: int) -> float:
+    """The seconds that a body of so many bytes may take."""
+    return size / (_minimum_rate.get() or MINIMUM_RATE)
 
 
-class DeadlineTransport(httpx.HTTPTransport):
-    """Any number of threads may use it at once, as far as its `limits` allow."""
+class DeadlineTransport(httpx.BaseTransport):
+    """Any number of threads and forked processes may use it.
+
+    Each thread has connections of its own: httpcore looks at every connection of a pool before and after
+    each request, which costs more than the request itself when all threads share one (`bench/calls.py`).
+
+    `headers`: called for each request. What it returns is sent and never stands on the `httpx.Request`, so
+    that no error and no log shows it. `keep_alive`: use a connection again.
+    """
+
+    def __init__(self, headers: Callable[[], Headers] = tuple, *, keep_alive: bool = True) -> None:
+        self._headers = headers
+        self._keep_alive = keep_alive
+        self._local = threading.local()
+        self._pools: WeakSet[ConnectionPool] = WeakSet()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        started = time.monotonic()
+        upload_seconds = transfer_seconds(int(request.headers.get("Content-Length", 0)))
+        seconds = REQUEST_SECONDS + upload_seconds
+        assert isinstance(request.stream, httpx.SyncByteStream)
+        url = request.url
+        sent = httpcore.Request(
+            request.method,
+            httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+            headers=[*request.headers.raw, *self._headers()],
+            content=request.stream,
+            extensions={**request.extensions, "timeout": _with_upload(request, upload_seconds)},
+        )
+        with deadline(seconds), _httpx_errors():
+            response = self._pool().handle_request(sent)
+        return httpx.Response(
+            response.status,
+            headers=response.headers,
+            stream=DeadlineStream(response, seconds - (time.monotonic() - started)),
+            extensions=response.extensions,
+        )
+
+    def pools(self) -> "list[ConnectionPool]":
+        """The connections of each thread, in this process and of its parent before a fork."""
+        return list(self._pools)
+
+    def close(self) -> None:
+        """Close every connection; the next request opens a new one."""
+        for pool in self.pools():
+            pool.close()
+
+    def _pool(self) -> "ConnectionPool":
+        pool: ConnectionPool | None = getattr(self._local, "pool", None)
+        if pool is None or pool.process_id != os.getpid():
+            pool = self._local.pool = ConnectionPool(
+                ssl_context=_ssl_context(),
+                max_connections=None,
+                max_keepalive_connections=None if self._keep_alive else 0,
+                keepalive_expiry=IDLE_SECONDS,
+                network_backend=DeadlineBackend(),
+            )
+            self._pools.add(pool)
+        return pool
+
+
+class ConnectionPool(httpcore.ConnectionPool):
+    """The connections of one thread; they are closed when it ends."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._pool._network_backend = DeadlineBackend()
+        self.process_id = os.getpid()
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        asked = time.monotonic()
-        travel = needed(int(request.headers.get("Content-Length", 0)))
-        allowed = DEADLINE + travel
-        patience = request.extensions.get("timeout", {})
-        # What was written may still lie in this machine's buffers when the wait for the answer begins.
-        if patience.get("read") is not None:
-            request.extensions["timeout"] = {**patience, "read": patience["read"] + travel}
-        with within(allowed):
-            response = super().handle_request(request)
-        response.stream = Rest(response.stream, allowed - (time.monotonic() - asked))
-        return response
+    def __del__(self) -> None:
+        self.close()
 
 
-class Rest(httpx.SyncByteStream):
-    """What follows an answer's beginning. The time that its reader takes between two chunks is free."""
+class DeadlineStream(httpx.SyncByteStream):
+    """The body of an answer, to be read in the remaining `seconds`.
 
-    def __init__(self, stream: Any, left: float) -> None:
-        self.stream, self.left = stream, left
+    Time spent by the consumer between chunks does not count, and each chunk adds its transfer time.
+    """
+
+    def __init__(self, response: httpcore.Response, seconds: float) -> None:
+        self.response: httpcore.Response | None = response
+        self.seconds = seconds
 
     def __iter__(self) -> Iterator[bytes]:
-        chunks = iter(self.stream)
+        assert self.response is not None
+        assert isinstance(self.response.stream, Iterable)
+        chunks = iter(self.response.stream)
         while True:
             asked = time.monotonic()
-            with within(self.left):
+            with deadline(self.seconds), _httpx_errors():
                 chunk = next(chunks, None)
             if chunk is None:
                 return
-            self.left += needed(len(chunk)) - (time.monotonic() - asked)
+            self.seconds += transfer_seconds(len(chunk)) - (time.monotonic() - asked)
             yield chunk
 
     def close(self) -> None:
-        self.stream.close()
+        """Nothing refers to the connection afterwards: httpx keeps this stream in a reference cycle."""
+        if self.response is not None:
+            self.response.close()
+            self.response = None
 
 
 class DeadlineBackend(httpcore.SyncBackend):
-    def connect_tcp(self, host: str, port: int, timeout: float | None = None, **options: Any) -> "Connection":  # type: ignore[override]
-        timeout = _left(timeout, httpcore.ConnectTimeout)
-        return Connection(super().connect_tcp(host, port, timeout, **options))
+    def connect_tcp(
+        self, host: str, port: int, timeout: float | None = None, *args: Any, **options: Any
+    ) -> httpcore.NetworkStream:
+        stream = super().connect_tcp(
+            host, port, _remaining(timeout, httpcore.ConnectTimeout), *args, **options
+        )
+        return DeadlineConnection(stream)
 
 
-class Connection(httpcore.NetworkStream):
-    """On which nobody waits for longer than `within` allows, and a small request leaves in one piece."""
+class DeadlineConnection(httpcore.NetworkStream):
+    """A connection whose waits end at the deadline, and that sends a small request in one packet.
+
+    httpcore writes headers and body separately, and each packet would wake the server for itself.
+    """
 
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self.stream = stream
         self.unsent = b""
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        with suppress(httpcore.WriteError):  # as httpcore does: the other side may have said why it hung up
+        with suppress(httpcore.WriteError):  # as httpcore does: the server may have said why it hung up
             self._flush(timeout)
-        return self.stream.read(max_bytes, _left(timeout, httpcore.ReadTimeout))
+        return self.stream.read(max_bytes, _remaining(timeout, httpcore.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Headers wait for their body: each chunk would wake the server for itself."""
         self.unsent += buffer
-        if len(self.unsent) > SMALL:
+        if len(self.unsent) > BUFFER_SIZE:
             self._flush(timeout)
 
     def _flush(self, timeout: float | None) -> None:
         buffer, self.unsent = self.unsent, b""
-        for start in range(0, len(buffer), SLOWEST):
-            self.stream.write(buffer[start : start + SLOWEST], _left(timeout, httpcore.WriteTimeout))
+        for start in range(0, len(buffer), MINIMUM_RATE):
+            chunk = buffer[start : start + MINIMUM_RATE]
+            self.stream.write(chunk, _remaining(timeout, httpcore.WriteTimeout))
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> "Connection":
-        timeout = _left(timeout, httpcore.ConnectTimeout)
-        return Connection(self.stream.start_tls(ssl_context, server_hostname, timeout))
+    ) -> httpcore.NetworkStream:
+        timeout = _remaining(timeout, httpcore.ConnectTimeout)
+        return DeadlineConnection(self.stream.start_tls(ssl_context, server_hostname, timeout))
 
     def close(self) -> None:
         self.stream.close()
@@ -131,8 +219,31 @@ class Connection(httpcore.NetworkStream):
         return self.stream.get_extra_info(info)
 
 
-def _left(timeout: float | None, late: type[Exception]) -> float | None:
-    left = _until.get() - time.monotonic()
-    if left <= 0:
-        raise late("the call took too long")
-    return left if timeout is None else min(timeout, left)
+def _remaining(timeout: float | None, error: type[Exception]) -> float | None:
+    """The seconds to wait at most: `timeout`, or the time to the deadline if that is shorter."""
+    seconds = _deadline.get() - time.monotonic()
+    if seconds <= 0:
+        raise error("the request took too long")
+    return seconds if timeout is None else min(timeout, seconds)
+
+
+def _with_upload(request: httpx.Request, seconds: float) -> dict[str, Any]:
+    """The request's timeouts, with more time for the answer: sent bytes may still wait in local buffers."""
+    timeout = dict(request.extensions.get("timeout", {}))
+    if timeout.get("read") is not None:
+        timeout["read"] += seconds
+    return timeout
+
+
+@contextmanager
+def _httpx_errors() -> Iterator[None]:
+    try:
+        yield
+    except tuple(HTTPX_ERRORS) as error:
+        raise HTTPX_ERRORS[type(error)](str(error)) from error
+
+
+@lru_cache(maxsize=1)
+def _ssl_context() -> ssl.SSLContext:
+    """The trusted certificates: reading them takes longer than all the rest."""
+    return httpx.create_ssl_context()

@@ -10,7 +10,7 @@ from pathlib import Path
 from storage.errors import StorageError
 from storage.local import metadata
 from storage.supabase import SupabaseStorage
-from storage.supabase.transport import no_slower_than
+from storage.supabase.transport import minimum_rate
 from storage.transfer.bandwidth import SLOWEST
 from storage.transfer.journal import Done, Journal, Line, Step, check, lines
 from storage.transfer.local_files import Outside, Place, home_of, place_of
@@ -82,7 +82,7 @@ class Clearing:
         """The row names the object, the object is this file. Raises Kept."""
         if not line.reference(line.new).is_current():
             raise Kept("changed", ": its row has changed since, or is gone")
-        with no_slower_than(SLOWEST):
+        with minimum_rate(SLOWEST):
             proved = is_there(SupabaseStorage(line.bucket), line.new, line.size, line.sha256, self.verify)
         if not proved:
             raise Kept("unproved", f": the object {line.new!r} in {line.bucket} is not this file")

@@ -19,7 +19,7 @@ from django.db import DatabaseError
 from storage.buckets import Bucket
 from storage.errors import ObjectMissing, StorageError, StorageMisconfigured, StorageUnavailable
 from storage.keys import InvalidKey
-from storage.supabase.transport import no_slower_than
+from storage.supabase.transport import minimum_rate
 from storage.transfer import hard_links
 from storage.transfer.journal import Done, Journal, Line
 from storage.transfer.local_files import identity
@@ -126,7 +126,7 @@ class Move:
         future.add_done_callback(self.ended.put)
 
     def _bring(self, reference: Reference, rules: SendOptions) -> Sent:
-        with no_slower_than(rules.pace.slowest):
+        with minimum_rate(rules.pace.slowest):
             return self._patiently(reference, rules)
 
     def _patiently(self, reference: Reference, rules: SendOptions) -> Sent:

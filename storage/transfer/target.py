@@ -10,7 +10,7 @@ from storage.buckets import Bucket
 from storage.errors import ObjectMissing, StorageMisconfigured, StorageUnavailable
 from storage.keys import InvalidKey
 from storage.supabase import SupabaseStorage
-from storage.supabase.client import ours, retry, sdk
+from storage.supabase.client import call
 from storage.transfer.local_files import Outside, find, media_root
 from storage.transfer.references import Reference
 
@@ -24,7 +24,7 @@ SAME_TIME = 0.01  # seconds
 def buckets_of(names: Iterable[str]) -> dict[str, Bucket]:
     """The named buckets as they are there. Raises StorageMisconfigured with the cure, StorageUnavailable."""
 
-    rows = _once_more(lambda: retry(lambda: ours(sdk().list_buckets, "the list of buckets")))
+    rows = _once_more(lambda: call(lambda sdk: sdk.list_buckets(), "the list of buckets"))
     there = {
         row.id: Bucket(row.id, row.public, row.file_size_limit, tuple(row.allowed_mime_types or ()))
         for row in rows

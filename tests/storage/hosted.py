@@ -58,7 +58,4 @@ class Project:
 
 def hang_up() -> None:
     """Close this process's connections, as its end would."""
-    for client in supabase_client._clients.values():
-        client.close()
-    supabase_client._clients.clear()
-    supabase_client._sdk.cache_clear()
+    supabase_client.close()

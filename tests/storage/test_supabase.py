@@ -45,8 +45,6 @@ def run(script: str, *arguments: str) -> str:
 
 def test_sixteen_threads_share_one_client_and_get_their_own_answers(bucket_of, monkeypatch):
     store: SupabaseStorage = bucket_of()
-    monkeypatch.setattr(supabase_client, "_clients", {})
-    supabase_client._sdk.cache_clear()
     ready, clients = Barrier(16), set()
 
     def work(me: int) -> None:
@@ -57,15 +55,13 @@ def test_sixteen_threads_share_one_client_and_get_their_own_answers(bucket_of, m
             with store.open(name) as file:
                 assert file.read() == content
             assert store.describe(name).size == len(content)
-            clients.add(supabase_client._http())
+            clients.add(supabase_client.load_sdk())
 
     with ThreadPoolExecutor(16) as threads:
         list(threads.map(work, range(16)))
 
     assert len(clients) == 1
     assert len(store.listdir("")[0]) == 16
-    clients.pop().close()
-    supabase_client._sdk.cache_clear()
 
 
 FORK = """
@@ -76,21 +72,20 @@ settings.SUPABASE_URL, settings.SUPABASE_SECRET_KEY, bucket = sys.argv[1:]
 store = SupabaseStorage(bucket)
 def works():
     return all([store.describe("a").size == 5 for _ in range(20)])
-def ours():
-    return client._http()
+def connections():
+    return {pool for pool in client.transport.pools() if pool.connections}
 assert works()
-parent = ours()
+parent = connections()
 children = []
 for _ in range(3):
     pid = os.fork()
     if not pid:
-        sdk_is_ours = works() and client.sdk().session is ours()
-        os._exit(0 if sdk_is_ours and ours() is not parent else 1)
+        os._exit(0 if works() and len(connections() - parent) == 1 else 1)
     children.append(pid)
 assert works()
 codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
-print(codes, ours() is parent)
-parent.close()
+print(codes, connections() == parent)
+client.close()
 """
 
 
@@ -117,7 +112,7 @@ try:
 except Exception as error:
     print(before, "storage3" in sys.modules, type(error).__name__)
 from storage.supabase import client
-client._http().close()
+client.close()
 """
 
     assert run(script) == "False True StorageUnavailable"
@@ -139,16 +134,13 @@ def test_a_refused_upload_does_not_spoil_the_next_call(bucket_of):
 def secret(settings, monkeypatch, caplog) -> Iterator[str]:
     """A key to look for, with every log on."""
     settings.SUPABASE_SECRET_KEY = SECRET
-    monkeypatch.setattr(supabase_client, "_clients", {})
+    supabase_client.close()
     monkeypatch.setattr(supabase_client, "TIMEOUT", httpx.Timeout(0.5))
-    supabase_client._sdk.cache_clear()
     with stamina.set_testing(True), caplog.at_level(logging.DEBUG):
         for name in ("httpx", "httpcore", "storage", "stamina"):
             caplog.set_level(logging.DEBUG, name)
         yield SECRET
-    for client in supabase_client._clients.values():
-        client.close()
-    supabase_client._sdk.cache_clear()
+    supabase_client.close()
 
 
 def everything_told(error: BaseException | None) -> str:
@@ -229,7 +221,7 @@ def test_nothing_that_stays_shows_the_key(secret, settings):
     with pytest.raises(StorageUnavailable):
         store.exists("a")
 
-    client, sdk = supabase_client._http(), supabase_client.sdk()
-    shown: list[Any] = [store, client, sdk, sdk.from_("documents"), client.headers, client.lines]
-    assert secret not in "\n".join(map(repr, [*shown, *map(vars, (client, client.lines, sdk, store))]))
+    sdk, transport = supabase_client.load_sdk(), supabase_client.transport
+    shown: list[Any] = [store, transport, sdk, sdk.from_("documents"), sdk.session, sdk.session.headers]
+    assert secret not in "\n".join(map(repr, [*shown, *map(vars, (transport, sdk, sdk.session, store))]))
     assert store.deconstruct() == ("storage.supabase.SupabaseStorage", ("documents",), {})

@@ -33,26 +33,16 @@ def proxy(supabase: str) -> Iterator[Proxy]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def clients() -> Iterator[dict[int, httpx.Client]]:
-    """Those with little time, apart from the others."""
-    made: dict[int, httpx.Client] = {}
-    yield made
-    for client in made.values():
-        client.close()
-
-
 @pytest.fixture
-def impatient(monkeypatch, clients) -> Iterator[None]:
+def impatient(monkeypatch) -> Iterator[None]:
     """A client with little time, that does not pause before it tries again."""
-    monkeypatch.setattr(supabase_client, "_clients", clients)
+    supabase_client.close()
     monkeypatch.setattr(supabase_client, "TIMEOUT", httpx.Timeout(0.5))
-    monkeypatch.setattr(transport, "DEADLINE", 1)
-    monkeypatch.setattr(transport, "SLOWEST", 64 * MIB)
-    supabase_client._sdk.cache_clear()
+    monkeypatch.setattr(transport, "REQUEST_SECONDS", 1)
+    monkeypatch.setattr(transport, "MINIMUM_RATE", 64 * MIB)
     with stamina.set_testing(True, attempts=supabase_client.ATTEMPTS):
         yield
-    supabase_client._sdk.cache_clear()
+    supabase_client.close()
 
 
 @pytest.fixture
@@ -175,7 +165,7 @@ def test_what_goes_on_failing_is_unavailable_soon_and_leaves_nothing_half_done(s
     with pytest.raises(StorageUnavailable):
         act(store)
 
-    assert time.monotonic() - started < 3 * transport.DEADLINE + 2.5
+    assert time.monotonic() - started < 3 * transport.REQUEST_SECONDS + 2.5
     assert proxy.count(request) >= (supabase_client.ATTEMPTS if again else 1)
     assert again or proxy.count(request) == 1
     assert everything(store) - {"b"} <= {"a"}
@@ -251,17 +241,17 @@ def test_tokens_that_cannot_be_read_are_none(store, proxy):
 
 @pytest.mark.parametrize(("asked", "waited"), [("0", 0), ("1", 1), ("5", 5), ("tomorrow", 0.1)])
 def test_the_server_says_how_long_to_wait(asked, waited):
-    error = supabase_client.fact(httpx.Response(429, headers={"Retry-After": asked}), "a")
+    error = supabase_client.error_from_response(httpx.Response(429, headers={"Retry-After": asked}), "a")
 
-    again = supabase_client._worth_repeating(error)
+    again = supabase_client.is_worth_retrying(error)
 
     assert again is True if waited == 0.1 else again.total_seconds() == waited
 
 
 def test_who_is_asked_to_wait_for_long_hears_it_instead():
-    error = supabase_client.fact(httpx.Response(429, headers={"Retry-After": "100000"}), "a")
+    error = supabase_client.error_from_response(httpx.Response(429, headers={"Retry-After": "100000"}), "a")
 
-    assert supabase_client._worth_repeating(error) is False
+    assert supabase_client.is_worth_retrying(error) is False
 
 
 @pytest.mark.parametrize(
@@ -280,17 +270,17 @@ def test_no_call_takes_longer_than_its_deadline_allows(store, proxy, again, kind
     with pytest.raises(StorageUnavailable):
         again(store)
 
-    assert time.monotonic() - started < supabase_client.ATTEMPTS * transport.DEADLINE + 1
+    assert time.monotonic() - started < supabase_client.ATTEMPTS * transport.REQUEST_SECONDS + 1
 
 
 def test_the_bounds_add_up_to_less_than_a_hundred_seconds():
-    attempt = supabase_client.TIMEOUT.pool + transport.DEADLINE
-    waits = (supabase_client.ATTEMPTS - 1) * (supabase_client.LONGEST_WAIT + 1)
+    attempt = transport.REQUEST_SECONDS
+    waits = (supabase_client.ATTEMPTS - 1) * (supabase_client.MAX_RETRY_AFTER + 1)
 
     assert supabase_client.ATTEMPTS * attempt + waits < 100
     from storage.supabase import backend  # noqa: PLC0415
 
-    assert backend.LONGEST + TUS_CHUNK_SIZE / transport.SLOWEST + backend.TIDYING < 100
+    assert backend.LONGEST + TUS_CHUNK_SIZE / transport.MINIMUM_RATE + backend.TIDYING < 100
 
 
 # --- Putting ---------------------------------------------------------------------------------------------
@@ -430,7 +420,7 @@ def test_a_slow_line_is_given_time_where_there_is_no_hurry(store):
 
     with pytest.raises(StorageUnavailable):
         send("hurried")
-    with transport.no_slower_than(1):
+    with transport.minimum_rate(1):
         send("patient")
 
     assert "hurried" not in everything(store)

@@ -65,7 +65,7 @@ def is_html(answer: httpx.Response) -> bool:
 @lru_cache(maxsize=1)
 def _client() -> httpx.Client:
     """Each call on a connection of its own, so that its time is that of a stranger."""
-    transport = DeadlineTransport(limits=httpx.Limits(max_keepalive_connections=0))
+    transport = DeadlineTransport(keep_alive=False)
     return httpx.Client(transport=transport, headers=HEADERS, timeout=TIMEOUT)
 
 

@@ -10,7 +10,7 @@ from storage.errors import StorageMisconfigured, StorageUnavailable
 from storage.findings import Finding, ok, problem, warning
 from storage.supabase import api_keys, configuration
 from storage.supabase.buckets import described, differences, existing, namesake
-from storage.supabase.client import sdk
+from storage.supabase.client import load_sdk
 from storage.supabase.doctor import http
 from storage.supabase.doctor.http import Stopwatch
 from storage.supabase.setup import case_matters, obstacles
@@ -25,7 +25,7 @@ def key() -> Iterator[Finding]:
     yield from configuration.publishable_key()
     if found:
         return
-    sdk()  # loading it takes time that is not Storage's
+    load_sdk()  # loading it takes time that is not Storage's
     watch = Stopwatch()
     try:
         there = existing()

@@ -13,7 +13,7 @@ from storage.base import incoming_store
 from storage.errors import StorageError, StorageMisconfigured
 from storage.findings import Finding, problem, warning
 from storage.supabase import SupabaseStorage
-from storage.supabase.client import fact
+from storage.supabase.client import error_from_response
 from storage.supabase.doctor import http
 from storage.supabase.doctor.http import Stopwatch, Trouble
 
@@ -97,7 +97,7 @@ def _must_be_fine(answer: httpx.Response) -> httpx.Response:
     """Raises Trouble, with nothing of the answer's own words."""
     if answer.is_success:
         return answer
-    if isinstance(fact(answer, ""), StorageMisconfigured) and not http.is_html(answer):
+    if isinstance(error_from_response(answer, ""), StorageMisconfigured) and not http.is_html(answer):
         raise Trouble("Storage refuses a URL that was signed for it.", _who_signed())
     who = "A gateway, and not Storage," if http.is_html(answer) else "Storage"
     raise Trouble(f"{who} answered {answer.status_code} to a signed URL.", LOGS)

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from storage.supabase import transport
-from storage.supabase.lines import Lines
+from storage.supabase.transport import DeadlineTransport
 
 BODY = b"otter" * 1000
 TOGETHER = 8
@@ -70,7 +70,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def client() -> Iterator[httpx.Client]:
-    with httpx.Client(transport=Lines(), timeout=5) as made:
+    with httpx.Client(transport=DeadlineTransport(), timeout=5) as made:
         yield made
 
 
@@ -130,7 +130,7 @@ def test_what_broke_off_does_not_spoil_the_next_call(
             client.get(f"{server.url}/cut")
         assert client.get(f"{server.url}/").content == BODY
 
-    monkeypatch.setattr(transport, "DEADLINE", 0.2)
+    monkeypatch.setattr(transport, "REQUEST_SECONDS", 0.2)
     with pytest.raises(httpx.ReadTimeout):
         client.get(f"{server.url}/mute")
     monkeypatch.undo()
@@ -144,28 +144,35 @@ def test_a_server_that_closed_its_side_is_called_anew(server: Server, client: ht
         time.sleep(0.1)  # until the news has come
 
 
-def test_lines_that_nobody_needs_any_more_are_given_up(server: Server, monkeypatch: pytest.MonkeyPatch):
-    lines = Lines()
-    with httpx.Client(transport=lines, timeout=5) as client, ThreadPoolExecutor(TOGETHER) as threads:
-        list(threads.map(lambda _: client.get(f"{server.url}/meet"), range(TOGETHER)))
+def test_an_idle_connection_is_not_used_again(server: Server, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(transport, "IDLE_SECONDS", 0.05)
+    with httpx.Client(transport=DeadlineTransport(), timeout=5) as client:
         assert client.get(f"{server.url}/").content == BODY
-        assert len(lines._idle) == TOGETHER
-
-        monkeypatch.setattr("storage.supabase.lines.IDLE", 0)
+        time.sleep(0.1)
         assert client.get(f"{server.url}/").content == BODY
-        assert len(lines._idle) == 1
+
+    assert len(server.connections) == 2
 
 
-def test_closing_ends_every_line(server: Server):
-    lines = Lines()
-    with httpx.Client(transport=lines) as client:
+def test_a_thread_that_ends_closes_its_connections(server: Server):
+    pooled = DeadlineTransport()
+    with httpx.Client(transport=pooled, timeout=5) as client:
+        with ThreadPoolExecutor(TOGETHER) as threads:
+            list(threads.map(lambda _: client.get(f"{server.url}/meet"), range(TOGETHER)))
+            assert len(pooled.pools()) == TOGETHER
+        assert not pooled.pools()
+
+
+def test_closing_ends_every_connection(server: Server):
+    pooled = DeadlineTransport()
+    with httpx.Client(transport=pooled) as client:
         client.get(f"{server.url}/")
-        assert len(lines._idle) == 1
+        assert [len(pool.connections) for pool in pooled.pools()] == [1]
 
-    assert not lines._idle
+    assert [len(pool.connections) for pool in pooled.pools()] == [0]
 
 
-@pytest.mark.parametrize("size", [0, 10, transport.SMALL - 1000])
+@pytest.mark.parametrize("size", [0, 10, transport.BUFFER_SIZE - 1000])
 def test_a_small_request_leaves_in_one_piece(size: int):
     """A server wakes for each."""
     arrived: list[bytes] = []
@@ -180,7 +187,7 @@ def test_a_small_request_leaves_in_one_piece(size: int):
         thread = threading.Thread(target=answer)
         thread.start()
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
-        with httpx.Client(transport=Lines(), timeout=5) as client:
+        with httpx.Client(transport=DeadlineTransport(), timeout=5) as client:
             client.post(url, content=iter([b"x" * size]), headers={"Content-Length": str(size)})
         thread.join()
 
@@ -206,7 +213,7 @@ def test_a_large_request_arrives_whole():
         thread.start()
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
         pieces = (content[start : start + 9999] for start in range(0, len(content), 9999))
-        with httpx.Client(transport=Lines(), timeout=5) as client:
+        with httpx.Client(transport=DeadlineTransport(), timeout=5) as client:
             client.post(url, content=pieces, headers={"Content-Length": str(len(content))})
         thread.join()
 
