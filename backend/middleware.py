@@ -3,11 +3,9 @@
 import re
 from collections.abc import Callable
 from datetime import UTC
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import structlog
-from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -16,6 +14,7 @@ from django.utils.translation import gettext
 
 from api.errors import exception_handler, problem
 from api.parsers import read_chunked
+from storage.base import signed_stores
 
 Handler = Callable[[HttpRequest], HttpResponse]
 STALLED = 30  # seconds without a byte in either direction, after which a connection is given up
@@ -110,15 +109,15 @@ class AdminContentSecurityPolicy:
 
 
 def content_security_policy() -> str:
-    store = "{0.scheme}://{0.netloc}".format(urlsplit(settings.SUPABASE_URL))
+    stores = " ".join(sorted({store.origin for store in signed_stores()}))
     return "; ".join(
         [
             "default-src 'none'",
             "script-src 'self'",
             "style-src 'self'",
             "font-src 'self'",
-            f"img-src 'self' data: blob: {store}",  # blob: the preview of a picture that is not sent yet
-            f"connect-src 'self' {store}",
+            f"img-src 'self' data: blob: {stores}",  # blob: the preview of a picture that is not sent yet
+            f"connect-src 'self' {stores}",
             "form-action 'self'",
             "frame-ancestors 'none'",
             "base-uri 'none'",

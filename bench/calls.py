@@ -1,7 +1,8 @@
-"""Measures what a call of Supabase Storage costs this process: the processor's time, not the waiting.
+"""Measure the processor time of one call of Supabase Storage, without the waiting.
 
-Run: `python bench/calls.py`. Beside it the same call by httpx as it comes, with as many connections open as
-a server, or a move, has threads. Both in turns, and the middle one of each counts: compare within one run.
+Run: `python bench/calls.py`. The same call by a plain `httpx.Client` is measured beside it, with as many
+connections open as a server has threads. Both are called in turns, and the median of each is printed:
+compare numbers of one run only.
 """
 
 import os
@@ -54,11 +55,11 @@ def compare(plain: Call, ours: Call) -> None:
                 call()
             times.append((time.thread_time() - began) / CALLS * 1000)
     theirs, here = median(spent[plain]), median(spent[ours])
-    print(f"a call: {here:.2f} ms of the processor; by httpx as it comes {theirs / here:.1f} times as much")
+    print(f"{here:.2f} ms of processor time; a plain httpx.Client takes {theirs / here:.1f} times as much")
 
 
 def many_at_once(call: Call) -> None:
-    """Leaves as many connections open."""
+    """Call it from THREADS threads at the same time, so that as many connections stay open."""
     ready = threading.Barrier(THREADS)
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(lambda _: (ready.wait(), call()), range(THREADS)))

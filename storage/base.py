@@ -158,6 +158,11 @@ class SignedStorage(Storage):
     def public_url(self, key: str) -> str:
         """The URL of an object of a public bucket: unsigned, and it does not expire."""
 
+    @property
+    @abstractmethod
+    def origin(self) -> str:
+        """Scheme, host and port of the store's URLs, as in `https://files.example.org`."""
+
     @abstractmethod
     def check_ready(self) -> None:
         """Raises StorageUnavailable if objects can neither be read nor written. Writes nothing."""

@@ -7,7 +7,7 @@ resumable uploads by TUS. Source: recorded from Storage v1.70.6.
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from django.conf import settings
 
@@ -67,6 +67,11 @@ class ProtocolStorage(SignedStorage):
 
     def public_url(self, key: str) -> str:
         return self._endpoint("public", key)
+
+    @property
+    def origin(self) -> str:
+        parts = urlsplit(settings.SUPABASE_URL)
+        return f"{parts.scheme}://{parts.netloc}"
 
     def delete(self, name: str) -> None:
         super().delete(name)

@@ -157,16 +157,13 @@ class TicketSerializer(serializers.Serializer[Ticket]):
     expires_at = serializers.DateTimeField(source="signed.expires_at")
     bucket = serializers.CharField(source="signed.bucket")
     path = serializers.CharField(source="signed.key")
-    method = serializers.SerializerMethodField()
+    method = serializers.CharField(source="signed.method", read_only=True)
     url = serializers.CharField(source="signed.url")
     headers = serializers.DictField(source="signed.headers", child=serializers.CharField())
     token = serializers.CharField(source="signed.token")
     resumable = Resumable(source="signed.resumable")
     limits = serializers.SerializerMethodField()
     complete_url = serializers.SerializerMethodField()
-
-    def get_method(self, ticket: Ticket) -> str:
-        return "PUT"
 
     @extend_schema_field(Limits)
     def get_limits(self, ticket: Ticket) -> dict[str, Any]:

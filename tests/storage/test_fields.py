@@ -1,18 +1,22 @@
 """UploadField carries its rules; buckets and checks read them off."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.db import models
 from django.db.migrations.writer import MigrationWriter
+from django.db.models import Sum
 from django.test.utils import isolate_apps
 
 from api.documents.models import Document
+from api.profiles.models import Profile
 from storage import buckets, checks, keys
 from storage.buckets import Bucket
-from storage.fields import UploadField, upload_fields
+from storage.errors import ObjectMissing
+from storage.fields import FileFacts, UploadField, upload_fields
 
 FILE = Document._meta.get_field("file")
 
@@ -69,6 +73,78 @@ def test_a_placement_is_what_the_place_was_chosen_by():
     assert row.file.key == "owner/a.pdf"
     assert document().file.key == ""
     assert row.file.as_read() == {"file": "owner/a.pdf", "visibility": "private"}
+
+
+# --- The file of a row ------------------------------------------------------------------------------------
+
+
+FACTS: FileFacts = {
+    "name": "plan.pdf",
+    "content_type": "application/pdf",
+    "size": 5120,
+    "sha256": None,
+    "uploaded_at": datetime(2026, 11, 21, tzinfo=UTC),
+}
+
+
+@pytest.fixture
+def stored(db) -> Document:
+    """A document in the database, without a file."""
+    owner = Profile.objects.create(pk=uuid4())
+    created = Document.objects.create(owner=owner, title="Plan")
+    Document.objects.update(updated_at=datetime(2026, 1, 1, tzinfo=UTC))
+    created.refresh_from_db()
+    return created
+
+
+def test_a_swap_records_the_key_the_facts_and_their_columns(stored: Document):
+    assert stored.file.swap("a/b.pdf", facts=FACTS, title="New")
+
+    assert stored.title == "Plan"
+    stored.refresh_from_db()
+    assert (stored.file.key, stored.title) == ("a/b.pdf", "New")
+    assert stored.file.facts is not None
+    assert (stored.file.facts["size"], stored.file_size) == (5120, 5120)
+    assert stored.file_content_type == "application/pdf"
+    assert stored.updated_at.year > 2025
+
+
+def test_a_swap_without_facts_keeps_those_of_the_file(stored: Document):
+    stored.file.swap("a/b.pdf", facts=FACTS)
+    stored.refresh_from_db()
+
+    assert stored.file.swap("c/d.pdf")
+
+    stored.refresh_from_db()
+    assert (stored.file.key, stored.file_size) == ("c/d.pdf", 5120)
+
+
+@pytest.mark.parametrize("change", [{"file": "other.pdf"}, {"visibility": "authenticated"}])
+def test_a_swap_changes_nothing_when_the_row_has_changed(stored: Document, change: dict[str, str]):
+    Document.objects.update(**change)
+
+    assert not stored.file.swap("a/b.pdf", facts=FACTS)
+
+    row = Document.objects.get()
+    assert (row.file.key, row.file.facts, row.file_size) == (change.get("file", ""), None, None)
+
+
+def test_a_swap_of_a_deleted_row_says_so(stored: Document):
+    Document.objects.all().delete()
+
+    assert not stored.file.swap("a/b.pdf")
+
+
+def test_a_row_without_a_file_has_no_url_and_no_object(stored: Document):
+    assert not stored.file.exists()
+    with pytest.raises(ObjectMissing):
+        stored.file.signed_url()
+
+
+def test_bytes_are_summed_by_the_database(stored: Document):
+    stored.file.swap("a/b.pdf", facts=FACTS)
+
+    assert Document.objects.aggregate(total=Sum("file_size")) == {"total": 5120}
 
 
 # --- Buckets ------------------------------------------------------------------------------------------------

@@ -1,0 +1,42 @@
+"""Data that migrations carry over."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+FACTS = {"name": "a.pdf", "content_type": "application/pdf", "size": 5 * 2**30, "sha256": None}
+
+
+def migrate_to(name: str) -> Any:
+    """The models as they are after this migration of `api`."""
+    executor = MigrationExecutor(connection)
+    executor.migrate([("api", name)])
+    return MigrationExecutor(connection).loader.project_state([("api", name)]).apps
+
+
+@pytest.fixture
+def before_columns(transactional_db) -> Iterator[Any]:
+    """The models before files had columns for size and content type."""
+    yield migrate_to("0004_admin_names")
+    executor = MigrationExecutor(connection)
+    executor.migrate(executor.loader.graph.leaf_nodes("api"))
+
+
+def test_size_and_content_type_become_columns(before_columns: Any):
+    owner = before_columns.get_model("api", "Profile").objects.create(
+        pk="6c1f9a52-6f0a-5d7e-9b7e-2f6a3c0d9b11"
+    )
+    documents = before_columns.get_model("api", "Document").objects
+    documents.create(title="with a file", owner=owner, file="a/b.pdf", file_facts=FACTS)
+    documents.create(title="without", owner=owner)
+
+    rows = migrate_to("0005_file_columns").get_model("api", "Document").objects
+    columns = dict(rows.values_list("title", "file_size"))
+    kinds = dict(rows.values_list("title", "file_content_type"))
+
+    assert columns == {"with a file": 5 * 2**30, "without": None}
+    assert kinds == {"with a file": "application/pdf", "without": ""}
+    assert rows.get(title="with a file").file_facts == FACTS
