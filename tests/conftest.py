@@ -14,12 +14,12 @@ import pytest
 from django.core.cache import cache
 
 from api.auth import jwks_cache, jwks_client
-from tests.cast import Caller
-from tests.loopback import KeyServer
-from tests.server import CLIENTS, ROOT, Server
-from tests.site import Site
-from tests.storage.gateway import Gateway, gateway
-from tests.storage.hosted import Project, hang_up
+from tests.support.auth_server import KeyServer
+from tests.support.cast import Caller
+from tests.support.gateway import Gateway, gateway
+from tests.support.project import Project, hang_up
+from tests.support.server import CLIENTS, ROOT, Server
+from tests.support.site import Site
 
 
 @pytest.fixture(autouse=True)

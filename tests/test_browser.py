@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.server import CLIENTS, Server
+from tests.support.server import CLIENTS, Server
 
 pytestmark = pytest.mark.slow
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from api.auth.development_tokens import development_token
-from tests.cast import PDF
-from tests.server import CLIENTS, ROOT, Server
+from tests.support.cast import PDF
+from tests.support.server import CLIENTS, ROOT, Server
 
 MB = 1_000_000
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.server import ROOT
+from tests.support.server import ROOT
 
 pytestmark = pytest.mark.slow
 

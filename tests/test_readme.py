@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from api.doctor import look_at_everything
-from tests.server import ROOT, Server
-from tests.storage.hosted import Project
+from tests.support.project import Project
+from tests.support.server import ROOT, Server
 
 README = (ROOT / "README.md").read_text()
 

@@ -22,8 +22,8 @@ from django.test import SimpleTestCase, override_settings
 
 from storage.errors import StorageMisconfigured
 from storage.supabase import SupabaseStorage
-from tests.server import ROOT, Server
-from tests.storage.hosted import hang_up
+from tests.support.project import hang_up
+from tests.support.server import ROOT, Server
 
 PDF = b"%PDF-1.7\n" + b"otter " * 100
 

@@ -27,9 +27,9 @@ from storage.supabase import configuration
 from storage.supabase.doctor import http
 from storage.supabase.doctor.round_trip import FOLDER
 from storage.supabase.doctor.steps import Step, examine
-from tests.server import ROOT, Server
-from tests.storage.gateway import Gateway, gateway
-from tests.storage.hosted import Project
+from tests.support.gateway import Gateway, gateway
+from tests.support.project import Project
+from tests.support.server import ROOT, Server
 
 HTML = {"Content-Type": "text/html; charset=utf-8"}
 JSON = {"Content-Type": "application/json"}

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from tests.cast import PDF, Caller, code
-from tests.server import ROOT
+from tests.support.cast import PDF, Caller, code
+from tests.support.server import ROOT
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from api.auth.principal import Principal
 from api.catalog.views import EducationalServiceViewSet, ExhibitionViewSet, SpeciesViewSet
 from api.documents.views import DocumentViewSet
 from api.profiles.views import ProfileViewSet
-from tests.cast import Caller
-from tests.server import ROOT
+from tests.support.cast import Caller
+from tests.support.server import ROOT
 
 VIEWS: dict[str, Any] = {
     "species": SpeciesViewSet,

@@ -1,6 +1,6 @@
 """The main job: a document goes up and comes back, and nobody else can have it."""
 
-from tests.cast import PDF, Caller, body, code, fetch, send
+from tests.support.cast import PDF, Caller, body, code, fetch, send
 
 
 def test_a_document_goes_up_and_comes_back(alice: Caller):

@@ -9,7 +9,7 @@ from api.auth.authentication import verify
 from api.auth.development_tokens import development_token
 from api.auth.principal import principal
 from api.models import Document, Upload
-from tests.cast import Caller, announcement, send
+from tests.support.cast import Caller, announcement, send
 
 
 @pytest.fixture(autouse=True)

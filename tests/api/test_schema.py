@@ -13,8 +13,8 @@ from django.test import Client
 from django.urls import get_resolver
 
 from api.errors import PROBLEMS
-from tests.cast import Caller
-from tests.server import ROOT
+from tests.support.cast import Caller
+from tests.support.server import ROOT
 
 SCHEMA = yaml.safe_load((ROOT / "schema.yml").read_text())
 OPERATIONS = {

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import missing
-from tests.server import ROOT
+from tests.support.server import ROOT
 
 LOCALE = Path("api") / "locale"
 LANGUAGES = ["en", "es"]

@@ -18,9 +18,9 @@ import pytest
 from psycopg import sql
 
 from tests.backend.test_settings import refusal
-from tests.cast import PDF, announcement
-from tests.server import Server
 from tests.storage.project import server_url, skip_without_postgresql
+from tests.support.cast import PDF, announcement
+from tests.support.server import Server
 
 TABLES = "select schemaname, tablename from pg_tables where schemaname !~ '^pg_|^information_schema$'"
 

@@ -23,8 +23,8 @@ from django.urls import path
 from api.auth.development_tokens import development_token
 from backend.logs import REDACTED, logging_config
 from backend.middleware import REQUEST_ID
-from tests.cast import Caller, code
-from tests.server import Server
+from tests.support.cast import Caller, code
+from tests.support.server import Server
 
 TOKEN = development_token("alice@example.org")
 SIGNATURE = TOKEN.rpartition(".")[2]

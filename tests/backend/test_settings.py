@@ -14,7 +14,7 @@ from unittest.mock import patch
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from tests.server import ROOT
+from tests.support.server import ROOT
 
 EXAMPLE = (ROOT / ".env.example").read_text()
 PRODUCTION = {

@@ -15,9 +15,9 @@ from storage.buckets import Bucket
 from storage.local import LocalStorage, buckets
 from storage.supabase import SupabaseStorage
 from storage.supabase.policies import in_place
-from tests import cast
-from tests.server import Server
 from tests.storage.project import HOSTED, THEIRS, as_hosted, project_database, skip_without_postgresql
+from tests.support import cast
+from tests.support.server import Server
 
 
 @pytest.fixture

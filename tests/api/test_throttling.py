@@ -1,0 +1,121 @@
+"""How often one principal may ask for a ticket, or for a completion."""
+
+import math
+
+import pytest
+
+from api.throttling import Completions, PerPrincipal, Tickets
+from tests.support.cast import Caller, announcement, code, send
+
+
+@pytest.fixture
+def clock(monkeypatch) -> list[float]:
+    """What the throttles take for the time; the tests move it."""
+    now = [1_000_000.0]
+    monkeypatch.setattr(PerPrincipal, "timer", staticmethod(lambda: now[0]))
+    return now
+
+
+@pytest.fixture
+def three_a_minute(monkeypatch) -> None:
+    for throttle in (Tickets, Completions):
+        monkeypatch.setitem(throttle.THROTTLE_RATES, throttle.scope, "3/min")
+
+
+def test_too_many_tickets_are_refused_until_the_time_that_is_told(alice: Caller, three_a_minute, clock):
+    document = alice.document()
+    for _ in range(3):
+        alice.ticket(document)
+        clock[0] += 1
+
+    refused = alice.post(f"documents/{document['id']}/upload-url/", announcement())
+
+    assert refused.status_code == 429
+    assert code(refused) == "throttled"
+    assert int(refused.headers["Retry-After"]) == 57
+    assert refused.headers["Cache-Control"] == "no-store"
+    clock[0] += int(refused.headers["Retry-After"])
+    alice.ticket(document)
+
+
+def test_the_time_that_is_told_is_whole_seconds_rounded_up(alice: Caller, three_a_minute, clock):
+    document = alice.document()
+    for _ in range(3):
+        alice.ticket(document)
+    clock[0] += 0.25
+
+    refused = alice.post(f"documents/{document['id']}/upload-url/", announcement())
+
+    assert refused.headers["Retry-After"] == str(math.ceil(59.75))
+
+
+def test_one_principals_haste_is_not_anothers(alice: Caller, bob: Caller, three_a_minute, clock):
+    hers, his = alice.document(), bob.document()
+    for _ in range(3):
+        alice.ticket(hers)
+    assert code(alice.post(f"documents/{hers['id']}/upload-url/", announcement())) == "throttled"
+
+    bob.ticket(his)
+    again = Caller("ALICE@example.org")  # another token of the same member
+    assert code(again.post(f"documents/{hers['id']}/upload-url/", announcement())) == "throttled"
+
+
+def test_the_address_that_a_client_claims_changes_nothing(alice: Caller, three_a_minute, clock):
+    document = alice.document()
+    for _ in range(3):
+        alice.ticket(document)
+
+    for number in range(3):
+        elsewhere = Caller("alice@example.org", **{"x-forwarded-for": f"10.0.0.{number}"})
+        assert code(elsewhere.post(f"documents/{document['id']}/upload-url/", announcement())) == "throttled"
+
+
+def test_completions_are_counted_for_themselves(alice: Caller, three_a_minute, clock):
+    ticket = alice.ticket(alice.document())
+    send(ticket)
+    for _ in range(3):
+        assert alice.complete(ticket).status_code == 200
+
+    refused = alice.complete(ticket)
+
+    assert code(refused) == "throttled"
+    assert int(refused.headers["Retry-After"]) == 60
+    assert alice.get(f"uploads/{ticket['id']}/").json()["state"] == "completed"
+    alice.ticket(alice.document())
+
+
+def test_reading_is_not_throttled(alice: Caller, three_a_minute, clock):
+    document = alice.document_with_file()
+
+    for _ in range(10):
+        assert alice.get("documents/").status_code == 200
+        alice.download_url(document)
+
+
+def test_who_has_no_token_is_401_and_never_429(nobody: Caller, alice: Caller, three_a_minute, clock):
+    document = alice.document()
+
+    for _ in range(5):
+        refused = nobody.post(f"documents/{document['id']}/upload-url/", announcement())
+        assert code(refused) == "not_authenticated"
+
+
+def test_what_is_refused_counts_too(alice: Caller, bob: Caller, three_a_minute, clock):
+    """Else a stranger could try ids without end."""
+    document = alice.document()
+    for _ in range(3):
+        assert code(bob.post(f"documents/{document['id']}/upload-url/", announcement())) == "not_found"
+
+    assert code(bob.post(f"documents/{document['id']}/upload-url/", announcement())) == "throttled"
+
+
+def test_a_cache_that_is_down_does_not_take_the_api_down(alice: Caller, settings):
+    settings.CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": "redis://127.0.0.1:1/0",
+        }
+    }
+    document = alice.document()
+
+    assert alice.post(f"documents/{document['id']}/upload-url/", announcement()).status_code == 201

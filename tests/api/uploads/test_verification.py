@@ -1,0 +1,154 @@
+"""Verification: what is sent must be what was declared, by its bytes."""
+
+import struct
+import zlib
+from io import BytesIO
+
+import pytest
+from PIL import Image
+
+from api.uploads.verification import types_of
+from storage import buckets
+from tests.api.documents.test_documents import keys_of
+from tests.support.cast import PDF, Caller, body, code, fetch, send
+
+
+def picture(kind: str, size: tuple[int, int] = (40, 30), **options) -> bytes:
+    file = BytesIO()
+    Image.new("RGB", size, "teal").save(file, kind, **options)
+    return file.getvalue()
+
+
+PNG, JPEG, WEBP, GIF = (picture(kind) for kind in ("PNG", "JPEG", "WEBP", "GIF"))
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that says how large it is, and then has next to nothing."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+def attempt(who: Caller, content: bytes, sent_as: str = "", **announced):
+    """The answer to completing a document's ticket for this content."""
+    ticket = who.ticket(who.document(), content, **announced)
+    put = send(ticket, content, **({"content-type": sent_as} if sent_as else {}))
+    assert put.status_code == 200, put.getvalue()
+    return who.complete(ticket)
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type"),
+    [
+        (PDF, "application/pdf"),
+        (PDF + b"PK\x05\x06" + bytes(18), "application/pdf"),
+        (PDF + b"</svg>", "application/pdf"),
+        (PDF + b"\x00" * 600 + b"<html><script>", "application/pdf"),
+        (b"%PDF-1.4 tiny", "application/pdf"),
+        (PNG, "image/png"),
+        (JPEG, "image/jpeg"),
+        (picture("JPEG", progressive=True), "image/jpeg"),
+        (picture("JPEG", exif=Image.Exif()), "image/jpeg"),
+    ],
+)
+def test_true_files_are_recorded_and_served_unchanged(content: bytes, content_type: str, alice: Caller):
+    document = alice.document()
+    ticket = alice.ticket(document, content, content_type=content_type)
+    send(ticket, content)
+
+    assert alice.complete(ticket).status_code == 200
+
+    served = fetch(alice.download_url(document))
+    assert body(served) == content
+    assert served.headers["Content-Type"] == content_type
+
+
+@pytest.mark.parametrize(
+    ("content", "announced", "sent_as", "reason"),
+    [
+        (PDF, {"size": len(PDF) - 1}, "", "size_mismatch"),
+        (PDF, {"size": len(PDF) + 1}, "", "size_mismatch"),
+        (PDF, {"sha256": "0" * 64}, "", "checksum_mismatch"),
+        (PNG, {}, "", "content_type_mismatch"),
+        (b"<html><script>alert(1)</script>%PDF-1.4 %%EOF", {}, "", "content_type_mismatch"),
+        (b"MZ" + bytes(100), {}, "", "content_type_mismatch"),
+        (b"plain text", {}, "", "content_type_mismatch"),
+        (bytes(1), {}, "", "content_type_mismatch"),
+        (b" %PDF-1.4", {}, "", "content_type_mismatch"),
+        (PDF, {"content_type": "image/png"}, "", "content_type_mismatch"),
+        (PNG, {"content_type": "image/jpeg"}, "", "content_type_mismatch"),
+        (PDF, {}, "image/png", "content_type_mismatch"),
+        (PNG[:40], {"content_type": "image/png"}, "", "image_invalid"),
+        (PNG.replace(b"IDAT", b"IDAX"), {"content_type": "image/png"}, "", "image_invalid"),
+        (b"\x89PNG\r\n\x1a\n", {"content_type": "image/png"}, "", "image_invalid"),
+        (b"\xff\xd8\xff" + bytes(50), {"content_type": "image/jpeg"}, "", "image_invalid"),
+        (png_header(50_000, 50_000), {"content_type": "image/png"}, "", "image_too_large"),
+        (png_header(2**31 - 1, 2**31 - 1), {"content_type": "image/png"}, "", "image_too_large"),
+        (png_header(0, 0), {"content_type": "image/png"}, "", "image_invalid"),
+    ],
+)
+def test_what_is_not_as_declared_is_refused_and_gone(
+    content: bytes, announced: dict, sent_as: str, reason: str, alice: Caller
+):
+    answer = attempt(alice, content, sent_as, **announced)
+
+    assert (answer.status_code, code(answer)) == (422, reason)
+    assert answer.json()["detail"]
+    assert keys_of("documents") == keys_of("uploads") == set()
+    assert alice.get("documents/").json()["results"][0]["file"] is None
+
+
+def test_a_type_that_other_fields_take_is_refused_here(alice: Caller, monkeypatch):
+    """The arrivals take what any field takes; the field decides."""
+    declared = {**buckets.declared(), "uploads": buckets.Bucket("uploads")}
+    monkeypatch.setattr(buckets, "declared", lambda: declared)
+    monkeypatch.setattr(buckets, "find", declared.get)
+
+    for content, kind in ((WEBP, "image/webp"), (GIF, "image/gif"), (b"<html>", "text/html")):
+        answer = attempt(alice, content, kind)
+        assert code(answer) == "content_type_not_allowed"
+
+
+def test_a_picture_may_be_as_large_as_the_setting_says(alice: Caller, settings):
+    settings.IMAGE_MAX_PIXELS = 40 * 30
+    assert attempt(alice, PNG, content_type="image/png").status_code == 200
+
+    settings.IMAGE_MAX_PIXELS = 40 * 30 - 1
+    assert code(attempt(alice, PNG, content_type="image/png")) == "image_too_large"
+
+
+def test_above_the_limit_no_checksum_is_computed(alice: Caller, settings):
+    settings.CHECKSUM_MAX_BYTES = len(PDF)
+    assert attempt(alice, PDF).json()["found"]["sha256"]
+
+    settings.CHECKSUM_MAX_BYTES = len(PDF) - 1
+    answer = attempt(alice, PDF, sha256="0" * 64)
+    assert answer.status_code == 200
+    assert answer.json()["found"]["sha256"] is None
+
+
+def test_the_checksum_is_optional(alice: Caller):
+    for announced in ({"sha256": None},):
+        assert attempt(alice, PDF, **announced).json()["found"]["sha256"]
+
+
+def test_a_png_with_a_bomb_in_its_text_is_refused(alice: Caller):
+    bomb = zlib.compress(bytes(70 * 1024 * 1024))
+    text = b"zTXt" + b"Comment\x00\x00" + bomb
+    chunk = struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text))
+    content = PNG[:33] + chunk + PNG[33:]
+
+    answer = attempt(alice, content, content_type="image/png")
+
+    assert code(answer) == "image_invalid"
+
+
+def test_signatures_are_looked_for_at_the_beginning_only():
+    assert "application/pdf" in types_of(b"%PDF-1.7")
+    assert "application/pdf" not in types_of(b"<html>%PDF-1.7 %%EOF")
+    assert "image/png" in types_of(PNG)
+    assert "image/svg+xml" not in types_of(PDF + b"</svg>")
+    assert types_of(b"") == frozenset()
