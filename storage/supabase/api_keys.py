@@ -8,14 +8,8 @@ import jwt
 from django.conf import settings
 
 KeyKind = Literal["secret", "publishable", "service_role", "anon", "authenticated", "unknown"]
-LEGACY_ROLES: tuple[KeyKind, ...] = (
-    "service_role",
-    "anon",
-    "authenticated",
-)  # the `role` claims of legacy keys, which are JWTs
-DEMO_ISSUER = (
-    "supabase-demo"  # the `iss` of the legacy keys that `supabase start` and the Docker Compose stack print
-)
+LEGACY_ROLES: tuple[KeyKind, ...] = ("service_role", "anon", "authenticated")  # `role` of legacy keys (JWTs)
+DEMO_ISSUER = "supabase-demo"  # `iss` of the legacy keys that `supabase start` and Docker Compose print
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,9 +60,9 @@ class Command(BaseCommand):
             after = before if dry_run else audit(database, policy_options)
         except PolicyError as error:
             raise CommandError(f"Row-level security: {error}") from error
-        tense = "would be " if dry_run else ""
+        would_be = "would be " if dry_run else ""
         self.stdout.write(
-            f"policies: {tense}created {len(before.missing)}, {tense}changed {len(before.changed)}, "
+            f"policies: {would_be}created {len(before.missing)}, {would_be}changed {len(before.changed)}, "
             f"unchanged {len(policies.NAMES) - len(before.missing) - len(before.changed)}"
         )
         for policy, effect in after.others:
@@ -81,10 +81,10 @@ class Command(BaseCommand):
             raise CommandError(
                 f"Not finished: {error}\nIt is safe to run again. `manage.py check_supabase` finds the cause."
             ) from error
-        tense = "would be " if dry_run else ""
+        would_be = "would be " if dry_run else ""
         self.stdout.write(
-            f"{counts.total()} buckets: {tense}created {counts['created']}, "
-            f"{tense}updated {counts['updated']}, unchanged {counts['unchanged']}"
+            f"{counts.total()} buckets: {would_be}created {counts['created']}, "
+            f"{would_be}updated {counts['updated']}, unchanged {counts['unchanged']}"
         )
         if counts["refused"]:
             raise CommandError(f"Refused: {counts['refused']}. Follow the advice above, then run this again.")
