@@ -1,4 +1,4 @@
-"""Everything that `check_supabase` looks at, in the order in which a person would; and the keys of tokens."""
+"""The checks of `check_supabase` in their order: those of Supabase Storage and those of access tokens."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -7,31 +7,33 @@ from api.auth import doctor as auth
 from storage.base import incoming_store
 from storage.findings import Finding
 from storage.supabase.doctor import address, project
-from storage.supabase.doctor.cors import cors
-from storage.supabase.doctor.round_trip import round_trip
-from storage.supabase.doctor.row_level_security import row_level_security
-from storage.supabase.doctor.steps import Step, examine
+from storage.supabase.doctor.cors import check_cors
+from storage.supabase.doctor.round_trip import check_round_trip
+from storage.supabase.doctor.row_level_security import check_policies
+from storage.supabase.doctor.steps import Step, run_steps
 
 
-def look_at_everything(database: str = "") -> Iterator[Finding]:
-    """`database`: the URL of the project's, if its policies are to be looked at too."""
-    return examine(_steps(database))
+def run_checks(database: str = "") -> Iterator[Finding]:
+    """Yield the findings of all checks. `database`: the URL of the project's database, to check its policies
+    too.
+    """
+    return run_steps(_steps(database))
 
 
 def _steps(database: str) -> Iterator[Step]:
-    yield Step("store", address.store)
-    yield Step("url", address.url)
-    yield Step("reachable", address.reachable, needs=("url",))
-    yield Step("key", project.key, needs=("url", "reachable", "storage"))
-    yield Step("clock", address.clock, needs=("url", "reachable"))
-    yield Step("buckets", project.buckets_there, needs=("reachable", "storage", "key"))
-    yield Step("jwks", auth.jwks)
-    yield Step("issuer", auth.issuer)
-    yield Step("signing", project.signing)
-    arrivals = f"bucket.{incoming_store().bucket}"
+    yield Step("store", address.check_store)
+    yield Step("url", address.check_url)
+    yield Step("reachable", address.check_reachable, needs=("url",))
+    yield Step("key", project.check_key, needs=("url", "reachable", "storage"))
+    yield Step("clock", address.check_clock, needs=("url", "reachable"))
+    yield Step("buckets", project.check_buckets, needs=("reachable", "storage", "key"))
+    yield Step("jwks", auth.check_jwks)
+    yield Step("issuer", auth.check_issuer)
+    yield Step("signing", project.check_signing)
+    incoming = f"bucket.{incoming_store().bucket}"
     yield Step(
-        "round_trip", round_trip, needs=("reachable", "storage", "key", "buckets", arrivals, "signing")
+        "round_trip", check_round_trip, needs=("reachable", "storage", "key", "buckets", incoming, "signing")
     )
     if database:
-        yield Step("policies", partial(row_level_security, database))
-    yield Step("cors", cors, needs=("url", "reachable", "storage"))
+        yield Step("policies", partial(check_policies, database))
+    yield Step("cors", check_cors, needs=("url", "reachable", "storage"))

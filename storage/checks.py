@@ -71,7 +71,7 @@ def check_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Che
     for name in ("UPLOAD_URL_TTL", "DOWNLOAD_URL_TTL", "STORAGE_FILE_SIZE_LIMIT"):
         if getattr(settings, name) <= 0:
             problems.append(Error(f"{name} must be positive.", hint=f"Unset {name}.", id="storage.E005"))
-    if settings.STORAGE == "local" and configuration.ref_of(settings.SUPABASE_URL):
+    if settings.STORAGE == "local" and configuration.project_ref(settings.SUPABASE_URL):
         problems.append(
             Error(
                 "STORAGE=local, and SUPABASE_URL is a hosted project, which does not know our signed URLs.",
@@ -88,10 +88,10 @@ def check_supabase(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Che
     if not hasattr(settings, "STORAGE"):
         return []
     rules = (
-        configuration.url,
-        configuration.secret_key,
-        configuration.publishable_key,
-        configuration.signing,
+        configuration.check_url,
+        configuration.check_secret_key,
+        configuration.check_publishable_key,
+        configuration.check_signing,
     )
     return [as_message(found) for rule in rules for found in rule()]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from api.doctor import look_at_everything
+from api.doctor import run_checks
 from tests.support.project import Project
 from tests.support.server import ROOT, Server
 
@@ -74,7 +74,7 @@ def test_the_lines_of_the_doctor_that_are_named_exist(project: Project, settings
     [table] = re.findall(r"^\| what you see \|.*\n((?:\|.*\n)+)", README, re.MULTILINE)
     named = {name for row in table.splitlines()[1:] for name in re.findall(r"`([\w.]+)`", row.split("|")[2])}
 
-    found = {finding.name for finding in look_at_everything()}
+    found = {finding.name for finding in run_checks()}
 
     assert {"key", "bucket.species", "clock", "cors", "round_trip.get"} <= named <= found
 

@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 from django.conf import settings
 
 from storage.findings import Finding, problem, shown, warning
-from storage.supabase.configuration import ref_of
+from storage.supabase.configuration import project_ref
 
 
 def issuer() -> Iterator[Finding]:
     """Whether any token can have SUPABASE_JWT_ISSUER as its `iss`."""
     iss = settings.SUPABASE_JWT_ISSUER
-    ref = ref_of(iss)
+    ref = project_ref(iss)
     exact = f"https://{ref}.supabase.co/auth/v1"
     if ref and iss != exact:
         what = f"SUPABASE_JWT_ISSUER is {shown(iss)}, which no token of that project has as its `iss`."
@@ -38,7 +38,7 @@ def _of_one_project(ref: str) -> Iterator[Finding]:
     others = {
         name: other
         for name in ("SUPABASE_URL", "SUPABASE_JWKS_URL")
-        if ref and (other := ref_of(_whole(getattr(settings, name)))) and other != ref
+        if ref and (other := project_ref(_whole(getattr(settings, name)))) and other != ref
     }
     for name, other in others.items():
         what = f"SUPABASE_JWT_ISSUER is of the project {ref!r}, and {name} of {other!r}."

@@ -1,82 +1,80 @@
-"""What `check_supabase` looks at of access tokens: the public keys and the issuer."""
+"""The checks of `check_supabase` for access tokens: the public keys (JWKS) and the issuer."""
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
+import httpx
 from django.conf import settings
 
 from api.auth import configuration
 from api.auth.tokens import ASYMMETRIC
 from storage.findings import Finding, ok, problem, shown, warning
 from storage.supabase.doctor import http
-from storage.supabase.doctor.http import Trouble
+from storage.supabase.doctor.http import CheckFailed
 
-FAMILIES = {"EC": "ES256", "RSA": "RS256", "OKP": "EdDSA"}
-SET_SECRET = (
-    "Set SUPABASE_JWT_SECRET to the project's legacy JWT secret, or let it sign with keys (JWT Keys)."
+ALGORITHM_OF_KEY_TYPE = {"EC": "ES256", "RSA": "RS256", "OKP": "EdDSA"}
+SET_JWT_SECRET = (
+    "Set SUPABASE_JWT_SECRET to the project's legacy JWT secret, or create a signing key in the dashboard's "
+    "JWT Keys."
 )
 
 
-def jwks() -> Iterator[Finding]:
-    """Which tokens can be verified: by the project's public keys, by the shared secret, or both."""
+def check_jwks() -> Iterator[Finding]:
+    """Check that access tokens can be verified, by public keys, the shared secret, or both."""
     if not settings.SUPABASE_JWKS_URL:
-        yield _with_secret_only("SUPABASE_JWKS_URL is empty.")
+        yield _secret_only("SUPABASE_JWKS_URL is empty.")
         return
     headers = {"apikey": settings.SUPABASE_PUBLISHABLE_KEY} if settings.SUPABASE_PUBLISHABLE_KEY else {}
     try:
-        answer = http.ask("GET", settings.SUPABASE_JWKS_URL, headers)
-        keys = _keys_of(answer)
-    except Trouble as trouble:
-        yield _graver(not settings.SUPABASE_JWT_SECRET)("jwks", trouble.what, trouble.cure)
+        response = http.send("GET", settings.SUPABASE_JWKS_URL, headers)
+        keys = _public_keys(response)
+    except CheckFailed as failure:
+        level = warning if settings.SUPABASE_JWT_SECRET else problem
+        yield level("jwks", failure.what, failure.cure)
         return
     if not keys:
-        yield _with_secret_only("The project has no public keys, and signs with a shared secret (HS256).")
+        yield _secret_only("The project has no public keys: it signs with a shared secret (HS256).")
         return
-    yield _algorithms(keys, http.ms_of(answer))
+    yield _algorithms(keys, http.elapsed_ms(response))
 
 
-def issuer() -> Iterator[Finding]:
+def check_issuer() -> Iterator[Finding]:
     found = list(configuration.issuer())
     yield from found or [ok("issuer", f"Tokens must have the `iss` {shown(settings.SUPABASE_JWT_ISSUER)}.")]
 
 
-def _graver(is_problem: bool) -> Callable[..., Finding]:
-    return problem if is_problem else warning
-
-
-def _with_secret_only(why: str) -> Finding:
+def _secret_only(reason: str) -> Finding:
     if settings.SUPABASE_JWT_SECRET:
-        return ok("jwks", f"{why} SUPABASE_JWT_SECRET verifies HS256 tokens.")
-    return problem("jwks", f"{why} No access token can be verified.", SET_SECRET)
+        return ok("jwks", f"{reason} SUPABASE_JWT_SECRET verifies HS256 tokens.")
+    return problem("jwks", f"{reason} No access token can be verified.", SET_JWT_SECRET)
 
 
-def _keys_of(answer: Any) -> list[dict[str, Any]]:
-    """Raises Trouble for what is no key set."""
+def _public_keys(response: httpx.Response) -> list[dict[str, Any]]:
+    """Return the keys of a JWKS response. Raises CheckFailed if it is not one."""
     where = shown(settings.SUPABASE_JWKS_URL)
-    if answer.status_code in (401, 403):
-        cure = "Set SUPABASE_PUBLISHABLE_KEY: older gateways ask for it there."
-        raise Trouble(f"{where} answered {answer.status_code}.", cure)
+    if response.status_code in (401, 403):
+        cure = "Set SUPABASE_PUBLISHABLE_KEY: older gateways require it for the JWKS."
+        raise CheckFailed(f"{where} answered {response.status_code}.", cure)
     cure = "Set SUPABASE_JWKS_URL to https://<ref>.supabase.co/auth/v1/.well-known/jwks.json."
-    if answer.status_code != 200:
-        raise Trouble(f"{where} answered {answer.status_code}.", cure)
+    if response.status_code != 200:
+        raise CheckFailed(f"{where} answered {response.status_code}.", cure)
     try:
-        keys = json.loads(answer.content)["keys"]
+        keys = json.loads(response.content)["keys"]
         if all(isinstance(key, dict) for key in keys):
             return list(keys)
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
-    raise Trouble(f"{where} answered with something that is no key set.", cure)
+    raise CheckFailed(f"{where} did not answer with a JSON Web Key Set.", cure)
 
 
 def _algorithms(keys: list[dict[str, Any]], ms: float) -> Finding:
-    found = Counter(str(key.get("alg") or FAMILIES.get(str(key.get("kty")))) for key in keys)
+    found = Counter(str(key.get("alg") or ALGORITHM_OF_KEY_TYPE.get(str(key.get("kty")))) for key in keys)
     usable = [algorithm for algorithm in sorted(ASYMMETRIC) if algorithm in found]
     if not usable:
-        cure = f"Let the project sign with one of {', '.join(sorted(ASYMMETRIC))} (the dashboard's JWT Keys)."
-        return problem(
-            "jwks", "None of the project's public keys is of an algorithm that is verified here.", cure
-        )
+        cure = f"Create a signing key ({' or '.join(sorted(ASYMMETRIC))}) in the dashboard's JWT Keys."
+        what = "None of the project's public keys has an algorithm that this API supports."
+        return problem("jwks", what, cure)
     also = " SUPABASE_JWT_SECRET verifies HS256 tokens." if settings.SUPABASE_JWT_SECRET else ""
-    return http.timed("jwks", f"Public keys are there: {', '.join(usable)}.{also}", ms)
+    return http.ok_or_slow("jwks", f"The project has public keys: {', '.join(usable)}.{also}", ms)

@@ -1,4 +1,4 @@
-"""Which kind of API key a text is, as far as its looks tell: nothing here is verified."""
+"""Recognizes the kind of a Supabase API key by its format. Signatures are not verified."""
 
 import time
 from dataclasses import dataclass
@@ -7,43 +7,46 @@ from typing import Any, Literal
 import jwt
 from django.conf import settings
 
-Kind = Literal["secret", "publishable", "service_role", "anon", "authenticated", "unknown"]
-LEGACY: tuple[Kind, ...] = ("service_role", "anon", "authenticated")  # JSON web tokens; these are their roles
-DEMO_ISSUER = "supabase-demo"  # of the legacy keys that `supabase start` and the compose stack print
+KeyKind = Literal["secret", "publishable", "service_role", "anon", "authenticated", "unknown"]
+LEGACY_ROLES: tuple[KeyKind, ...] = ("service_role", "anon", "authenticated")  # `role` of legacy keys (JWTs)
+DEMO_ISSUER = "supabase-demo"  # `iss` of the legacy keys that `supabase start` and Docker Compose print
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """`ref`: the project, if the key says; only legacy keys of hosted projects do."""
+    """`ref`: the project reference, "" if unknown; only the legacy keys of hosted projects contain it."""
 
-    kind: Kind
+    kind: KeyKind
     ref: str = ""
-    demo: bool = False
-    expired: bool = False
+    is_demo: bool = False
+    is_expired: bool = False
 
     @property
-    def may_do_all(self) -> bool:
+    def is_secret(self) -> bool:
+        """True for a key that has all permissions."""
         return self.kind in ("secret", "service_role")
 
 
-def read(key: str) -> ApiKey:
-    demo = key in settings.WELL_KNOWN
+def parse(key: str) -> ApiKey:
+    """Return the kind of the key; an unreadable key is of the kind "unknown"."""
+    is_demo = key in settings.WELL_KNOWN
     if key.startswith("sb_secret_"):
-        return ApiKey("secret", demo=demo)
+        return ApiKey("secret", is_demo=is_demo)
     if key.startswith("sb_publishable_"):
-        return ApiKey("publishable", demo=demo)
+        return ApiKey("publishable", is_demo=is_demo)
     claims = _claims(key)
-    kind: Kind = next((role for role in LEGACY if claims.get("role") == role), "unknown")
+    kind: KeyKind = next((role for role in LEGACY_ROLES if claims.get("role") == role), "unknown")
     expires = claims.get("exp")
     return ApiKey(
         kind,
         ref=str(claims.get("ref") or ""),
-        demo=demo or claims.get("iss") == DEMO_ISSUER,
-        expired=isinstance(expires, int | float) and expires < time.time(),
+        is_demo=is_demo or claims.get("iss") == DEMO_ISSUER,
+        is_expired=isinstance(expires, int | float) and expires < time.time(),
     )
 
 
 def _claims(key: str) -> dict[str, Any]:
+    """The claims of a JWT, unverified; empty for any other text."""
     try:
         return jwt.decode(key, options={"verify_signature": False})
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError):

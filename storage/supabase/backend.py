@@ -1,4 +1,4 @@
-"""SupabaseStorage: a bucket of a Supabase project, as a Django storage that hands out signed URLs."""
+"""SupabaseStorage: a bucket of a Supabase project, as a Django storage with signed URLs."""
 
 import hashlib
 import secrets
@@ -32,35 +32,35 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-STAGING_FOLDER = ".arriving"  # the folder of what is not yet known to have arrived whole
-AT_ONCE = 64 * 1024  # bytes: a body of so many has arrived before it is refused
-ONCE = {"Connection": "close"}  # one on which a larger body was refused hangs when it is used again
-MOST_SIGNED = 1000  # keys in one call
-LONGEST = 60  # seconds for all the calls of a `put`, and as many more as its size takes
-TIDYING = 10  # seconds for removing what did not arrive whole
-PROBING = 5  # seconds: who asks whether all is well does not wait for long
+STAGING_FOLDER = ".arriving"  # the folder of staging keys: objects that are not known to be complete yet
+KEEP_ALIVE_MAX_SIZE = 64 * 1024  # bytes: a body of at most this size has arrived before Storage refuses it
+CLOSE_CONNECTION = {"Connection": "close"}  # after a larger body is refused, a reused connection hangs
+MAX_KEYS_PER_CALL = 1000  # keys that Storage signs in one call
+PUT_SECONDS = 60  # for all calls of one `put`, plus the time that its size needs
+CLEANUP_SECONDS = 10  # for deleting an object at its staging key after a failed `put`
+READY_SECONDS = 5  # for `check_ready`
 
 
 @deconstructible(path="storage.supabase.SupabaseStorage")
 class SupabaseStorage(ProtocolStorage):
-    """Any number of threads may use it at once.
+    """A bucket of a Supabase project. Thread-safe.
 
-    Beside what each method says, all raise StorageUnavailable when they cannot know, and its kind
-    StorageMisconfigured when a key, a bucket or the address is wrong.
+    Besides the errors in its docstring, every method raises StorageUnavailable if Storage gave no clear
+    answer, and its subclass StorageMisconfigured if the secret key, the bucket or SUPABASE_URL is wrong.
     """
 
     def describe(self, key: str) -> ObjectInfo:
-        return self._look(key)[1]
+        return self._info(key)[1]
 
     def put(self, key: str, chunks: Iterable[bytes], *, content_type: str, cache_control: str) -> None:
-        with _spooled(chunks) as (file, size, digest):
+        with _spool(chunks) as (file, size, md5):
             self.put_file(
                 key,
                 file,
                 size,
                 content_type=content_type,
                 cache_control=cache_control,
-                prove=lambda stage: self._has(stage, size, digest),
+                prove=lambda stage: self._has_content(stage, size, md5),
             )
 
     def put_file(
@@ -74,170 +74,179 @@ class SupabaseStorage(ProtocolStorage):
         prove: Callable[[str], bool | None],
         stage: str = "",
     ) -> None:
-        """Create the object, of a file that can be read again. Raises ObjectExists.
+        """Create the object from a seekable file. Raises ObjectExists, ObjectRefused.
 
-        Up to a key that nobody knows, looked at there, and moved to its own: because an upload that must not
-        overwrite does overwrite when two are made at once; a move never does. `prove(stage)` says whether
-        these bytes have arrived there. `stage`: a key of the caller's own, whose leavings may be replaced.
+        The file is uploaded under a staging key, verified there, and moved to `key`: of two simultaneous
+        uploads without upsert, one can overwrite the other; a move never overwrites. `prove(stage)` returns
+        whether these bytes arrived under the staging key. `stage`: a staging key that only the caller uses;
+        an object left there by an earlier attempt is replaced. By default a random key.
         """
         keys.check(key)
         stage = stage or f"{STAGING_FOLDER}/{secrets.token_urlsafe(18)}"
         try:
-            with deadline(LONGEST + transfer_seconds(size)):
+            with deadline(PUT_SECONDS + transfer_seconds(size)):
                 object_id = self._send(file, size, stage, content_type, cache_control)
                 if not prove(stage):
-                    raise StorageUnavailable("What arrived at Supabase Storage is not what was sent")
-                self._settle(stage, key, object_id)
+                    raise StorageUnavailable("The object that arrived differs from the file that was sent")
+                self._move_to_key(stage, key, object_id)
         except BaseException:
-            with suppress(StorageError), deadline(TIDYING):
+            with suppress(StorageError), deadline(CLEANUP_SECONDS):
                 self.delete_object(stage)
             raise
 
     def move(self, key: str, to: SignedStorage, new_key: str) -> None:
-        self._from_to("move", key, to, new_key)
+        self._move_or_copy("move", key, to, new_key)
         url_cache.delete(self.bucket, key)
 
     def copy(self, key: str, to: SignedStorage, new_key: str) -> None:
-        self._from_to("copy", key, to, new_key)
+        self._move_or_copy("copy", key, to, new_key)
 
     def read(self, key: str) -> BinaryIO:
-        place = ("object", "authenticated", self.bucket, keys.check(key))
-        return open_object(lambda headers: request("GET", *place, headers=headers, stream=True))
+        path = ("object", "authenticated", self.bucket, keys.check(key))
+        return open_object(lambda headers: request("GET", *path, headers=headers, stream=True))
 
     def listdir(self, path: str) -> tuple[list[str], list[str]]:
-        inside = f"{keys.check(path.strip('/'))}/" if path.strip("/") else ""
+        prefix = f"{keys.check(path.strip('/'))}/" if path.strip("/") else ""
         folders, objects = [], []
-        for page in self._pages(inside):
-            folders += [folder.name.removeprefix(inside).rstrip("/") for folder in page.folders]
-            objects += [found.name.removeprefix(inside) for found in page.objects]
-        if inside and not folders and not objects:
+        for page in self._pages(prefix):
+            folders += [folder.name.removeprefix(prefix).rstrip("/") for folder in page.folders]
+            objects += [found.name.removeprefix(prefix) for found in page.objects]
+        if prefix and not folders and not objects:
             raise ObjectMissing(path)
-        return [folder for folder in folders if inside or folder != STAGING_FOLDER], objects
+        return [folder for folder in folders if prefix or folder != STAGING_FOLDER], objects
 
     def check_ready(self) -> None:
-        with deadline(PROBING):
+        with deadline(READY_SECONDS):
             json_object(request("GET", "bucket", self.bucket), self.bucket)
 
     def delete_object(self, key: str) -> None:
-        place = ("object", self.bucket, keys.check(key))
-        retry(lambda: json_object(request("DELETE", *place), key))
+        path = ("object", self.bucket, keys.check(key))
+        retry(lambda: json_object(request("DELETE", *path), key))
 
     # --- Tokens -------------------------------------------------------------------------------------
 
     def upload_token(self, key: str, seconds: int) -> str:
-        """With `SUPABASE_SIGNING=server` the server decides how long it lives."""
+        """With `SUPABASE_SIGNING=server` the server decides when the token expires, not `seconds`."""
         if settings.SUPABASE_SIGNING == "secret":
             return tokens.mint("upload", self.bucket, key, seconds)
-        place = ("object", "upload", "sign", self.bucket, key)  # the SDK trips over a `?` in the key
-        answer = retry(lambda: json_object(request("POST", *place), key))
+        path = ("object", "upload", "sign", self.bucket, key)  # the SDK does not quote a `?` in the key
+        response = retry(lambda: json_object(request("POST", *path), key))
         with translate_errors(key):
-            return _readable(answer["token"])
+            return _checked(response["token"])
 
     def download_tokens(self, wanted: Sequence[str], seconds: int) -> dict[str, str]:
         if settings.SUPABASE_SIGNING == "secret":
             return {key: tokens.mint("download", self.bucket, key, seconds) for key in wanted}
         found: dict[str, str] = {}
-        for start in range(0, len(wanted), MOST_SIGNED):
-            found |= self._signed(list(wanted[start : start + MOST_SIGNED]), seconds)
-        if wanted and not found:  # the same answer for a missing bucket and for a wrong key
+        for start in range(0, len(wanted), MAX_KEYS_PER_CALL):
+            found |= self._sign(list(wanted[start : start + MAX_KEYS_PER_CALL]), seconds)
+        if wanted and not found:  # a missing bucket and a wrong secret key give the same: then `_info` raises
             with suppress(ObjectMissing):
-                self._look(wanted[0])
+                self._info(wanted[0])
         return found
 
-    def _signed(self, some: list[str], seconds: int) -> dict[str, str]:
-        return self._ask(lambda bucket: _tokens(bucket.create_signed_urls(some, seconds)), self.bucket)
+    def _sign(self, wanted: list[str], seconds: int) -> dict[str, str]:
+        return self._call(lambda bucket: _tokens(bucket.create_signed_urls(wanted, seconds)), self.bucket)
 
     # --- Calls --------------------------------------------------------------------------------------
 
-    def _ask(self, act: Callable[["SyncBucketProxy"], Result], what: str) -> Result:
-        """A call of the SDK that may be repeated, and what is made of its answer."""
+    def _call(self, act: Callable[["SyncBucketProxy"], Result], what: str) -> Result:
+        """Call the SDK and process its response, with retries: the call must be safe to repeat."""
         return call(lambda sdk: act(sdk.from_(self.bucket)), what)
 
-    def _look(self, key: str) -> tuple[str, ObjectInfo]:
-        """The object's id, which stays with it wherever it is moved, and what is known of it."""
-        return self._ask(lambda bucket: _described(key, bucket.info(keys.check(key))), key)
+    def _info(self, key: str) -> tuple[str, ObjectInfo]:
+        """Return the object's id, which a move does not change, and its metadata. Raises ObjectMissing."""
+        return self._call(lambda bucket: _parse_info(key, bucket.info(keys.check(key))), key)
 
-    def _from_to(self, verb: str, key: str, to: SignedStorage, new_key: str) -> None:
-        """Not repeated: when the answer is lost, it may have been done. The SDK knows no other bucket."""
-        places = {
+    def _move_or_copy(self, verb: str, key: str, to: SignedStorage, new_key: str) -> None:
+        """Send one request, without retries: if the response is lost, it may have been done. The SDK cannot
+        move to another bucket.
+        """
+        body = {
             "bucketId": self.bucket,
             "sourceKey": keys.check(key),
             "destinationBucket": to.bucket,
             "destinationKey": keys.check(new_key),
         }
-        json_object(request("POST", "object", verb, what=key, json=places), key)
+        json_object(request("POST", "object", verb, what=key, json=body), key)
 
-    def _pages(self, inside: str) -> "Iterator[SearchV2Result]":
-        asked: SearchV2Options = {"prefix": inside, "with_delimiter": True}
+    def _pages(self, prefix: str) -> "Iterator[SearchV2Result]":
+        options: SearchV2Options = {"prefix": prefix, "with_delimiter": True}
         while True:
-            page = self._page(asked)
+            page = self._page(options)
             yield page
             if not page.hasNext:
                 return
-            if page.nextCursor in (None, asked.get("cursor")):
-                raise StorageUnavailable("Supabase Storage does not say how its list goes on")
-            asked["cursor"] = page.nextCursor
+            if page.nextCursor in (None, options.get("cursor")):
+                raise StorageUnavailable("Supabase Storage sent no new cursor for the next page of the list")
+            options["cursor"] = page.nextCursor
 
-    def _page(self, asked: "SearchV2Options") -> "SearchV2Result":
-        return self._ask(lambda bucket: bucket.list_v2(asked), self.bucket)
+    def _page(self, options: "SearchV2Options") -> "SearchV2Result":
+        return self._call(lambda bucket: bucket.list_v2(options), self.bucket)
 
     # --- Putting ------------------------------------------------------------------------------------
 
     def _send(self, file: BinaryIO, size: int, stage: str, content_type: str, cache_control: str) -> str:
-        """The id of the object. Its key is nobody else's: what may be there is from an attempt before."""
+        """Upload the file under the staging key, replacing an object of an earlier attempt. Return its id."""
         if size > TUS_CHUNK_SIZE:
             tus.upload(file, size, self.bucket, stage, content_type, cache_control)
-            return self._look(stage)[0]
+            return self._info(stage)[0]
         headers = {
             "Content-Type": content_type,
             "Content-Length": str(size),
             "Cache-Control": cache_control,
             "x-upsert": "true",
-            **(ONCE if size > AT_ONCE else {}),
+            **(CLOSE_CONNECTION if size > KEEP_ALIVE_MAX_SIZE else {}),
         }
 
         def send() -> str:
             file.seek(0)
-            answer = request("POST", "object", self.bucket, stage, content=read_chunks(file), headers=headers)
+            content = read_chunks(file)
+            response = request("POST", "object", self.bucket, stage, content=content, headers=headers)
             with translate_errors(stage):
-                return str(json_object(answer, stage)["Id"])
+                return str(json_object(response, stage)["Id"])
 
         return retry(send)
 
-    def _has(self, key: str, size: int, digest: str) -> bool:
-        """Whether these bytes are there: by the etag if it is their MD5, else by reading them."""
+    def _has_content(self, key: str, size: int, md5: str) -> bool:
+        """True if the object has this size and MD5: its etag is the MD5, or else the object is read."""
         info = self.describe(key)
-        return info.size == size and (info.etag.strip('"') == digest or self._digest(key) == digest)
+        return info.size == size and (info.etag.strip('"') == md5 or self._md5(key) == md5)
 
-    def _digest(self, key: str) -> str:
+    def _md5(self, key: str) -> str:
         digest = hashlib.md5(usedforsecurity=False)
         with self.read(key) as file:
             for chunk in read_chunks(file):
                 digest.update(chunk)
         return digest.hexdigest()
 
-    def _settle(self, stage: str, key: str, object_id: str) -> None:
-        """Move it to its key. Where an answer was lost, the object there tells: it keeps its id."""
+    def _move_to_key(self, stage: str, key: str, object_id: str) -> None:
+        """Move the object from the staging key, with retries. After a lost response, the id of the object
+        under `key` shows whether the move was done.
+        """
 
-        def settle() -> None:
+        def move() -> None:
             try:
                 self.move(stage, self, key)
             except (StorageUnavailable, ObjectMissing, ObjectExists):
-                if not self._is_there(key, object_id):
+                if not self._has_id(key, object_id):
                     raise
 
-        retry(settle)
+        retry(move)
 
-    def _is_there(self, key: str, object_id: str) -> bool:
+    def _has_id(self, key: str, object_id: str) -> bool:
         try:
-            return self._look(key)[0] == object_id
+            return self._info(key)[0] == object_id
         except ObjectMissing:
             return False
 
 
 @contextmanager
-def _spooled(chunks: Iterable[bytes]) -> Iterator[tuple[BinaryIO, int, str]]:
-    """The bytes as a file that can be sent again, in memory if it is small; its size and MD5."""
+def _spool(chunks: Iterable[bytes]) -> Iterator[tuple[BinaryIO, int, str]]:
+    """Yield a temporary file of the bytes, which can be sent again, its size and its MD5.
+
+    Up to TUS_CHUNK_SIZE bytes it is kept in memory.
+    """
     digest = hashlib.md5(usedforsecurity=False)
     with tempfile.SpooledTemporaryFile(max_size=TUS_CHUNK_SIZE) as file:
         for chunk in chunks:
@@ -250,18 +259,20 @@ def _spooled(chunks: Iterable[bytes]) -> Iterator[tuple[BinaryIO, int, str]]:
 
 
 def _tokens(signed: Iterable[Any]) -> dict[str, str]:
-    """By key; what is missing has none. A key may hold a `?` too, and the SDK leaves it unquoted."""
+    """Return the tokens by key, without missing objects. The SDK does not quote a `?` in a key, so the token
+    is what follows the last `token=`.
+    """
     urls = {each["path"]: each["signedURL"] for each in signed if each["signedURL"]}
-    return {key: _readable(url.rpartition("token=")[2]) for key, url in urls.items()}
+    return {key: _checked(url.rpartition("token=")[2]) for key, url in urls.items()}
 
 
-def _readable(token: str) -> str:
-    """The token, if it says when it runs out; else some error."""
+def _checked(token: str) -> str:
+    """Return the token. Raises any exception if its expiry cannot be read: the caller uses `ours`."""
     tokens.expiry(token)
     return token
 
 
-def _described(key: str, info: dict[str, Any]) -> tuple[str, ObjectInfo]:
+def _parse_info(key: str, info: dict[str, Any]) -> tuple[str, ObjectInfo]:
     return str(info["id"]), ObjectInfo(
         key=key,
         size=int(info["size"]),

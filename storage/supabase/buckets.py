@@ -1,4 +1,4 @@
-"""The buckets that a Supabase project has, held against those that it should have."""
+"""The buckets of a Supabase project, and how they differ from the buckets that STORAGES declares."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,63 +6,71 @@ from dataclasses import dataclass
 from storage.buckets import Bucket
 from storage.supabase.client import call
 
-MIB = 1024 * 1024
+MIB = 1024 * 1024  # bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """In words: `field` is a column. `grave`: files are refused or hidden by it, or shown to everybody."""
+    """A column of a bucket that differs. `current` and `wanted` are texts for people.
+
+    `is_problem`: uploads are refused, or objects are hidden, or shown to everybody, because of it.
+    """
 
     field: str
-    there: str
+    current: str
     wanted: str
-    grave: bool = False
+    is_problem: bool = False
 
 
-def existing() -> dict[str, Bucket]:
-    """By name. Raises StorageUnavailable, StorageMisconfigured; a key that may see none gets none."""
+def list_buckets() -> dict[str, Bucket]:
+    """Return the project's buckets by name, with their limits as the project has them.
 
+    Empty for a key that may not see any. Raises StorageUnavailable, StorageMisconfigured.
+    """
     rows = call(lambda sdk: sdk.list_buckets(), "the list of buckets")
     return {
-        row.id: Bucket(
-            row.id, row.public, row.file_size_limit or None, tuple(sorted(row.allowed_mime_types or ()))
-        )
+        row.id: Bucket(row.id, row.public, row.file_size_limit, tuple(row.allowed_mime_types or ()))
         for row in rows
     }
 
 
-def namesake(name: str, names: Iterable[str]) -> str:
-    """The one that is written in other case, "" if none is."""
+def find_other_case(name: str, names: Iterable[str]) -> str:
+    """Return the first of `names` that differs from `name` in case only, or "" if there is none."""
     return next((each for each in sorted(names) if each.casefold() == name.casefold() and each != name), "")
 
 
-def differences(there: Bucket, wanted: Bucket) -> list[Difference]:
-    """What must change. A limit that no field sets is the project's own to set."""
-    found = []
-    if there.public != wanted.public:
-        found.append(Difference("public", _yes_or_no(there.public), _yes_or_no(wanted.public), True))
-    if wanted.file_size_limit and there.file_size_limit != wanted.file_size_limit:
-        narrow = (there.file_size_limit or wanted.file_size_limit) < wanted.file_size_limit
-        found.append(Difference("file_size_limit", size(there), size(wanted), narrow))
-    if wanted.allowed_mime_types and {*(there.allowed_mime_types or ())} != {*wanted.allowed_mime_types}:
-        narrow = not all(map(there.takes, wanted.allowed_mime_types))
-        found.append(Difference("allowed_mime_types", types(there), types(wanted), narrow))
-    return found
+def differences(found: Bucket, wanted: Bucket) -> list[Difference]:
+    """Return what must change in the bucket `found`. A limit that `wanted` does not set is not compared."""
+    result = []
+    if found.public != wanted.public:
+        result.append(Difference("public", _yes_or_no(found.public), _yes_or_no(wanted.public), True))
+    if wanted.file_size_limit and found.file_size_limit != wanted.file_size_limit:
+        is_narrower = (found.file_size_limit or wanted.file_size_limit) < wanted.file_size_limit
+        result.append(
+            Difference("file_size_limit", format_size_limit(found), format_size_limit(wanted), is_narrower)
+        )
+    if wanted.allowed_mime_types and {*(found.allowed_mime_types or ())} != {*wanted.allowed_mime_types}:
+        is_narrower = not all(map(found.takes, wanted.allowed_mime_types))
+        result.append(
+            Difference("allowed_mime_types", format_types(found), format_types(wanted), is_narrower)
+        )
+    return result
 
 
-def size(bucket: Bucket) -> str:
+def format_size_limit(bucket: Bucket) -> str:
     limit = bucket.file_size_limit
-    if limit is None:
+    if not limit:
         return "no limit"
     return f"{limit // MIB} MiB" if limit % MIB == 0 else f"{limit} bytes"
 
 
-def types(bucket: Bucket) -> str:
-    return ", ".join(bucket.allowed_mime_types or ["any type"])
+def format_types(bucket: Bucket) -> str:
+    return ", ".join(sorted(bucket.allowed_mime_types or ["any type"]))
 
 
-def described(bucket: Bucket) -> str:
-    return f"{'public' if bucket.public else 'private'}, {size(bucket)}, {types(bucket)}"
+def describe(bucket: Bucket) -> str:
+    visibility = "public" if bucket.public else "private"
+    return f"{visibility}, {format_size_limit(bucket)}, {format_types(bucket)}"
 
 
 def _yes_or_no(value: bool) -> str:

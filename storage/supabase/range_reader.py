@@ -1,4 +1,4 @@
-"""RemoteFile: an object behind HTTP as a file, fetched in ranges as it is read, never held as a whole."""
+"""RangeReader: reads an object over HTTP as a file, with range requests, and never holds all of it."""
 
 import io
 from collections.abc import Callable
@@ -11,29 +11,32 @@ from storage.base import CHUNK_SIZE
 from storage.errors import StorageUnavailable
 from storage.supabase.client import retry
 
-#: The answer to a GET with these headers, streamed. Raises StorageError.
-Get = Callable[[dict[str, str]], httpx.Response]
-PART, END = 206, 416  # the latter for what lies behind the last byte
-AS_IT_IS = {"Accept-Encoding": "identity"}  # a gateway that compresses would change lengths and ranges
+#: Sends a GET request with these headers and returns the streamed response. Raises StorageError.
+SendGet = Callable[[dict[str, str]], httpx.Response]
+PARTIAL_CONTENT = 206
+RANGE_NOT_SATISFIABLE = 416  # the range starts after the last byte
+NO_COMPRESSION = {"Accept-Encoding": "identity"}  # compression by a gateway would change lengths and ranges
 
 
-def open_object(get: Get) -> BinaryIO:
-    """The first bytes are fetched at once, so that what is missing is missing here. Raises StorageError."""
-    return io.BufferedReader(RangeReader(get), CHUNK_SIZE)
+def open_object(send_get: SendGet) -> BinaryIO:
+    """Return the object as a seekable file. Raises StorageError, also ObjectMissing: the first request is
+    sent at once.
+    """
+    return io.BufferedReader(RangeReader(send_get), CHUNK_SIZE)
 
 
 class RangeReader(io.RawIOBase):
-    """A small file takes one call. A long one is streamed from wherever it is read next."""
+    """A small file takes one request. A large file is streamed from the position of each read."""
 
-    def __init__(self, get: Get) -> None:
-        self._get = get
+    def __init__(self, send_get: SendGet) -> None:
+        self._send_get = send_get
         self._position = 0
-        self._answer: httpx.Response | None = None
-        self._pieces: Any = iter(())
-        self._left = b""
+        self._response: httpx.Response | None = None
+        self._chunks: Any = iter(())
+        self._buffered = b""
         self._etag = ""
         self._size = 0
-        self._fetch(upto=CHUNK_SIZE)
+        self._request(length=CHUNK_SIZE)
 
     def readable(self) -> bool:
         return True
@@ -50,76 +53,77 @@ class RangeReader(io.RawIOBase):
             raise ValueError("negative seek position")
         if start + offset != self._position:
             self._position = start + offset
-            self._let_go()
+            self._close_response()
         return self._position
 
     def readinto(self, buffer: Any) -> int:
         if self._position >= self._size:
             with suppress(StorageUnavailable):
-                self._piece()  # what is heard out leaves its connection to the next call
+                self._next_chunk()  # reads the response to its end, so that its connection is used again
             return 0
-        chunk = self._next(len(buffer))
+        chunk = self._read_some(len(buffer))
         buffer[: len(chunk)] = chunk
         self._position += len(chunk)
         return len(chunk)
 
     def close(self) -> None:
-        self._let_go()
+        self._close_response()
         super().close()
 
-    def _next(self, most: int) -> bytes:
-        """At least one byte of the object, from the answer that is open or from a new one."""
-        self._left = self._left or self._piece()
-        if not self._left:
-            self._fetch()
-            self._left = self._piece()
-        if not self._left:
-            raise StorageUnavailable("Supabase Storage's answer ended too early")
-        chunk, self._left = self._left[:most], self._left[most:]
+    def _read_some(self, max_bytes: int) -> bytes:
+        """Return between 1 and `max_bytes` bytes, from the open response or from a new request."""
+        self._buffered = self._buffered or self._next_chunk()
+        if not self._buffered:
+            self._request()
+            self._buffered = self._next_chunk()
+        if not self._buffered:
+            raise StorageUnavailable("The response of Supabase Storage ended too early")
+        chunk, self._buffered = self._buffered[:max_bytes], self._buffered[max_bytes:]
         return chunk
 
-    def _piece(self) -> bytes:
-        """Nothing at the end, and where the answer broke off: the rest can be asked for."""
+    def _next_chunk(self) -> bytes:
+        """Return b"" at the end, and after a lost connection: the caller can request the rest."""
         try:
-            return next(self._pieces, b"")
+            return next(self._chunks, b"")
         except httpx.TimeoutException:
-            self._let_go()
+            self._close_response()
         except httpx.TransportError:
             return b""
-        raise StorageUnavailable("Supabase Storage's answer came too slowly")
+        raise StorageUnavailable("The response of Supabase Storage was too slow")
 
-    def _fetch(self, upto: int | None = None) -> None:
-        """From here to the end, or so many bytes."""
-        self._let_go()
-        end = self._position + upto - 1 if upto else ""
-        wanted = {**AS_IT_IS, "Range": f"bytes={self._position}-{end}"}
-        answer, size = retry(lambda: _ranged(self._get(wanted)))
+    def _request(self, length: int | None = None) -> None:
+        """Request `length` bytes from the position, or all bytes up to the end."""
+        self._close_response()
+        end = self._position + length - 1 if length else ""
+        headers = {**NO_COMPRESSION, "Range": f"bytes={self._position}-{end}"}
+        response, size = retry(lambda: _with_total_size(self._send_get(headers)))
         if size is None:
-            return answer.close()
-        self._answer = answer
-        etag = answer.headers.get("ETag", "")
+            return response.close()
+        self._response = response
+        etag = response.headers.get("ETag", "")
         if self._etag and etag != self._etag:
             raise StorageUnavailable("The object was replaced while it was read")
-        self._etag, self._size, self._pieces = etag, size, answer.iter_raw()
+        self._etag, self._size, self._chunks = etag, size, response.iter_raw()
 
-    def _let_go(self) -> None:
-        self._left, self._pieces = b"", iter(())
-        if self._answer is not None:
-            self._answer.close()
-            self._answer = None
+    def _close_response(self) -> None:
+        self._buffered, self._chunks = b"", iter(())
+        if self._response is not None:
+            self._response.close()
+            self._response = None
 
 
-def _ranged(answer: httpx.Response) -> tuple[httpx.Response, int | None]:
-    """With the size of the whole object: `bytes 0-9/24` says 24. None behind its end.
+def _with_total_size(response: httpx.Response) -> tuple[httpx.Response, int | None]:
+    """Return the response and the size of the whole object: 24 for `Content-Range: bytes 0-9/24`.
 
-    An answer that is no range is some gateway's; only an empty object has none.
+    The size is None if the range starts after the last byte. An empty object is sent without a
+    Content-Range; any other response without one comes from a gateway. Raises StorageUnavailable for that.
     """
-    whole = answer.headers.get("Content-Range", "").rpartition("/")[2]
-    if answer.status_code == END:
-        return answer, None
-    if answer.status_code == PART and whole.isdecimal():
-        return answer, int(whole)
-    if answer.headers.get("Content-Length") == "0":
-        return answer, 0
-    answer.close()
-    raise StorageUnavailable("Supabase Storage does not give ranges")
+    total = response.headers.get("Content-Range", "").rpartition("/")[2]
+    if response.status_code == RANGE_NOT_SATISFIABLE:
+        return response, None
+    if response.status_code == PARTIAL_CONTENT and total.isdecimal():
+        return response, int(total)
+    if response.headers.get("Content-Length") == "0":
+        return response, 0
+    response.close()
+    raise StorageUnavailable("Supabase Storage does not support range requests")

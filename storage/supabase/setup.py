@@ -1,6 +1,6 @@
-"""Makes a Supabase project have the buckets that STORAGES and the model fields declare. Safe to repeat.
+"""Creates and updates the buckets that STORAGES and the model fields declare. Safe to run again.
 
-It creates and updates, and never deletes; buckets that are not declared are not touched.
+It never deletes a bucket, and does not touch buckets that are not declared.
 """
 
 from collections.abc import Iterator
@@ -14,75 +14,83 @@ from storage.buckets import Bucket
 from storage.errors import ObjectExists, ObjectRefused
 from storage.findings import Finding, problem
 from storage.supabase import configuration
-from storage.supabase.buckets import Difference, described, differences, existing, namesake, size
+from storage.supabase.buckets import (
+    Difference,
+    describe,
+    differences,
+    find_other_case,
+    format_size_limit,
+    list_buckets,
+)
 from storage.supabase.client import call
 
-Did = Literal["unchanged", "created", "updated", "refused"]
+Result = Literal["unchanged", "created", "updated", "refused"]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one bucket, or would. `problem`: why it was refused, with the cure."""
+    """What was done to one bucket, or would be in a dry run. `problem`: why it was refused, with the cure."""
 
     bucket: str
-    did: Did
+    result: Result
     differences: tuple[Difference, ...] = ()
     problem: Finding | None = None
 
 
-def obstacles() -> Iterator[Finding]:
-    """What is wrong with the settings, so that there is no use in asking."""
+def blocking_problems() -> Iterator[Finding]:
+    """Yield the problems in the settings that make any request to the project useless."""
     if not settings.SUPABASE_SECRET_KEY:
-        yield problem("key", "SUPABASE_SECRET_KEY is not set.", configuration.COPY)
-    for rule in (configuration.url, configuration.secret_key):
-        yield from (found for found in rule() if found.level == "problem")
+        yield problem("key", "SUPABASE_SECRET_KEY is not set.", configuration.COPY_SECRET_KEY)
+    for check in (configuration.check_url, configuration.check_secret_key):
+        yield from (found for found in check() if found.level == "problem")
 
 
 def set_up_buckets(*, dry_run: bool = False) -> Iterator[Outcome]:
-    """One at a time, so that what was done is known when one fails. Raises StorageError."""
-    there = existing()
+    """Yield after each bucket: if StorageError is raised, the caller knows what was done before."""
+    existing = list_buckets()
     for wanted in buckets.declared().values():
-        yield _settle(wanted, there, dry_run)
+        yield _set_up(wanted, existing, dry_run)
 
 
-def _settle(wanted: Bucket, there: dict[str, Bucket], dry_run: bool) -> Outcome:
-    found = there.get(wanted.name)
-    if found is None and (other := namesake(wanted.name, there)):
-        return Outcome(wanted.name, "refused", problem=case_matters(wanted.name, other))
-    changes = tuple(differences(found, wanted) if found else _all_of(wanted))
+def _set_up(wanted: Bucket, existing: dict[str, Bucket], dry_run: bool) -> Outcome:
+    found = existing.get(wanted.name)
+    if found is None and (other := find_other_case(wanted.name, existing)):
+        return Outcome(wanted.name, "refused", problem=case_mismatch(wanted.name, other))
+    changes = tuple(differences(found, wanted) if found else _missing(wanted))
     if not changes:
         return Outcome(wanted.name, "unchanged")
     try:
         if not dry_run:
             _update(found, wanted) if found else _create(wanted)
     except ObjectRefused as error:
-        return Outcome(wanted.name, "refused", changes, _refused(wanted, error))
+        return Outcome(wanted.name, "refused", changes, _refusal(wanted, error))
     return Outcome(wanted.name, "updated" if found else "created", changes)
 
 
-def case_matters(name: str, other: str) -> Finding:
+def case_mismatch(name: str, other: str) -> Finding:
+    """A problem: the bucket `name` is missing, and the project has one that differs in case only."""
     return problem(
         f"bucket.{name}",
-        f"bucket {name!r} not found, there is {other!r}: names are case-sensitive.",
+        f"bucket {name!r} not found, but there is {other!r}: names are case-sensitive.",
         f"Move the files of {other!r} and delete it in the dashboard, then run setup_supabase; if something "
-        f"else needs it, make {name!r} there by hand. A default bucket is named by SUPABASE_STORAGE_BUCKET.",
+        f"else needs it, create {name!r} in the dashboard. SUPABASE_STORAGE_BUCKET names the default bucket.",
     )
 
 
-def _all_of(wanted: Bucket) -> list[Difference]:
-    return [Difference("bucket", "missing", described(wanted))]
+def _missing(wanted: Bucket) -> list[Difference]:
+    return [Difference("bucket", "missing", describe(wanted))]
 
 
 def _create(wanted: Bucket) -> None:
     try:
-        _ask("create_bucket", wanted.name, None, _columns(wanted))
-    except ObjectExists:  # made by somebody else meanwhile, or by us: the answer got lost
-        _ask("update_bucket", wanted.name, _columns(wanted))
+        _call("create_bucket", wanted.name, None, _columns(wanted))
+    except ObjectExists:  # created meanwhile by somebody else, or by an attempt whose response was lost
+        _call("update_bucket", wanted.name, _columns(wanted))
 
 
 def _update(found: Bucket, wanted: Bucket) -> None:
-    """All columns at once; limits that no field sets stay as they are."""
-    _ask("update_bucket", wanted.name, {**_columns(found), **_limits(wanted), "public": wanted.public})
+    """Send all columns; a limit that `wanted` does not set keeps its value."""
+    _call("update_bucket", wanted.name, {**_columns(found), **_limits(wanted), "public": wanted.public})
 
 
 def _columns(bucket: Bucket) -> dict[str, Any]:
@@ -91,6 +99,7 @@ def _columns(bucket: Bucket) -> dict[str, Any]:
 
 
 def _limits(bucket: Bucket) -> dict[str, Any]:
+    """The columns of the limits that the bucket sets."""
     limits = {
         "file_size_limit": bucket.file_size_limit,
         "allowed_mime_types": list(bucket.allowed_mime_types or ()),
@@ -98,18 +107,21 @@ def _limits(bucket: Bucket) -> dict[str, Any]:
     return {column: value for column, value in limits.items() if value}
 
 
-def _ask(verb: str, name: str, *options: Any) -> None:
-    call(lambda sdk: getattr(sdk, verb)(name, *options), name)
+def _call(method: str, name: str, *options: Any) -> None:
+    """Call a method of the SDK for the bucket `name`, and retry it. Raises StorageError."""
+    call(lambda sdk: getattr(sdk, method)(name, *options), name)
 
 
-def _refused(wanted: Bucket, error: ObjectRefused) -> Finding:
+def _refusal(wanted: Bucket, error: ObjectRefused) -> Finding:
+    """A problem: the project refused the limits of the bucket."""
     name = f"bucket.{wanted.name}"
     if "InvalidMimeType" in str(error):
-        what = f"bucket {wanted.name!r}: Storage does not know one of the content types."
-        return problem(name, what, "Look at DOCUMENT_TYPES: a type reads application/pdf.")
+        what = f"bucket {wanted.name!r}: Storage does not accept one of the content types."
+        return problem(name, what, "Correct DOCUMENT_TYPES: a content type looks like application/pdf.")
     return problem(
         name,
-        f"bucket {wanted.name!r}: its limit, {size(wanted)}, is above the global limit of the project.",
-        "Raise the global file size limit in the dashboard's Storage Settings (the free plan ends at 50 MB), "
-        "or lower DOCUMENT_MAX_BYTES, IMAGE_MAX_BYTES or AVATAR_MAX_BYTES.",
+        f"bucket {wanted.name!r}: its limit, {format_size_limit(wanted)}, is above the global limit of the "
+        "project.",
+        "Raise the global file size limit in the dashboard's Storage Settings (the free plan allows up to "
+        "50 MB), or lower DOCUMENT_MAX_BYTES, IMAGE_MAX_BYTES or AVATAR_MAX_BYTES.",
     )

@@ -1,4 +1,4 @@
-"""A large object goes up in parts, by the TUS protocol, and goes on where it broke off."""
+"""Uploads a large object in parts by the TUS protocol, and resumes after an interruption."""
 
 from base64 import b64encode
 from collections.abc import Callable
@@ -12,66 +12,75 @@ from storage.errors import ObjectExists, StorageUnavailable
 from storage.protocol import TUS_CHUNK_SIZE
 from storage.supabase.client import request, retry
 
-#: Every request says anew that it may replace: the last part is what makes the object.
-COMMON = {"Tus-Resumable": "1.0.0", "x-upsert": "true"}
-PART = {**COMMON, "Content-Type": "application/offset+octet-stream"}
+#: Each request sends x-upsert, because Storage creates the object when the last part arrives.
+COMMON_HEADERS = {"Tus-Resumable": "1.0.0", "x-upsert": "true"}
+PART_HEADERS = {**COMMON_HEADERS, "Content-Type": "application/offset+octet-stream"}
 
 
 def upload(file: BinaryIO, size: int, bucket: str, key: str, content_type: str, cache_control: str) -> None:
-    """Raises StorageError. The key is nobody else's: what may lie there is of an attempt before."""
+    """Upload the file under a staging key, replacing an object of an earlier attempt. Raises StorageError."""
     path = _create(size, bucket, key, content_type, cache_control)
     offset = 0
     while offset < size:
-        arrived = retry(_part(path, file, offset, size))
-        if not offset < arrived <= size:
-            raise StorageUnavailable("Supabase Storage does not say what has arrived")
-        offset = arrived
+        new_offset = retry(_part_sender(path, file, offset, size))
+        if not offset < new_offset <= size:
+            raise StorageUnavailable("Supabase Storage sent an invalid Upload-Offset")
+        offset = new_offset
 
 
 def _create(size: int, bucket: str, key: str, content_type: str, cache_control: str) -> tuple[str, ...]:
-    about = {
+    """Create the resumable upload. Return its path below /storage/v1, by segments."""
+    metadata = {
         "bucketName": bucket,
         "objectName": key,
         "contentType": content_type,
         "cacheControl": cache_control.removeprefix("max-age="),
     }
-    said = ",".join(f"{name} {b64encode(value.encode()).decode()}" for name, value in about.items())
-    headers = {**COMMON, "Upload-Length": str(size), "Upload-Metadata": said}
-    return retry(lambda: _place(request("POST", "upload", "resumable", headers=headers)))
+    encoded = ",".join(f"{name} {b64encode(value.encode()).decode()}" for name, value in metadata.items())
+    headers = {**COMMON_HEADERS, "Upload-Length": str(size), "Upload-Metadata": encoded}
+    return retry(lambda: _upload_path(request("POST", "upload", "resumable", headers=headers)))
 
 
-def _place(answer: httpx.Response) -> tuple[str, ...]:
-    """Only its name: behind a proxy the server may not know its address, and the key goes nowhere else."""
-    name = unquote(urlsplit(answer.headers.get("Location", "")).path.rpartition("/")[2])
-    if not name:
-        raise StorageUnavailable("Supabase Storage does not say where to send the parts")
-    return "upload", "resumable", name
+def _upload_path(response: httpx.Response) -> tuple[str, ...]:
+    """Only the upload id is read from Location: a server behind a proxy may not know its public host, and the
+    secret key must not be sent to another host.
+    """
+    upload_id = unquote(urlsplit(response.headers.get("Location", "")).path.rpartition("/")[2])
+    if not upload_id:
+        raise StorageUnavailable("Supabase Storage sent no Location for the resumable upload")
+    return "upload", "resumable", upload_id
 
 
-def _part(path: tuple[str, ...], file: BinaryIO, offset: int, size: int) -> Callable[[], int]:
-    """Sends the part at `offset` and gives the next one; when it is repeated, it asks first what arrived."""
+def _part_sender(path: tuple[str, ...], file: BinaryIO, offset: int, size: int) -> Callable[[], int]:
+    """Return a function that sends the part at `offset` and returns the offset of the next part.
+
+    When it is called again, it first requests the current offset: the part may have arrived.
+    """
     attempts = 0
 
     def send() -> int:
         nonlocal attempts, offset
         attempts += 1
         if attempts > 1:
-            offset = _offset(request("HEAD", *path, headers=COMMON))
+            offset = _offset(request("HEAD", *path, headers=COMMON_HEADERS))
         length = min(TUS_CHUNK_SIZE, size - offset)
         if length <= 0:
             return offset
         file.seek(offset)
-        headers = {**PART, "Upload-Offset": str(offset), "Content-Length": str(length)}
+        headers = {**PART_HEADERS, "Upload-Offset": str(offset), "Content-Length": str(length)}
         try:
             return _offset(request("PATCH", *path, headers=headers, content=read_chunks(file, length)))
-        except ObjectExists as conflict:  # of offsets: an attempt before is still being written
-            raise StorageUnavailable("Supabase Storage has got further, or not as far") from conflict
+        except ObjectExists as conflict:  # 409: Storage is still writing the part of an earlier attempt
+            raise StorageUnavailable(
+                "The offset at Supabase Storage differs from Upload-Offset"
+            ) from conflict
 
     return send
 
 
-def _offset(answer: httpx.Response) -> int:
+def _offset(response: httpx.Response) -> int:
+    """The number of bytes that have arrived."""
     try:
-        return int(answer.headers["Upload-Offset"])
+        return int(response.headers["Upload-Offset"])
     except (KeyError, ValueError):
-        raise StorageUnavailable("Supabase Storage does not say what has arrived") from None
+        raise StorageUnavailable("Supabase Storage sent an invalid Upload-Offset") from None

@@ -21,12 +21,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from django.core.management import call_command
 
-from api.doctor import look_at_everything
+from api.doctor import run_checks
 from storage.findings import Finding, ok
 from storage.supabase import configuration
 from storage.supabase.doctor import http
 from storage.supabase.doctor.round_trip import FOLDER
-from storage.supabase.doctor.steps import Step, examine
+from storage.supabase.doctor.steps import Step, run_steps
 from tests.support.gateway import Gateway, gateway
 from tests.support.project import Project
 from tests.support.server import ROOT, Server
@@ -177,7 +177,10 @@ def test_nobody_listens(check, settings):
 
     report = check()
 
-    assert report.named("reachable").what == "Nobody listens at http://127.0.0.1:9/storage/v1/status."
+    assert (
+        report.named("reachable").what
+        == "http://127.0.0.1:9/storage/v1/status refused the connection: no server listens there."
+    )
     assert report.of("skipped") == ["key", "clock", "buckets", "round_trip", "cors"]
 
 
@@ -196,9 +199,9 @@ def test_a_host_without_an_address(check, settings, monkeypatch, url: str, cure:
 
     settings.SUPABASE_URL = url
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    found = [each for each in look_at_everything() if each.name == "reachable"]
+    found = [each for each in run_checks() if each.name == "reachable"]
 
-    assert "has no address (DNS)" in found[0].what
+    assert "cannot be resolved (DNS)" in found[0].what
     assert cure in found[0].cure
 
 
@@ -219,7 +222,7 @@ def test_somebody_who_speaks_something_else(check, settings, tmp_path: Path):
     with self_signed(tmp_path) as port:
         settings.SUPABASE_URL = f"http://127.0.0.1:{port}"
 
-        assert "did not answer as a web server does" in check().named("reachable").what
+        assert "did not send a valid HTTP response" in check().named("reachable").what
 
 
 class self_signed:  # noqa: N801  (reads as what it is)
@@ -285,7 +288,7 @@ def test_somebody_who_takes_the_call_and_is_silent(check, front: Gateway, monkey
         ({"status": 540}, "The project is paused"),
         (
             {"status": 308, "headers": {"Location": "https://u:hush@x.example.org/storage/v1/status?a=hush"}},
-            "elsewhere",
+            "redirects",
         ),
     ],
     ids=["html", "404", "502", "540", "308"],
@@ -303,7 +306,10 @@ def test_somebody_else_answers(check, front: Gateway, how: dict[str, Any], said:
 def test_where_we_are_sent_is_the_cure(check, front: Gateway):
     front.on("GET", "/status", status=301, headers={"Location": "https://x.example.org/storage/v1/status"})
 
-    assert check().named("storage").cure == "Set SUPABASE_URL to where it sends us: https://x.example.org."
+    assert (
+        check().named("storage").cure
+        == "Set SUPABASE_URL to the target of the redirect: https://x.example.org."
+    )
 
 
 def test_a_gateway_that_wants_a_key_first_is_one(check, front: Gateway):
@@ -313,7 +319,7 @@ def test_a_gateway_that_wants_a_key_first_is_one(check, front: Gateway):
 
 
 def test_a_slow_project_is_told_call_by_call(check, front: Gateway, project: Project, monkeypatch):
-    monkeypatch.setattr(http, "SLOW", 200)
+    monkeypatch.setattr(http, "SLOW_MS", 200)
     front.on("GET", "/status", seconds=0.25, times=1)
     front.on("GET", "/object/sign/", seconds=0.25, forwards=True, body=lambda content: content)
 
@@ -381,7 +387,7 @@ def test_a_key_that_sees_nothing(check, project: Project, settings):
 
     found = [each.what for each in report.findings if each.name == "key"]
     assert found[0].startswith("SUPABASE_SECRET_KEY is neither")
-    assert found[1] == "SUPABASE_SECRET_KEY is accepted, and sees no bucket."
+    assert found[1] == "SUPABASE_SECRET_KEY is accepted, but it lists no buckets."
     assert report.named("bucket.species").level == "problem"
 
 
@@ -397,7 +403,7 @@ def test_a_secret_key_that_is_given_to_browsers(check, settings):
 
 def test_a_legacy_key_of_a_hosted_project(check, front: Gateway, settings, monkeypatch):
     """It works, and will not for long. The project's name leads to this machine."""
-    monkeypatch.setattr(configuration, "HOSTED", ".localhost")
+    monkeypatch.setattr(configuration, "HOSTED_SUFFIX", ".localhost")
     resolve = socket.getaddrinfo
     monkeypatch.setattr(
         socket, "getaddrinfo", lambda host, *rest, **more: resolve("127.0.0.1", *rest, **more)
@@ -415,7 +421,7 @@ def test_a_legacy_key_of_a_hosted_project(check, front: Gateway, settings, monke
 def test_trouble_with_the_list_of_buckets(check, front: Gateway, status: int):
     front.on("GET", "/bucket", status=status, headers={"Retry-After": "0"})
 
-    assert "could not be had" in check().named("key").what
+    assert "could not be listed" in check().named("key").what
 
 
 # --- Clock ------------------------------------------------------------------------------------------
@@ -471,7 +477,7 @@ def test_names_are_case_sensitive_in_both_directions(
 
     found = check().named(f"bucket.{wanted}")
 
-    assert found.what == f"bucket {wanted!r} not found, there is {there!r}: names are case-sensitive."
+    assert found.what == f"bucket {wanted!r} not found, but there is {there!r}: names are case-sensitive."
     assert found.level == "problem"
 
 
@@ -534,7 +540,7 @@ def test_public_keys_and_their_algorithms(check, auth: Gateway):
 
     found = check().named("jwks")
 
-    assert (found.level, found.what) == ("ok", "Public keys are there: ES256, RS256.")
+    assert (found.level, found.what) == ("ok", "The project has public keys: ES256, RS256.")
     assert found.ms > 0
 
 
@@ -576,11 +582,11 @@ def test_keys_of_an_algorithm_that_is_not_verified(check, auth: Gateway):
     [
         ({"status": 401, "body": b"{}", "headers": JSON}, "answered 401"),
         ({"status": 404}, "answered 404"),
-        ({"body": b"<html>", "headers": HTML}, "no key set"),
-        ({"body": b"[]", "headers": JSON}, "no key set"),
-        ({"body": b'{"keys": 3}', "headers": JSON}, "no key set"),
-        ({"body": b'{"keys": ["hush"]}', "headers": JSON}, "no key set"),
-        ({"body": b"[" * 100_000, "headers": JSON}, "no key set"),
+        ({"body": b"<html>", "headers": HTML}, "a JSON Web Key Set"),
+        ({"body": b"[]", "headers": JSON}, "a JSON Web Key Set"),
+        ({"body": b'{"keys": 3}', "headers": JSON}, "a JSON Web Key Set"),
+        ({"body": b'{"keys": ["hush"]}', "headers": JSON}, "a JSON Web Key Set"),
+        ({"body": b"[" * 100_000, "headers": JSON}, "a JSON Web Key Set"),
     ],
     ids=["401", "404", "html", "list", "number", "texts", "deep"],
 )
@@ -589,7 +595,7 @@ def test_an_endpoint_that_gives_no_keys(auth: Gateway, settings, how: dict[str, 
     settings.SUPABASE_JWT_SECRET = secret
     auth.on("GET", "jwks", **how)
 
-    [found] = [each for each in look_at_everything() if each.name == "jwks"]
+    [found] = [each for each in run_checks() if each.name == "jwks"]
 
     assert said in found.what
     assert "hush" not in found.what
@@ -601,7 +607,10 @@ def test_an_endpoint_that_is_down(check, settings):
 
     found = check().named("jwks")
 
-    assert (found.level, found.what) == ("problem", "Nobody listens at http://127.0.0.1:9/jwks.json.")
+    assert (found.level, found.what) == (
+        "problem",
+        "http://127.0.0.1:9/jwks.json refused the connection: no server listens there.",
+    )
 
 
 def test_an_issuer_that_no_token_has(check, settings):
@@ -621,7 +630,7 @@ def test_a_hosted_project_signs_itself(check, settings, monkeypatch):
     settings.SUPABASE_URL = "https://abcdefghijklmnopqrst.supabase.co"
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: (_ for _ in ()).throw(socket.gaierror()))
 
-    [found] = [each for each in look_at_everything() if each.name == "signing"]
+    [found] = [each for each in run_checks() if each.name == "signing"]
 
     assert found.id == "storage.E015"
 
@@ -641,16 +650,16 @@ def test_urls_that_are_signed_with_another_secret(check, settings):
 @pytest.mark.parametrize(
     ("leg", "method", "path", "how", "said"),
     [
-        ("sign_upload", "POST", "/upload/sign/", {"status": 403}, "refuses the key"),
+        ("sign_upload", "POST", "/upload/sign/", {"status": 403}, "refuses the secret key"),
         ("sign_upload", "POST", "/upload/sign/", {"body": b"<html>", "headers": HTML}, "makes no sense"),
         ("put", "PUT", "/upload/sign/", {"status": 413, "body": b"<html>", "headers": HTML}, "A gateway"),
         ("put", "PUT", "/upload/sign/", {"status": 403, "body": b"{}", "headers": JSON}, "refuses a URL"),
         ("put", "PUT", "/upload/sign/", {"status": 500, "forwards": True}, "answered 500"),
         ("describe", "GET", "/object/info/", {"status": 500}, "answered 500"),
         ("describe", "GET", "/object/info/", {"body": b"[]", "headers": JSON}, "Error"),
-        ("sign_download", "POST", "/object/sign/", {"status": 403}, "refuses the key"),
+        ("sign_download", "POST", "/object/sign/", {"status": 403}, "refuses the secret key"),
         ("get", "GET", "/object/sign/", {"status": 502, "body": b"<html>", "headers": HTML}, "A gateway"),
-        ("get", "GET", "/object/sign/", {"body": b"scanned, and clean"}, "Other bytes came back"),
+        ("get", "GET", "/object/sign/", {"body": b"scanned, and clean"}, "bytes differ"),
     ],
 )
 def test_a_leg_that_fails(
@@ -759,7 +768,7 @@ def test_what_rests_on_something_skipped_is_skipped_too():
         Step("d", lambda: iter([ok("d", "fine")]), needs=("a.first",)),
     ]
 
-    found = list(examine(steps))
+    found = list(run_steps(steps))
 
     assert [(each.name, each.level) for each in found] == [
         ("a.first", "ok"),
@@ -768,4 +777,4 @@ def test_what_rests_on_something_skipped_is_skipped_too():
         ("c", "skipped"),
         ("d", "ok"),
     ]
-    assert found[1].what == "Could not be looked at: RuntimeError."
+    assert found[1].what == "The check failed unexpectedly: RuntimeError."

@@ -14,7 +14,7 @@ from storage.base import SignedStorage
 from storage.buckets import Bucket
 from storage.local import LocalStorage, buckets
 from storage.supabase import SupabaseStorage
-from storage.supabase.policies import in_place
+from storage.supabase.policies import list_policies
 from tests.storage.project import HOSTED, THEIRS, as_hosted, project_database, skip_without_postgresql
 from tests.support import cast
 from tests.support.server import Server
@@ -123,6 +123,6 @@ def committed(supabase_database: str) -> Iterator[str]:
     """The URL of the same role, for tests that commit. Their policies are dropped."""
     yield as_hosted(supabase_database)
     with psycopg.connect(supabase_database) as connection:
-        for policy in in_place(connection):
+        for policy in list_policies(connection):
             name, table = sql.Identifier(policy.name), sql.Identifier("storage", policy.table)
             connection.execute(sql.SQL("drop policy {} on {}").format(name, table))

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from tests.server import ROOT
+from tests.support.server import ROOT
 
 
 def test_the_main_job_runs_on_a_store_that_is_not_part_of_vivarium():

@@ -1,4 +1,4 @@
-"""Looks at a Supabase project as a doctor would: each finding is a line with its cure. Leaves nothing behind.
+"""Checks a Supabase project and prints one line for each finding, with its cure. It leaves nothing behind.
 
 Exit code 1 if there is a problem. --json prints {"ok": …, "findings": [{name, level, what, cure, ms, id}]}.
 """
@@ -12,22 +12,27 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from api.doctor import look_at_everything
+from api.doctor import run_checks
 from storage.findings import Finding
 
 
 class Command(BaseCommand):
     help = __doc__
-    # What they find is among what is looked at.
+    # This command runs the checks of the Supabase settings itself.
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--json", action="store_true", help="for programs: one JSON object")
-        parser.add_argument("--database", metavar="URL", default="", help="look at its policies, too")
+        parser.add_argument("--json", action="store_true", help="print one JSON object, for programs")
+        parser.add_argument(
+            "--database",
+            metavar="URL",
+            default="",
+            help="also check the row-level security policies in this database",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         found = []
-        for finding in look_at_everything(options["database"]):
+        for finding in run_checks(options["database"]):
             found.append(finding)
             if not options["json"]:
                 self.stdout.write(_line(finding))
@@ -42,6 +47,6 @@ class Command(BaseCommand):
 
 
 def _line(finding: Finding) -> str:
-    took = "" if finding.ms is None else f" ({finding.ms:.0f} ms)"
+    time = "" if finding.ms is None else f" ({finding.ms:.0f} ms)"
     cure = f" → {finding.cure}" if finding.cure else ""
-    return f"{finding.level:8} {finding.name}: {finding.what}{took}{cure}"
+    return f"{finding.level:8} {finding.name}: {finding.what}{time}{cure}"

@@ -103,7 +103,7 @@ class Command(BaseCommand):
         for name in ("SUPABASE_URL", "SUPABASE_SECRET_KEY"):
             if not getattr(settings, name):
                 raise Refused(f"Set {name}: files go to that project.")
-        for wrong in configuration.url():
+        for wrong in configuration.check_url():
             if wrong.level == "problem":
                 raise Refused(f"{wrong.what} {wrong.cure}")
         if options["rollback"]:

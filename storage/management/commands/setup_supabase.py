@@ -1,7 +1,8 @@
-"""Makes a Supabase project have the policies and buckets that Vivarium needs; deletes none. Safe to repeat.
+"""Creates and updates the policies and buckets that Vivarium needs in a Supabase project. Safe to run again.
 
-It needs SUPABASE_URL and SUPABASE_SECRET_KEY, whatever STORAGE is. Row-level security is printed, for the
-SQL editor, or put in place with --database. Exit code 1 if anything was refused.
+It deletes no bucket. It needs SUPABASE_URL and SUPABASE_SECRET_KEY, with any value of STORAGE. The script for
+row-level security is printed, for the SQL editor, or applied with --database. Exit code 1 if anything was
+refused.
 """
 
 from argparse import ArgumentParser
@@ -14,79 +15,82 @@ from django.core.management.base import BaseCommand, CommandError
 from storage.errors import StorageError
 from storage.supabase import policies
 from storage.supabase.policies import PolicyError, PolicyOptions
-from storage.supabase.policy_audit import inspect
-from storage.supabase.setup import Outcome, obstacles, set_up_buckets
+from storage.supabase.policy_audit import audit
+from storage.supabase.setup import Outcome, blocking_problems, set_up_buckets
 
 
 class Command(BaseCommand):
     help = __doc__
-    # A site may still run on another store, and so be told it is wrong.
+    # The site may still use another store, so the checks of its settings may fail.
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--dry-run", action="store_true", help="show what would change, and change nothing"
+            "--dry-run", action="store_true", help="print what would change, and change nothing"
         )
 
         parser.add_argument(
             "--database",
             metavar="URL",
-            help="the project's database, as `postgres`: apply row-level security",
+            help="apply row-level security to this database, as the role `postgres`",
         )
         parser.add_argument(
-            "--direct-uploads", action="store_true", help="members may also create files without a ticket"
+            "--direct-uploads", action="store_true", help="let members also create files without a ticket"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not hasattr(settings, "STORAGE"):
-            raise CommandError("This makes Vivarium's buckets and policies: make yours in the dashboard.")
-        if wrong := list(obstacles()):
-            raise CommandError("\n".join(f"{found.what} {found.cure}" for found in wrong))
-        rules = policies.from_settings(direct_uploads=options["direct_uploads"])
+            raise CommandError(
+                "This command sets up Vivarium's own buckets and policies; create yours in the dashboard."
+            )
+        if problems := list(blocking_problems()):
+            raise CommandError("\n".join(f"{found.what} {found.cure}" for found in problems))
+        policy_options = policies.from_settings(direct_uploads=options["direct_uploads"])
         if options["database"]:
-            self._policies(options["database"], rules, options["dry_run"])
+            self._set_up_policies(options["database"], policy_options, options["dry_run"])
         else:
-            self.stdout.write(policies.render(rules))
-        self._buckets(options["dry_run"])  # last: no bucket is there before its policies
+            self.stdout.write(policies.render(policy_options))
+        self._set_up_buckets(options["dry_run"])  # last: no bucket exists before its policies
 
-    def _policies(self, database: str, rules: PolicyOptions, dry_run: bool) -> None:
+    def _set_up_policies(self, database: str, policy_options: PolicyOptions, dry_run: bool) -> None:
         try:
-            before = inspect(database, rules)
+            before = audit(database, policy_options)
             if not dry_run:
-                policies.apply(database, rules)
-            after = before if dry_run else inspect(database, rules)
+                policies.apply(database, policy_options)
+            after = before if dry_run else audit(database, policy_options)
         except PolicyError as error:
             raise CommandError(f"Row-level security: {error}") from error
         would_be = "would be " if dry_run else ""
         self.stdout.write(
             f"policies: {would_be}created {len(before.missing)}, {would_be}changed {len(before.changed)}, "
-            f"as they should be {len(policies.NAMES) - len(before.missing) - len(before.changed)}"
+            f"unchanged {len(policies.NAMES) - len(before.missing) - len(before.changed)}"
         )
         for policy, effect in after.others:
             self.stdout.write(
-                f"policy {policy.name!r} on {policy.table} is not ours and was left alone: {effect}"
+                f"policy {policy.name!r} on {policy.table} is not Vivarium's and was not changed; "
+                f"its effect on Vivarium's buckets: {effect}"
             )
 
-    def _buckets(self, dry_run: bool) -> None:
-        done: Counter[str] = Counter()
+    def _set_up_buckets(self, dry_run: bool) -> None:
+        counts: Counter[str] = Counter()
         try:
             for outcome in set_up_buckets(dry_run=dry_run):
-                done[outcome.did] += 1
-                self._show(outcome)
+                counts[outcome.result] += 1
+                self._print(outcome)
         except StorageError as error:
             raise CommandError(
-                f"Not finished, and safe to repeat: {error}\n`manage.py check_supabase` looks for the reason."
+                f"Not finished: {error}\nIt is safe to run again. `manage.py check_supabase` finds the cause."
             ) from error
         would_be = "would be " if dry_run else ""
         self.stdout.write(
-            f"{done.total()} buckets: {would_be}created {done['created']}, "
-            f"{would_be}updated {done['updated']}, as they should be {done['unchanged']}"
+            f"{counts.total()} buckets: {would_be}created {counts['created']}, "
+            f"{would_be}updated {counts['updated']}, unchanged {counts['unchanged']}"
         )
-        if done["refused"]:
-            raise CommandError(f"Refused: {done['refused']}. See above for the cure, then run this again.")
+        if counts["refused"]:
+            raise CommandError(f"Refused: {counts['refused']}. Follow the advice above, then run this again.")
 
-    def _show(self, outcome: Outcome) -> None:
+    def _print(self, outcome: Outcome) -> None:
         for each in outcome.differences:
-            self.stdout.write(f"{outcome.bucket}: {each.field}: {each.there} → {each.wanted}")
+            self.stdout.write(f"{outcome.bucket}: {each.field}: {each.current} → {each.wanted}")
         if outcome.problem:
             self.stderr.write(f"{outcome.problem.what} {outcome.problem.cure}")

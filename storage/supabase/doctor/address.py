@@ -1,4 +1,4 @@
-"""Whether there is a Supabase Storage at SUPABASE_URL, and whether its clock and ours agree."""
+"""Checks that Supabase Storage answers at SUPABASE_URL, and that its clock and ours agree."""
 
 import time
 from collections.abc import Iterator
@@ -10,71 +10,71 @@ from django.conf import settings
 from storage.findings import Finding, ok, problem, shown, warning
 from storage.supabase import configuration
 from storage.supabase.doctor import http
-from storage.supabase.doctor.http import Trouble
+from storage.supabase.doctor.http import CheckFailed
 
-LARGEST_SKEW = 30  # seconds
-PAUSED = 540  # the status by which the platform says that a project is paused
+MAX_CLOCK_SKEW = 30  # seconds
+PROJECT_PAUSED = 540  # the HTTP status that the platform sends for a paused project
 
 
-def store() -> Iterator[Finding]:
+def check_store() -> Iterator[Finding]:
     if settings.STORAGE == "supabase":
         yield ok("store", "STORAGE=supabase.")
     else:
         what = f"STORAGE={settings.STORAGE}: the API does not use this project yet."
-        yield warning(
-            "store", what, "Set STORAGE=supabase when nothing below is a problem, and start it anew."
-        )
+        cure = "When there are no problems below, set STORAGE=supabase and restart the API."
+        yield warning("store", what, cure)
 
 
-def url() -> Iterator[Finding]:
-    found = list(configuration.url())
+def check_url() -> Iterator[Finding]:
+    found = list(configuration.check_url())
     yield from found or [ok("url", f"SUPABASE_URL is {shown(settings.SUPABASE_URL)}.")]
 
 
-def reachable() -> Iterator[Finding]:
-    """Two findings: that somebody answers, and that it is Storage."""
+def check_reachable() -> Iterator[Finding]:
+    """Yield two findings: whether a server answers, and whether it is Supabase Storage."""
     try:
-        answer = _status()
-    except Trouble as trouble:
-        yield problem("reachable", trouble.what, trouble.cure)
+        response = _get_status()
+    except CheckFailed as failure:
+        yield problem("reachable", failure.what, failure.cure)
     else:
-        yield http.timed("reachable", f"{shown(settings.SUPABASE_URL)} answers.", http.ms_of(answer))
-        yield _is_storage(answer)
+        what = f"{shown(settings.SUPABASE_URL)} answers."
+        yield http.ok_or_slow("reachable", what, http.elapsed_ms(response))
+        yield _storage_finding(response)
 
 
-def clock() -> Iterator[Finding]:
+def check_clock() -> Iterator[Finding]:
     try:
-        theirs = parsedate_to_datetime(_status().headers["Date"]).timestamp()
-    except (Trouble, KeyError, ValueError, TypeError):
-        cure = "Compare this machine's clock with another by hand."
-        yield warning("clock", "The server does not say what time it is.", cure)
+        server_time = parsedate_to_datetime(_get_status().headers["Date"]).timestamp()
+    except (CheckFailed, KeyError, ValueError, TypeError):
+        cure = "Compare this machine's clock with another one by hand."
+        yield warning("clock", "The server's response has no readable Date header.", cure)
         return
-    skew = round(time.time() - theirs)
-    if abs(skew) <= LARGEST_SKEW:
-        yield ok("clock", f"This machine's clock and the server's agree within {LARGEST_SKEW} seconds.")
+    skew = round(time.time() - server_time)
+    if abs(skew) <= MAX_CLOCK_SKEW:
+        yield ok("clock", f"This machine's clock and the server's agree within {MAX_CLOCK_SKEW} seconds.")
         return
     what = f"This machine's clock is {abs(skew)} seconds {'ahead of' if skew > 0 else 'behind'} the server's."
-    cure = "Let it be set over the network (`timedatectl set-ntp true`): tokens are judged by it."
+    cure = "Synchronize it over NTP (`timedatectl set-ntp true`): it decides whether a token has expired."
     yield problem("clock", what, cure)
 
 
-def _status() -> httpx.Response:
-    return http.ask("GET", f"{settings.SUPABASE_URL}/storage/v1/status")
+def _get_status() -> httpx.Response:
+    return http.send("GET", f"{settings.SUPABASE_URL}/storage/v1/status")
 
 
-def _is_storage(answer: httpx.Response) -> Finding:
-    """A gateway that wants a key first says so in JSON; Storage itself says nothing, with 200."""
-    status = answer.status_code
-    if answer.is_redirect:
-        there = shown(answer.headers["Location"]).partition("/storage/")[0]
-        cure = f"Set SUPABASE_URL to where it sends us: {there}."
-        return problem("storage", "SUPABASE_URL sends us elsewhere.", cure)
-    if status == PAUSED:
+def _storage_finding(response: httpx.Response) -> Finding:
+    """Storage answers 200 with an empty body; a gateway that requires a key answers 401 or 403 with JSON."""
+    status = response.status_code
+    if response.is_redirect:
+        target = shown(response.headers["Location"]).partition("/storage/")[0]
+        cure = f"Set SUPABASE_URL to the target of the redirect: {target}."
+        return problem("storage", "SUPABASE_URL redirects to another address.", cure)
+    if status == PROJECT_PAUSED:
         return problem("storage", "The project is paused.", "Restore it in the dashboard.")
     if status >= 500:
-        cure = "Look at the project's health in the dashboard, and at https://status.supabase.com."
-        return problem("storage", f"Storage is in trouble: it answered {status}.", cure)
-    if http.is_html(answer) or status not in (200, 401, 403):
-        what = f"What answers at SUPABASE_URL is not Supabase Storage: {status} to /storage/v1/status."
+        cure = "Check the project's health in the dashboard, and https://status.supabase.com."
+        return problem("storage", f"Storage has an internal error: it answered {status}.", cure)
+    if http.is_html(response) or status not in (200, 401, 403):
+        what = f"The server at SUPABASE_URL is not Supabase Storage: {status} for /storage/v1/status."
         return problem("storage", what, "Set SUPABASE_URL to the address of the project's API gateway.")
-    return ok("storage", "It is Supabase Storage, or a gateway in front of one.")
+    return ok("storage", "It is Supabase Storage, or a gateway in front of it.")

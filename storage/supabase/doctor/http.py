@@ -1,4 +1,4 @@
-"""Asks without a key, as a browser or a stranger would, and tells in plain words why there was no answer."""
+"""HTTP requests without the API key, as a browser sends them, and explanations for those that fail."""
 
 import socket
 import ssl
@@ -10,15 +10,15 @@ import httpx
 
 from storage.findings import Finding, ok, shown, warning
 from storage.supabase.client import HEADERS
-from storage.supabase.configuration import ref_of
+from storage.supabase.configuration import project_ref
 from storage.supabase.transport import DeadlineTransport
 
-TIMEOUT = 10  # seconds without a sign of life
-SLOW = 1000  # milliseconds; one call takes some 2 on the same machine, and seldom 300 across an ocean
+TIMEOUT = 10  # seconds for each wait on the network
+SLOW_MS = 1000  # milliseconds; a call takes about 2 on the same machine, and rarely 300 across an ocean
 
 
-class Trouble(Exception):
-    """What is wrong, and what to do about it."""
+class CheckFailed(Exception):
+    """A check found a problem: what is wrong, and how to solve it."""
 
     def __init__(self, what: str, cure: str) -> None:
         super().__init__(what)
@@ -27,80 +27,87 @@ class Trouble(Exception):
 
 
 class Stopwatch:
-    """Milliseconds since it was made."""
+    """Measures the milliseconds since its creation."""
 
     def __init__(self) -> None:
-        self.began = time.perf_counter()
+        self.started = time.perf_counter()
 
     @property
     def ms(self) -> float:
-        return round((time.perf_counter() - self.began) * 1000, 1)
+        return round((time.perf_counter() - self.started) * 1000, 1)
 
 
-def ask(method: str, url: str, headers: dict[str, str] | None = None, content: bytes = b"") -> httpx.Response:
-    """The answer, whatever its status; redirects are not followed. Raises Trouble."""
+def send(
+    method: str, url: str, headers: dict[str, str] | None = None, content: bytes = b""
+) -> httpx.Response:
+    """Return the response, whatever its status; redirects are not followed. Raises CheckFailed."""
     try:
         return _client().request(method, url, headers=headers, content=content)
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-        raise _trouble(error, url) from None
+        raise _explain(error, url) from None
 
 
-def ms_of(answer: httpx.Response) -> float:
-    """From the first look for an address to the last byte."""
-    return round(answer.elapsed.total_seconds() * 1000, 1)
+def elapsed_ms(response: httpx.Response) -> float:
+    """Milliseconds from the DNS lookup to the last byte of the response."""
+    return round(response.elapsed.total_seconds() * 1000, 1)
 
 
-def timed(name: str, what: str, ms: float) -> Finding:
-    """That it went well, or a warning that it took long."""
-    if ms < SLOW:
+def ok_or_slow(name: str, what: str, ms: float) -> Finding:
+    """Return an `ok` finding, or a warning if the call took SLOW_MS or longer."""
+    if ms < SLOW_MS:
         return ok(name, what, ms)
-    cure = "Serve in the project's region; look at the network between, and at the project's size."
+    cure = (
+        "Run the API in the project's region; check the network between them, and the project's compute size."
+    )
     return warning(name, f"{what} It is slow.", cure, ms=ms)
 
 
-def is_html(answer: httpx.Response) -> bool:
-    return "html" in answer.headers.get("content-type", "")
+def is_html(response: httpx.Response) -> bool:
+    return "html" in response.headers.get("content-type", "")
 
 
 @lru_cache(maxsize=1)
 def _client() -> httpx.Client:
-    """Each call on a connection of its own, so that its time is that of a stranger."""
+    """Every request opens a new connection, so that the measured time includes connecting."""
     transport = DeadlineTransport(keep_alive=False)
     return httpx.Client(transport=transport, headers=HEADERS, timeout=TIMEOUT)
 
 
-def _trouble(error: Exception, url: str) -> Trouble:
+def _explain(error: Exception, url: str) -> CheckFailed:
     where = shown(url)
     for cause in _causes(error):
         match cause:
             case socket.gaierror():
-                return Trouble(f"The host of {where} has no address (DNS).", _no_address(url))
+                return CheckFailed(f"The host name of {where} cannot be resolved (DNS).", _dns_cure(url))
             case ssl.SSLCertVerificationError():
                 cure = (
-                    "Give it one of a known authority for this very name, or name your own in SSL_CERT_FILE."
+                    "Install a certificate of a trusted authority for this host name, or set SSL_CERT_FILE "
+                    "to the certificate of your own authority."
                 )
-                return Trouble(f"The certificate of {where} is not trusted.", cure)
+                return CheckFailed(f"The certificate of {where} is not trusted.", cure)
             case ssl.SSLError():
-                return Trouble(f"{where} does not speak TLS.", "Correct the port, or begin with http://.")
+                return CheckFailed(f"{where} does not speak TLS.", "Correct the port, or use http://.")
             case ConnectionRefusedError():
                 cure = "Start the server (`supabase start`, `make run`), or correct the host and the port."
-                return Trouble(f"Nobody listens at {where}.", cure)
+                return CheckFailed(f"{where} refused the connection: no server listens there.", cure)
             case httpx.TimeoutException():
-                cure = "Look at firewalls and proxies between, and at the health of the project."
-                return Trouble(f"{where} did not answer within {TIMEOUT} seconds.", cure)
-    cure = "Look at host, port and scheme, and at proxies between."
-    return Trouble(f"{where} did not answer as a web server does: {type(error).__name__}.", cure)
+                cure = "Check firewalls and proxies on the way, and the health of the project."
+                return CheckFailed(f"{where} did not answer within {TIMEOUT} seconds.", cure)
+    cure = "Check host, port and scheme, and proxies on the way."
+    return CheckFailed(f"{where} did not send a valid HTTP response: {type(error).__name__}.", cure)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, and the errors that led to it."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
 
 
-def _no_address(url: str) -> str:
-    if ref_of(url):
+def _dns_cure(url: str) -> str:
+    if project_ref(url):
         return (
-            "Compare the reference with the dashboard's; a project that is paused or deleted has no address."
+            "Compare the project reference with the one in the dashboard; a paused or deleted project has no "
+            "DNS record."
         )
-    return "Correct the host name; look at this machine's name server."
+    return "Correct the host name; check this machine's DNS server."

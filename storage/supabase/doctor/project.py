@@ -1,4 +1,4 @@
-"""Whether the key opens the project, and whether the project has the buckets that it should have."""
+"""Checks that the project accepts the secret key, and that its buckets are as STORAGES declares them."""
 
 from collections.abc import Iterator
 
@@ -9,79 +9,87 @@ from storage.buckets import Bucket
 from storage.errors import StorageMisconfigured, StorageUnavailable
 from storage.findings import Finding, ok, problem, warning
 from storage.supabase import api_keys, configuration
-from storage.supabase.buckets import described, differences, existing, namesake
+from storage.supabase.buckets import describe, differences, find_other_case, list_buckets
 from storage.supabase.client import load_sdk
 from storage.supabase.doctor import http
 from storage.supabase.doctor.http import Stopwatch
-from storage.supabase.setup import case_matters, obstacles
+from storage.supabase.setup import blocking_problems, case_mismatch
 
-SET_UP = "Run `manage.py setup_supabase`."
+RUN_SETUP = "Run `manage.py setup_supabase`."
 
 
-def key() -> Iterator[Finding]:
-    """By its looks first, then by asking for the buckets, which nobody but the service key may see."""
-    found = [each for each in obstacles() if each.name == "key"]
-    yield from found or configuration.secret_key()
-    yield from configuration.publishable_key()
+def check_key() -> Iterator[Finding]:
+    """Check the format of the keys, then list the buckets, which only the secret key may do."""
+    found = [each for each in blocking_problems() if each.name == "key"]
+    yield from found or configuration.check_secret_key()
+    yield from configuration.check_publishable_key()
     if found:
         return
-    load_sdk()  # loading it takes time that is not Storage's
+    load_sdk()  # loaded now, so that the time of the import is not measured
     watch = Stopwatch()
     try:
-        there = existing()
+        existing = list_buckets()
     except StorageMisconfigured:
         yield problem(
-            "key", "Storage refuses SUPABASE_SECRET_KEY: it is not a key of this project.", _other_key()
+            "key",
+            "Storage refuses SUPABASE_SECRET_KEY: it is not a key of this project.",
+            _refused_key_cure(),
         )
     except StorageUnavailable as error:
-        yield problem("key", f"The list of buckets could not be had: {error}.", "Run this again in a while.")
+        yield problem("key", f"The buckets could not be listed: {error}.", "Try again later.")
     else:
-        yield _accepted(there, watch.ms)
+        yield _accepted(existing, watch.ms)
 
 
-def signing() -> Iterator[Finding]:
-    found = list(configuration.signing())
-    by = "Storage" if settings.SUPABASE_SIGNING == "server" else "SUPABASE_JWT_SECRET"
-    yield from found or [ok("signing", f"URLs are signed by {by}.")]
+def check_signing() -> Iterator[Finding]:
+    found = list(configuration.check_signing())
+    signer = "Storage" if settings.SUPABASE_SIGNING == "server" else "this API, with SUPABASE_JWT_SECRET"
+    yield from found or [ok("signing", f"URLs are signed by {signer}.")]
 
 
-def buckets_there() -> Iterator[Finding]:
-    """One finding or more for each bucket, named after it."""
-    there = existing()
+def check_buckets() -> Iterator[Finding]:
+    """Yield one finding or more for each declared bucket, named `bucket.<name>`."""
+    existing = list_buckets()
     for wanted in buckets.declared().values():
-        yield from _bucket(wanted, there)
+        yield from _check_bucket(wanted, existing)
 
 
-def _bucket(wanted: Bucket, there: dict[str, Bucket]) -> Iterator[Finding]:
-    found = there.get(wanted.name)
+def _check_bucket(wanted: Bucket, existing: dict[str, Bucket]) -> Iterator[Finding]:
+    found = existing.get(wanted.name)
     name = f"bucket.{wanted.name}"
     if found is not None:
-        yield from list(_wrong(name, found, wanted)) or [ok(name, f"{described(found)}.")]
-    elif other := namesake(wanted.name, there):
-        yield case_matters(wanted.name, other)
+        yield from list(_differences(name, found, wanted)) or [ok(name, f"{describe(found)}.")]
+    elif other := find_other_case(wanted.name, existing):
+        yield case_mismatch(wanted.name, other)
     else:
-        yield problem(name, f"bucket {wanted.name!r} not found.", SET_UP)
+        yield problem(name, f"bucket {wanted.name!r} not found.", RUN_SETUP)
 
 
-def _accepted(there: dict[str, Bucket], ms: float) -> Finding:
-    if not there:
-        cure = f"If the dashboard shows some, it is not the service key: {configuration.COPY} Else: {SET_UP}"
-        return warning("key", "SUPABASE_SECRET_KEY is accepted, and sees no bucket.", cure, ms=ms)
-    legacy = api_keys.read(settings.SUPABASE_SECRET_KEY).kind == "service_role"
-    if legacy and configuration.ref_of(settings.SUPABASE_URL):
-        what = "SUPABASE_SECRET_KEY is accepted; it is a legacy key, and these go away late in 2026."
-        return warning("key", what, configuration.COPY, ms=ms)
-    return http.timed("key", "SUPABASE_SECRET_KEY is accepted.", ms)
+def _accepted(existing: dict[str, Bucket], ms: float) -> Finding:
+    if not existing:
+        cure = (
+            "If the dashboard shows buckets, this is not the secret key: "
+            f"{configuration.COPY_SECRET_KEY} Otherwise: {RUN_SETUP}"
+        )
+        return warning("key", "SUPABASE_SECRET_KEY is accepted, but it lists no buckets.", cure, ms=ms)
+    is_legacy = api_keys.parse(settings.SUPABASE_SECRET_KEY).kind == "service_role"
+    if is_legacy and configuration.project_ref(settings.SUPABASE_URL):
+        what = "SUPABASE_SECRET_KEY is accepted; it is a legacy key, and Supabase removes these late in 2026."
+        return warning("key", what, configuration.COPY_SECRET_KEY, ms=ms)
+    return http.ok_or_slow("key", "SUPABASE_SECRET_KEY is accepted.", ms)
 
 
-def _other_key() -> str:
-    is_new = api_keys.read(settings.SUPABASE_SECRET_KEY).kind == "secret"
-    if is_new and not configuration.ref_of(settings.SUPABASE_URL):
-        return "Set the key of this stack; where no gateway knows sb_secret_… keys, its service_role JWT."
-    return configuration.COPY
+def _refused_key_cure() -> str:
+    is_new = api_keys.parse(settings.SUPABASE_SECRET_KEY).kind == "secret"
+    if is_new and not configuration.project_ref(settings.SUPABASE_URL):
+        return (
+            "Set the secret key of this stack; if its gateway does not support sb_secret_… keys, set its "
+            "service_role JWT."
+        )
+    return configuration.COPY_SECRET_KEY
 
 
-def _wrong(name: str, there: Bucket, wanted: Bucket) -> Iterator[Finding]:
-    for each in differences(there, wanted):
-        what = f"bucket {wanted.name!r}: {each.field} is {each.there}, and should be {each.wanted}."
-        yield problem(name, what, SET_UP) if each.grave else warning(name, what, SET_UP)
+def _differences(name: str, found: Bucket, wanted: Bucket) -> Iterator[Finding]:
+    for each in differences(found, wanted):
+        what = f"bucket {wanted.name!r}: {each.field} is {each.current}, and should be {each.wanted}."
+        yield problem(name, what, RUN_SETUP) if each.is_problem else warning(name, what, RUN_SETUP)

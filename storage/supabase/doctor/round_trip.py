@@ -1,4 +1,4 @@
-"""One small object there and back, as a client's travels: signed, sent, looked at, fetched, deleted."""
+"""Uploads one small object with a signed URL, downloads it, and deletes it, as a client does."""
 
 import secrets
 from collections.abc import Iterator
@@ -15,110 +15,120 @@ from storage.findings import Finding, problem, warning
 from storage.supabase import SupabaseStorage
 from storage.supabase.client import error_from_response
 from storage.supabase.doctor import http
-from storage.supabase.doctor.http import Stopwatch, Trouble
+from storage.supabase.doctor.http import CheckFailed, Stopwatch
 
 FOLDER = "check_supabase"
-LEGS = ("sign_upload", "put", "describe", "sign_download", "get", "delete")
+OPERATIONS = ("sign_upload", "put", "describe", "sign_download", "get", "delete")
 SIZE = 1024  # bytes
-SHORTEST = 300  # seconds that an upload URL should be good for
-LOGS = "Look at the Storage logs of the project, and at what stands in front of it."
+MIN_UPLOAD_TTL = 300  # seconds that an upload URL should be valid
+CHECK_LOGS = "Check the Storage logs of the project, and the gateway or proxy in front of it."
 
 
-class Lost(Exception):
-    """This leg failed, so there is no next one."""
+class OperationFailed(Exception):
+    """An operation failed, and the finding is recorded; the operations after it cannot run."""
 
 
-def round_trip() -> Iterator[Finding]:
-    """Whatever happens on the way, the object is deleted."""
+def check_round_trip() -> Iterator[Finding]:
+    """Yield one finding or more for each operation. The object is deleted in any case."""
     store = SupabaseStorage(incoming_store().bucket)
-    kinds = buckets.declared()[store.bucket].allowed_mime_types
-    content_type = kinds[0] if kinds else "application/octet-stream"
+    types = buckets.declared()[store.bucket].allowed_mime_types
+    content_type = types[0] if types else "application/octet-stream"
     key = keys.fresh(FOLDER, content_type)
     found: list[Finding] = []
     try:
-        _travel(store, key, content_type, found)
-    except Lost:
+        _upload_and_download(store, key, content_type, found)
+    except OperationFailed:
         pass
     finally:
         _delete(store, key, found)
     yield from found
     done = {each.name for each in found}
-    for leg in (name for name in map(_named, LEGS) if name not in done):
-        yield Finding(leg, "skipped", "Not tried, because of what failed before.")
+    for name in map(_finding_name, OPERATIONS):
+        if name not in done:
+            yield Finding(name, "skipped", "Skipped, because an operation before it failed.")
 
 
-def _travel(store: SupabaseStorage, key: str, content_type: str, found: list[Finding]) -> None:
+def _upload_and_download(store: SupabaseStorage, key: str, content_type: str, found: list[Finding]) -> None:
     content = secrets.token_bytes(SIZE)
-    with _leg("sign_upload", "An upload URL was signed.", found):
+    with _operation("sign_upload", "An upload URL was signed.", found):
         upload = store.sign_upload(key, content_type, seconds=settings.UPLOAD_URL_TTL)
-    found.extend(_short_lived(upload.expires_at))
-    with _leg("put", f"{SIZE} bytes were sent to it.", found):
-        _must_be_fine(http.ask("PUT", upload.url, upload.headers, content))
-    with _leg("describe", "They arrived whole.", found):
+    found.extend(_short_validity(upload.expires_at))
+    with _operation("put", f"{SIZE} bytes were sent to the signed URL.", found):
+        _require_success(http.send("PUT", upload.url, upload.headers, content))
+    with _operation("describe", "All bytes arrived.", found):
         if (arrived := store.describe(key).size) != SIZE:
-            raise Trouble(f"{arrived} of {SIZE} bytes arrived.", LOGS)
-    with _leg("sign_download", "A download URL was signed.", found):
+            raise CheckFailed(f"{arrived} of {SIZE} bytes arrived.", CHECK_LOGS)
+    with _operation("sign_download", "A download URL was signed.", found):
         download = store.sign_download(key, seconds=60)
-    with _leg("get", "The same bytes came back.", found):
-        if _must_be_fine(http.ask("GET", download.url)).content != content:
-            cure = "Something in between changes what it carries: a proxy, a virus scanner, a CDN."
-            raise Trouble("Other bytes came back than were sent.", cure)
+    with _operation("get", "The same bytes came back.", found):
+        if _require_success(http.send("GET", download.url)).content != content:
+            cure = "Check for a proxy, a virus scanner or a CDN that changes the content on the way."
+            raise CheckFailed("The downloaded bytes differ from the uploaded bytes.", cure)
 
 
 def _delete(store: SupabaseStorage, key: str, found: list[Finding]) -> None:
+    cure = f"Delete {store.bucket}/{key} by hand."
     try:
-        with _leg("delete", "The object was deleted.", found, cure=f"Delete {store.bucket}/{key} by hand."):
+        with _operation("delete", "The object was deleted.", found, cure=cure):
             store.delete(key)
-    except Lost:
+    except OperationFailed:
         pass
 
 
 @contextmanager
-def _leg(name: str, what: str, found: list[Finding], cure: str = LOGS) -> Iterator[None]:
-    """Notes how it went. Raises Lost."""
+def _operation(name: str, what: str, found: list[Finding], cure: str = CHECK_LOGS) -> Iterator[None]:
+    """Append the finding of the operation in the block to `found`. Raises OperationFailed."""
     watch = Stopwatch()
     try:
         yield
-    except Trouble as trouble:
-        found.append(problem(_named(name), trouble.what, trouble.cure, ms=watch.ms))
+    except CheckFailed as failure:
+        found.append(problem(_finding_name(name), failure.what, failure.cure, ms=watch.ms))
     except StorageMisconfigured:
-        what = "Storage refuses the key for this, or does not know the bucket."
-        found.append(problem(_named(name), what, cure, ms=watch.ms))
-    except Exception as error:  # such as an answer that lacks what it should have
-        said = f": {error}" if isinstance(error, StorageError) else ""
-        found.append(problem(_named(name), f"{type(error).__name__}{said}.", cure, ms=watch.ms))
+        what = "Storage refuses the secret key for this operation, or does not know the bucket."
+        found.append(problem(_finding_name(name), what, cure, ms=watch.ms))
+    except Exception as error:  # for example KeyError, when a response lacks a field
+        message = f": {error}" if isinstance(error, StorageError) else ""
+        found.append(problem(_finding_name(name), f"{type(error).__name__}{message}.", cure, ms=watch.ms))
     else:
-        found.append(http.timed(_named(name), what, watch.ms))
+        found.append(http.ok_or_slow(_finding_name(name), what, watch.ms))
         return
-    raise Lost
+    raise OperationFailed
 
 
-def _must_be_fine(answer: httpx.Response) -> httpx.Response:
-    """Raises Trouble, with nothing of the answer's own words."""
-    if answer.is_success:
-        return answer
-    if isinstance(error_from_response(answer, ""), StorageMisconfigured) and not http.is_html(answer):
-        raise Trouble("Storage refuses a URL that was signed for it.", _who_signed())
-    who = "A gateway, and not Storage," if http.is_html(answer) else "Storage"
-    raise Trouble(f"{who} answered {answer.status_code} to a signed URL.", LOGS)
+def _require_success(response: httpx.Response) -> httpx.Response:
+    """Return the response if it is a success. Raises CheckFailed, with no text of the response's body."""
+    if response.is_success:
+        return response
+    if isinstance(error_from_response(response, ""), StorageMisconfigured) and not http.is_html(response):
+        raise CheckFailed("Storage refuses a URL that was signed for it.", _signature_cure())
+    sender = "A gateway, and not Storage," if http.is_html(response) else "Storage"
+    raise CheckFailed(f"{sender} answered {response.status_code} to a signed URL.", CHECK_LOGS)
 
 
-def _who_signed() -> str:
+def _signature_cure() -> str:
     if settings.SUPABASE_SIGNING == "secret":
-        return "Set SUPABASE_JWT_SECRET to this stack's own, or let Storage sign: SUPABASE_SIGNING=server."
-    return "SUPABASE_URL must be the address under which Storage signs: no other project or cache in between."
+        return (
+            "Set SUPABASE_JWT_SECRET to the JWT secret of this stack, or let Storage sign the URLs: "
+            "SUPABASE_SIGNING=server."
+        )
+    return (
+        "Set SUPABASE_URL to the address of the project that signs the URLs, and remove any cache in between."
+    )
 
 
-def _short_lived(expires_at: datetime) -> list[Finding]:
+def _short_validity(expires_at: datetime) -> list[Finding]:
+    """A warning if the upload URL expires in less than MIN_UPLOAD_TTL seconds."""
     seconds = round((expires_at - datetime.now(UTC)).total_seconds())
-    if seconds >= SHORTEST:
+    if seconds >= MIN_UPLOAD_TTL:
         return []
-    what = f"Upload URLs are good for {seconds} seconds: too short for a large file."
-    cure = "Set UPLOAD_SIGNED_URL_EXPIRATION_TIME of the Storage server (7200 where it is hosted)."
+    what = f"Upload URLs are valid for {seconds} seconds: too short for a large file."
+    cure = (
+        "Raise UPLOAD_SIGNED_URL_EXPIRATION_TIME of the Storage server (hosted projects have 7200 seconds)."
+    )
     if settings.SUPABASE_SIGNING == "secret":
         cure = "Raise UPLOAD_URL_TTL."
-    return [warning(_named("sign_upload"), what, cure)]
+    return [warning(_finding_name("sign_upload"), what, cure)]
 
 
-def _named(leg: str) -> str:
-    return f"round_trip.{leg}"
+def _finding_name(operation: str) -> str:
+    return f"round_trip.{operation}"

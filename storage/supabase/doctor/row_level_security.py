@@ -1,42 +1,44 @@
-"""Whether the policies of the project's database give the answers of the API."""
+"""Checks that the row-level security policies in the project's database give the answers of the API."""
 
 from collections.abc import Iterator
 
 from storage.findings import Finding, ok, problem, warning
 from storage.supabase import policies
 from storage.supabase.policies import Policy, PolicyError
-from storage.supabase.policy_audit import Effect, inspect
+from storage.supabase.policy_audit import Effect, audit
 
-SET_UP = "Run `manage.py setup_supabase --database URL`."
+RUN_SETUP = "Run `manage.py setup_supabase --database URL`."
 
 
-def row_level_security(database: str, *, direct_uploads: bool = False) -> Iterator[Finding]:
-    """`database`: the URL of the project's database, which is in no finding."""
+def check_policies(database: str, *, direct_uploads: bool = False) -> Iterator[Finding]:
+    """`database`: the URL of the project's database. It appears in no finding."""
     try:
-        found = inspect(database, policies.from_settings(direct_uploads=direct_uploads))
+        result = audit(database, policies.from_settings(direct_uploads=direct_uploads))
     except PolicyError as error:
-        yield problem("policies", f"The policies could not be read: {error}", "Mend the URL of --database.")
+        yield problem(
+            "policies", f"The policies could not be read: {error}", "Correct the URL of --database."
+        )
         return
-    if not found.enforced:
-        cure = "alter table storage.objects enable row level security;"
-        yield problem("policies", "The tables of Storage heed no policies.", cure)
-    for what, names in (("missing", found.missing), ("changed", found.changed)):
+    if not result.is_enforced:
+        cure = "Run: alter table storage.objects enable row level security;"
+        yield problem("policies", "Row-level security is disabled on the tables of Storage.", cure)
+    for what, names in (("missing", result.missing), ("changed", result.changed)):
         if names:
-            yield problem("policies", f"{what.capitalize()}: {', '.join(sorted(names))}.", SET_UP)
-    for policy, effect in found.others:
-        yield from _others(policy, effect)
-    if found.enforced and not found.missing and not found.changed:
-        yield ok("policies", f"All {len(policies.NAMES)} are in place.")
+            yield problem("policies", f"{what.capitalize()}: {', '.join(sorted(names))}.", RUN_SETUP)
+    for policy, effect in result.others:
+        yield from _other_policy(policy, effect)
+    if result.is_enforced and not result.missing and not result.changed:
+        yield ok("policies", f"All {len(policies.NAMES)} policies are in place.")
 
 
-def _others(policy: Policy, effect: Effect) -> Iterator[Finding]:
-    name = f"The policy {policy.name!r} on {policy.table}, which is not ours,"
+def _other_policy(policy: Policy, effect: Effect) -> Iterator[Finding]:
+    """A finding for a policy that is not Vivarium's, unless it has no effect on our buckets."""
+    name = f"The policy {policy.name!r} on {policy.table}, which is not Vivarium's,"
     match effect:
         case Effect.WIDENS:
-            yield problem("policies", f"{name} may let more people in.", SET_UP)
+            yield problem("policies", f"{name} may grant access that the API denies.", RUN_SETUP)
         case Effect.NARROWS:
-            yield warning(
-                "policies", f"{name} may refuse what the API allows.", "Drop it, or narrow it down."
-            )
-        case Effect.HELD:
-            yield ok("policies", f"{name} would let more people in; ours hold it back.")
+            what = f"{name} may deny access that the API grants."
+            yield warning("policies", what, "Drop it, or restrict it to other buckets.")
+        case Effect.BLOCKED:
+            yield ok("policies", f"{name} would grant more access, but Vivarium's policies block it.")

@@ -1,4 +1,4 @@
-"""The order in which things are looked at: what rests on something that is wrong is left out, and says so."""
+"""Runs the checks of `check_supabase` in order, and skips those that depend on a failed check."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -8,17 +8,18 @@ from storage.findings import Finding, problem
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """`needs` are names of findings; one of them that is a problem, or was skipped, skips this step."""
+    """One check. `needs`: names of findings; if one of them is a problem or was skipped, so is this step."""
 
     name: str
-    look: Callable[[], Iterator[Finding]]
+    check: Callable[[], Iterator[Finding]]
     needs: tuple[str, ...] = ()
 
 
-def examine(steps: Iterable[Step]) -> Iterator[Finding]:
+def run_steps(steps: Iterable[Step]) -> Iterator[Finding]:
+    """Yield the findings of each step, or one `skipped` finding for a step whose needs failed."""
     failed: set[str] = set()
     for step in steps:
-        for finding in _skipped(step, failed) or _looked_at(step):
+        for finding in _skipped(step, failed) or _run(step):
             if finding.level in ("problem", "skipped"):
                 failed.add(finding.name)
             yield finding
@@ -26,13 +27,14 @@ def examine(steps: Iterable[Step]) -> Iterator[Finding]:
 
 def _skipped(step: Step, failed: set[str]) -> list[Finding]:
     missing = [need for need in step.needs if need in failed]
-    what = f"Not looked at, because of: {', '.join(missing)}."
+    what = f"Skipped, because these failed or were skipped: {', '.join(missing)}."
     return [Finding(step.name, "skipped", what)] if missing else []
 
 
-def _looked_at(step: Step) -> Iterator[Finding]:
+def _run(step: Step) -> Iterator[Finding]:
+    """Yield the step's findings; an unexpected exception becomes a problem."""
     try:
-        yield from step.look()
-    except Exception as error:  # a doctor does not die of what the patient has, nor quote what it says
-        what = f"Could not be looked at: {type(error).__name__}."
-        yield problem(step.name, what, "Cure the lines above first; if there are none, report this.")
+        yield from step.check()
+    except Exception as error:  # the next steps still run; the message may hold a secret, so it is left out
+        what = f"The check failed unexpectedly: {type(error).__name__}."
+        yield problem(step.name, what, "Solve the problems above first; if there are none, report this.")

@@ -1,4 +1,4 @@
--- Who replaces, moves and deletes objects of our buckets with a token of their own: staff in the public
--- ones. Anybody else could put other bytes in the place of those that were verified, under a URL that is
+-- True if the user may replace, move and delete objects of our buckets with a token of their own: staff, in
+-- the public buckets. Anybody else could replace verified bytes with other bytes, under a URL that was
 -- already handed out.
    (bucket_id = any ({public}) and {staff})

@@ -1,6 +1,6 @@
--- Who creates objects in our buckets with a token of their own: staff in the public ones. Everything else
--- comes by ticket and is verified; unless direct uploads are chosen: then members create, unverified,
--- below the folder under their own id, and never in `shared/`.
+-- True if the user may create objects in our buckets with a token of their own: staff, in the public
+-- buckets. All other uploads need a ticket and are verified. With `--direct-uploads` members may also create
+-- objects in the folder under their own id, never in `shared/`; these are not verified.
    (bucket_id = any ({public}) and {staff})
 or ({direct_uploads} and bucket_id = any ({owned}) and cardinality(path_tokens) > 1
     and path_tokens[1] = {member})

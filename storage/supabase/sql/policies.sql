@@ -1,7 +1,7 @@
--- Two policies a command. PostgreSQL allows what any permissive policy grants and every restrictive one
--- lets through. So `…_grant` opens our buckets to those who may, and `…_limit` keeps it at that: a
--- permissive policy that somebody took from a guide, such as "authenticated may read", widens nothing.
--- In buckets that are not ours the limits let everything through, and the policies there decide alone.
+-- Two policies for each command. PostgreSQL allows an operation if any permissive policy grants it and no
+-- restrictive policy denies it. `…_grant` grants access to our buckets; `…_limit` denies every other access
+-- to them, so a permissive policy copied from a guide, such as "authenticated may read", adds no access.
+-- In all other buckets `…_limit` denies nothing, and only the policies there decide.
 
 drop policy if exists vivarium_select_grant on {objects};
 create policy vivarium_select_grant on {objects} as permissive for select to authenticated
@@ -23,7 +23,7 @@ create policy vivarium_insert_limit on {objects} as restrictive for insert to pu
 with check (bucket_id <> all ({ours}) or (
 {creating}));
 
--- A move is an update: the object as it was (`using`) and as it becomes (`with check`) must both be theirs.
+-- A move is an update: the user must have access to the old row (`using`) and to the new row (`with check`).
 
 drop policy if exists vivarium_update_grant on {objects};
 create policy vivarium_update_grant on {objects} as permissive for update to authenticated
@@ -49,8 +49,9 @@ create policy vivarium_delete_limit on {objects} as restrictive for delete to pu
 using (bucket_id <> all ({ours}) or (
 {changing}));
 
--- A bucket that turns public shows what is in it to everybody, and no policy on objects is asked any more.
--- So nobody makes, changes or deletes ours with a token of their own, whatever else is allowed there.
+-- If a bucket becomes public, everybody can read its objects, and no policy on objects applies any more.
+-- So no user can create, change or delete our buckets with a token of their own, whatever other policies
+-- grant.
 
 drop policy if exists vivarium_bucket_insert_limit on {buckets};
 create policy vivarium_bucket_insert_limit on {buckets} as restrictive for insert to public

@@ -1,6 +1,7 @@
--- Who gets, signs and lists objects of our buckets. Staff: all but what has arrived and was not verified
--- yet. Members: the folder under their own id, and what is shared with every member. Public buckets are
--- read by their public URLs, which ask no policy; so nobody but staff lists them.
+-- True if the user may download, sign and list objects of our buckets. Staff: all objects, except the
+-- uploads that are not verified yet. Members: the folder under their own id, and the folder `shared/`.
+-- Objects of public buckets are read by their public URLs, which no policy checks, so only staff can list
+-- public buckets.
    (bucket_id <> {incoming} and {staff})
 or (bucket_id = any ({owned}) and cardinality(path_tokens) > 1 and path_tokens[1] = {member})
 or (bucket_id = any ({shared}) and cardinality(path_tokens) > 1 and path_tokens[1] = 'shared'

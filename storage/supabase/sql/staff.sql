@@ -1,6 +1,6 @@
--- True for staff, null for everybody else. `app_metadata` is written by servers only. The role is compared
--- as JSON, so that no list that holds it passes for it. An anonymous sign-in or an app is never staff,
--- whomever the settings admit as members.
+-- True for staff, null for everybody else. Only servers can write `app_metadata`. The role is compared as
+-- JSON, so that a list which contains the role does not match. Anonymous sign-ins and OAuth clients are never
+-- staff, even where the settings admit them as members.
 (select true from auth.jwt() as token
     where token ->> 'role' = 'authenticated' and token ->> 'sub' ~* {uuid}
       and token -> 'app_metadata' -> 'role' = any ({staff_roles})

@@ -10,7 +10,7 @@ from psycopg.rows import dict_row
 
 from storage.supabase import policies
 from storage.supabase.policies import PolicyError
-from storage.supabase.policy_audit import Effect, inspect
+from storage.supabase.policy_audit import Effect, audit
 from tests.storage.direct import allowed
 from tests.storage.people import ALICE, BOB, PEOPLE, RULES
 from tests.storage.project import GUIDE, put
@@ -19,22 +19,22 @@ LIMITED = "vivarium_select_limit"
 
 
 def effects(connection: psycopg.Connection[Any]) -> dict[str, Effect]:
-    return {policy.name: effect for policy, effect in inspect(connection, RULES).others}
+    return {policy.name: effect for policy, effect in audit(connection, RULES).others}
 
 
 def test_before_anything_is_applied_all_is_missing(hosted):
-    findings = inspect(hosted, RULES)
+    findings = audit(hosted, RULES)
 
     assert len(findings.missing) == 11
     assert all(name.startswith("vivarium_") for name in findings.missing)
-    assert findings.enforced
+    assert findings.is_enforced
     assert not findings.is_sound
 
 
 def test_what_was_applied_is_sound(hosted):
     policies.apply(hosted, RULES)
 
-    findings = inspect(hosted, RULES)
+    findings = audit(hosted, RULES)
 
     assert (findings.missing, findings.changed) == ((), ())
     assert effects(hosted) == {"members do as they like": Effect.NONE}
@@ -57,7 +57,7 @@ def test_what_was_applied_is_sound(hosted):
 def test_other_settings_than_those_applied_are_told(hosted, other: dict[str, Any]):
     policies.apply(hosted, RULES)
 
-    findings = inspect(hosted, replace(RULES, **other))
+    findings = audit(hosted, replace(RULES, **other))
 
     assert findings.changed
     assert not findings.missing
@@ -68,7 +68,7 @@ def test_a_policy_that_is_gone_is_missing(hosted):
     policies.apply(hosted, RULES)
     hosted.execute(f"drop policy {LIMITED} on storage.objects")
 
-    assert inspect(hosted, RULES).missing == (LIMITED,)
+    assert audit(hosted, RULES).missing == (LIMITED,)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_policy_that_somebody_changed_is_told(hosted, change: str):
     policies.apply(hosted, RULES)
     hosted.execute(change)
 
-    findings = inspect(hosted, RULES)
+    findings = audit(hosted, RULES)
 
     assert len(findings.changed) == 1
     assert findings.missing == ()
@@ -96,11 +96,15 @@ def test_what_guides_say_is_held_back_as_long_as_the_limits_stand(hosted):
     hosted.execute(GUIDE)
     view, own = "Authenticated users can view documents", "Users can access own documents"
 
-    assert effects(hosted) == {view: Effect.HELD, own: Effect.HELD, "members do as they like": Effect.NONE}
-    assert inspect(hosted, RULES).is_sound
+    assert effects(hosted) == {
+        view: Effect.BLOCKED,
+        own: Effect.BLOCKED,
+        "members do as they like": Effect.NONE,
+    }
+    assert audit(hosted, RULES).is_sound
 
     hosted.execute("drop policy vivarium_delete_limit on storage.objects")
-    assert effects(hosted)[view] == Effect.HELD
+    assert effects(hosted)[view] == Effect.BLOCKED
     assert effects(hosted)[own] == Effect.WIDENS  # it is for every command
 
     hosted.execute(f"alter policy {LIMITED} on storage.objects using (true)")
@@ -116,7 +120,7 @@ def test_policies_on_buckets_are_looked_at_too(hosted):
     hosted.execute("create policy own on storage.buckets for update using (id = 'theirs')")
 
     found = effects(hosted)
-    assert (found["look"], found["careless"], found["own"]) == (Effect.NONE, Effect.HELD, Effect.NONE)
+    assert (found["look"], found["careless"], found["own"]) == (Effect.NONE, Effect.BLOCKED, Effect.NONE)
 
     hosted.execute("drop policy vivarium_bucket_update_limit on storage.buckets")
     assert effects(hosted)["careless"] == Effect.WIDENS
@@ -126,7 +130,7 @@ def test_what_somebody_elses_restrictive_policy_refuses_is_told(hosted):
     policies.apply(hosted, RULES)
     hosted.execute("create policy office_hours on storage.objects as restrictive using (false)")
 
-    findings = inspect(hosted, RULES)
+    findings = audit(hosted, RULES)
 
     assert effects(hosted)["office_hours"] == Effect.NARROWS
     assert not findings.is_sound
@@ -140,15 +144,15 @@ def test_what_somebody_elses_restrictive_policy_refuses_is_told(hosted):
         ("bucket_id = 'theirs'", Effect.NONE),
         ("bucket_id = 'it''s theirs' and owner = auth.uid()", Effect.NONE),
         ("bucket_id = 'theirs' and (name = 'a' or bucket_id = 'documents')", Effect.NONE),
-        ("bucket_id = 'documents'", Effect.HELD),
-        ("bucket_id = 'theirs' or name = 'a'", Effect.HELD),
-        ("(bucket_id = 'theirs' and name = 'a') or (name = 'b')", Effect.HELD),
-        ("bucket_id = 'theirs' or (bucket_id = 'theirs' and name = 'a')", Effect.HELD),
-        ("bucket_id <> 'theirs'", Effect.HELD),
-        ("bucket_id = 'theirs' is not true", Effect.HELD),
-        ("not (bucket_id = 'theirs' and name = 'a')", Effect.HELD),
-        ("true", Effect.HELD),
-        ("owner = auth.uid()", Effect.HELD),
+        ("bucket_id = 'documents'", Effect.BLOCKED),
+        ("bucket_id = 'theirs' or name = 'a'", Effect.BLOCKED),
+        ("(bucket_id = 'theirs' and name = 'a') or (name = 'b')", Effect.BLOCKED),
+        ("bucket_id = 'theirs' or (bucket_id = 'theirs' and name = 'a')", Effect.BLOCKED),
+        ("bucket_id <> 'theirs'", Effect.BLOCKED),
+        ("bucket_id = 'theirs' is not true", Effect.BLOCKED),
+        ("not (bucket_id = 'theirs' and name = 'a')", Effect.BLOCKED),
+        ("true", Effect.BLOCKED),
+        ("owner = auth.uid()", Effect.BLOCKED),
     ],
 )
 def test_only_a_policy_that_plainly_is_about_another_bucket_is_no_concern(hosted, expression, effect):
@@ -164,7 +168,7 @@ def test_a_policy_that_lets_objects_in_from_elsewhere_is_a_concern(hosted):
         "create policy odd on storage.objects for update using (bucket_id = 'theirs') with check (true)"
     )
 
-    assert effects(hosted)["odd"] == Effect.HELD
+    assert effects(hosted)["odd"] == Effect.BLOCKED
 
 
 def test_a_table_that_heeds_no_policies_is_told(supabase_database: str):
@@ -172,9 +176,9 @@ def test_a_table_that_heeds_no_policies_is_told(supabase_database: str):
         policies.apply(connection, RULES)
         connection.execute("alter table storage.objects disable row level security")
 
-        findings = inspect(connection, RULES)
+        findings = audit(connection, RULES)
 
-    assert not findings.enforced
+    assert not findings.is_enforced
     assert (findings.missing, findings.changed) == ((), ())
     assert not findings.is_sound
 
@@ -182,16 +186,16 @@ def test_a_table_that_heeds_no_policies_is_told(supabase_database: str):
 def test_looking_leaves_nothing_behind(committed: str):
     policies.apply(committed, RULES)
 
-    assert inspect(committed, RULES).is_sound
+    assert audit(committed, RULES).is_sound
     with psycopg.connect(committed, row_factory=dict_row) as connection:
-        before = policies.in_place(connection)
+        before = policies.list_policies(connection)
         for _ in range(2):
-            assert inspect(connection, RULES).is_sound
-        assert policies.in_place(connection) == before
+            assert audit(connection, RULES).is_sound
+        assert policies.list_policies(connection) == before
         others = connection.execute("select * from pg_policies where schemaname <> 'storage'")
         assert others.fetchall() == []
 
 
 def test_another_database_is_told(supabase_database: str):
     with pytest.raises(PolicyError, match="not the database of a Supabase project"):
-        inspect(make_conninfo(supabase_database, dbname="postgres"), RULES)
+        audit(make_conninfo(supabase_database, dbname="postgres"), RULES)

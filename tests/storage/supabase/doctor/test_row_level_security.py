@@ -8,18 +8,18 @@ from django.core.management import call_command
 
 from storage.findings import Finding
 from storage.supabase import policies
-from storage.supabase.doctor.row_level_security import row_level_security
+from storage.supabase.doctor.row_level_security import check_policies
 from storage.supabase.policies import from_settings
 from tests.storage.project import GUIDE
 from tests.support.project import Project
 
 
 def found(database: str) -> list[tuple[str, str]]:
-    return [(finding.level, finding.what) for finding in row_level_security(database)]
+    return [(finding.level, finding.what) for finding in check_policies(database)]
 
 
 def test_a_database_without_policies_of_ours(committed: str):
-    [problem] = row_level_security(committed)
+    [problem] = check_policies(committed)
 
     assert (problem.level, problem.name) == ("problem", "policies")
     assert problem.what.startswith("Missing: vivarium_bucket_delete_limit, ")
@@ -29,7 +29,7 @@ def test_a_database_without_policies_of_ours(committed: str):
 def test_all_is_in_place(committed: str):
     policies.apply(committed, from_settings())
 
-    assert found(committed) == [("ok", f"All {len(policies.NAMES)} are in place.")]
+    assert found(committed) == [("ok", f"All {len(policies.NAMES)} policies are in place.")]
 
 
 def test_policies_of_a_guide_widen_nothing_until_one_of_ours_is_dropped(committed: str):
@@ -43,9 +43,9 @@ def test_policies_of_a_guide_widen_nothing_until_one_of_ours_is_dropped(committe
     widened = found(committed)
 
     assert {level for level, _ in held} == {"ok"}
-    assert any("ours hold it back" in what for _, what in held)
+    assert any("Vivarium's policies block it" in what for _, what in held)
     assert ("problem", "Missing: vivarium_select_limit.") in widened
-    assert any(level == "problem" and "may let more people in" in what for level, what in widened)
+    assert any(level == "problem" and "may grant access" in what for level, what in widened)
 
 
 def test_a_policy_that_somebody_changed(committed: str):
@@ -61,15 +61,15 @@ def test_a_policy_that_refuses_more_than_ours(committed: str):
     with psycopg.connect(committed) as connection:
         connection.execute("create policy closed on storage.objects as restrictive using (false)")
 
-    [warning] = [finding for finding in row_level_security(committed) if finding.level == "warning"]
+    [warning] = [finding for finding in check_policies(committed) if finding.level == "warning"]
 
     assert "'closed' on objects" in warning.what
-    assert "may refuse" in warning.what
+    assert "may deny access" in warning.what
 
 
 @pytest.mark.parametrize("url", ["postgresql://postgres:hush@127.0.0.1:1/postgres", "hush"])
 def test_a_database_that_cannot_be_had(url: str):
-    [problem] = row_level_security(url)
+    [problem] = check_policies(url)
 
     assert isinstance(problem, Finding)
     assert problem.level == "problem"
