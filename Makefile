@@ -6,7 +6,7 @@ BIN := .venv/bin
 export PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help run install dev test test-all check format schema messages lock bench
+.PHONY: help run install dev test test-slow test-postgresql test-all check format schema messages lock bench
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -26,11 +26,18 @@ install: $(BIN)/.installed ## what runs: enough for manage.py and gunicorn
 
 dev: $(BIN)/.installed-dev ## what tests and checks need on top
 
-test: dev ## the quick suite, about two minutes
+test: dev ## the quick suite, about a minute and a half
 	@$(BIN)/pytest -m "not slow" --numprocesses auto
 
+test-slow: dev ## only the slow tests
+	@$(BIN)/pytest -m slow --numprocesses auto
+
+test-postgresql: dev ## on TEST_DATABASE_URL, the tests whose outcome may depend on the database
+	@TEST_DATABASE_URL=$${TEST_DATABASE_URL:-postgres://root@127.0.0.1:5432/test} \
+	  $(BIN)/pytest -m database --numprocesses auto
+
 test-all: dev ## everything: also the slow ones
-	@$(BIN)/pytest --numprocesses auto $(PYTEST)
+	@$(BIN)/pytest --numprocesses auto
 
 check: dev ## format, lint, types, the direction of imports
 	@$(BIN)/ruff format --check .

@@ -18,7 +18,7 @@ from tests.support.auth_server import KeyServer
 from tests.support.cast import Caller
 from tests.support.gateway import Gateway, gateway
 from tests.support.project import Project, hang_up
-from tests.support.server import CLIENTS, ROOT, Server
+from tests.support.server import CLIENTS, ROOT, Server, shared_server, stop_shared_server
 from tests.support.site import Site
 
 
@@ -101,11 +101,19 @@ def broken_cache(settings, monkeypatch) -> None:
     }
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _servers(tmp_path_factory, worker_id: str) -> Iterator[None]:
+    """Let all servers of a test run copy one migrated database, and stop the shared one at the end."""
+    base = tmp_path_factory.getbasetemp()
+    Server.template = (base if worker_id == "master" else base.parent) / "migrated.sqlite3"
+    yield
+    stop_shared_server()
+
+
 @pytest.fixture(scope="session")
-def server(tmp_path_factory) -> Iterator[Server]:
-    """Two worker processes that all tests share: leave nothing behind that others would trip over."""
-    with Server(tmp_path_factory.mktemp("server")) as running:
-        yield running
+def server() -> Server:
+    """A gunicorn with two workers that all tests share: leave nothing behind that would disturb others."""
+    return shared_server()
 
 
 @pytest.fixture(scope="session")
@@ -161,7 +169,7 @@ def front(project: Project, settings) -> Iterator[Gateway]:
 
 @pytest.fixture(scope="session")
 def service_key(server: Server) -> Iterator[str]:
-    yield server.manage("issue_token", "x@example.org", "--service-role")
+    yield server.service_key()
     hang_up()
 
 
@@ -181,3 +189,14 @@ def template(tmp_path_factory) -> Path:
 @pytest.fixture
 def site(tmp_path: Path, template: Path, server: Server, service_key: str) -> Site:
     return Site(tmp_path, template, server, service_key, f"b{uuid4().hex}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test that asks Django's database: only these can turn out otherwise on PostgreSQL.
+
+    A running server has a SQLite database of its own, whatever `TEST_DATABASE_URL` says.
+    """
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        if item.get_closest_marker("django_db") or {"db", "transactional_db"}.intersection(fixtures):
+            item.add_marker("database")

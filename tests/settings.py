@@ -18,3 +18,4 @@ from backend.settings import *  # noqa: E402, F403
 
 DEBUG = False  # as Django's test runner has it; a test that wants DEBUG says so
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+WHITENOISE_AUTOREFRESH = True  # a test client loads the middleware anew, which would read every static file

@@ -40,7 +40,7 @@ def seen_by(script: str, chromium: str, url: str, folder: Path, *arguments: Any)
 def test_a_ticket_is_asked_for_in_the_docs(npm, chromium: str, server: Server, tmp_path: Path):
     email = "reader-of-the-docs@example.org"
     document = server.client(email).post("/api/v1/documents/", json={"title": "Feeding plan"}).json()
-    token = server.manage("issue_token", email)
+    token = server.token(email)
 
     seen = seen_by("docs.mjs", chromium, server.url, tmp_path, token, document["id"])
 

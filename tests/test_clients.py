@@ -25,7 +25,7 @@ def test_a_ticket_is_carried_to_completion(client: str, npm, server: Server, tmp
     file.write_bytes(PDF)
 
     done = subprocess.run(
-        ["node", "ticket.mjs", client, server.url, server.manage("issue_token", email), document["id"], file],
+        ["node", "ticket.mjs", client, server.url, server.token(email), document["id"], file],
         cwd=CLIENTS,
         capture_output=True,
         text=True,
@@ -75,7 +75,7 @@ def test_a_large_file_goes_on_where_it_was_interrupted(npm, server: Server, larg
     email = "tus@example.org"
     alice = server.client(email)
     document = alice.post("/api/v1/documents/", json={"title": "Large"}).json()
-    token = server.manage("issue_token", email)
+    token = server.token(email)
     arguments = ("ticket", tmp_path, large, server.url, token, document["id"])
 
     interrupted = run_resumable(*arguments, kill_after=9 * MB)

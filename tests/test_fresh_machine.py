@@ -99,3 +99,30 @@ def test_memory_stays_flat_whatever_the_size():
     grown = [int(line.split("+")[1].split(" MiB")[0]) for line in done.stdout.splitlines() if "+" in line]
     assert len(grown) == 6, done.stdout
     assert max(grown) < 48, done.stdout
+
+
+WITHOUT_PYTEST = """
+import runpy, sys
+sys.modules["pytest"] = None
+sys.argv = ["manage.py", *sys.argv[1:]]
+runpy.run_path("manage.py", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("which", ["", ".SupabaseStorageTestCase.test_save_file_success"])
+def test_django_runs_the_storage_test_case_without_settings_and_without_pytest(which: str):
+    environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_PYTEST, "test", f"tests.test_supabase_storage{which}"],
+        cwd=ROOT,
+        env={**environment, "ENV_FILE": os.devnull},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+    assert done.returncode == 0, done.stderr
+    ran = int(done.stderr.split("Ran ")[1].split()[0])
+    assert ran == 1 if which else ran > 10
+    assert "\nOK" in done.stderr

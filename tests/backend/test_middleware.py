@@ -569,7 +569,7 @@ def test_cookies_of_the_admin_open_nothing_in_the_api(admin_client: Client):
 
 @pytest.fixture(scope="module")
 def authorization(server: Server) -> str:
-    return f"Authorization: Bearer {server.manage('issue_token', 'alice@example.org')}\r\n"
+    return f"Authorization: Bearer {server.token('alice@example.org')}\r\n"
 
 
 @pytest.fixture(scope="module")

@@ -1,22 +1,37 @@
 """A real gunicorn on loopback, with a database and files of its own."""
 
+import atexit
+import fcntl
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx
+from django.conf import settings
+from django.test import override_settings
+
+from api.auth.development_tokens import development_token
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIENTS = ROOT / "tests" / "clients"
 
 
 class Server:
-    """`environment` adds to or overrides that of development."""
+    """A gunicorn with `workers` processes that keeps its database and files in `folder`.
+
+    `environment` adds to or overrides that of development.
+    """
+
+    #: A file in which all processes of a test run share an empty, migrated database; None: each migrates.
+    template: Path | None = None
 
     def __init__(self, folder: Path, *, workers: int = 2, **environment: str) -> None:
         self.folder, self.workers = folder, workers
@@ -24,7 +39,7 @@ class Server:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self.media = folder / "media"
+        self.media, self.database = folder / "media", folder / "db.sqlite3"
         self.log = folder / "server.log"
         self.clients: list[httpx.Client] = []
         inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
@@ -33,15 +48,28 @@ class Server:
             "ENV_FILE": os.devnull,
             "DEBUG": "true",
             "PORT": str(self.port),
-            "DATABASE_URL": f"sqlite:///{folder}/db.sqlite3",
+            "DATABASE_URL": f"sqlite:///{self.database}",
             "MEDIA_ROOT": str(self.media),
             **environment,
         }
 
     def __enter__(self) -> "Server":
-        self.manage("migrate", "-v0")
+        self.migrate()
         self.start()
         return self
+
+    def migrate(self) -> None:
+        """Make the database: a copy of the template if there is one and the server runs on SQLite."""
+        if self.template is None or str(self.database) not in self.environment["DATABASE_URL"]:
+            self.manage("migrate", "-v0")
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self.template.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not self.template.exists():
+                self.manage("migrate", "-v0")
+                shutil.copy(self.database, self.template)
+        shutil.copy(self.template, self.database)
 
     def __exit__(self, *error: Any) -> None:
         for client in self.clients:
@@ -49,7 +77,7 @@ class Server:
         self.stop()
 
     def manage(self, *command: str) -> str:
-        """What a management command prints."""
+        """Run a management command, and return what it prints."""
         done = subprocess.run(
             [sys.executable, "manage.py", *command],
             cwd=ROOT,
@@ -87,17 +115,46 @@ class Server:
             self.kill()
 
     def kill(self) -> None:
-        """At once, workers included, as a power cut would."""
+        """End all processes at once, as a power cut would."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
+    def token(self, email: str, role: str = "", **options: Any) -> str:
+        """Return an access token that this server accepts, as `issue_token` prints it."""
+        environment = self.environment
+        address = environment.get("SUPABASE_URL", self.url)
+        with override_settings(
+            SUPABASE_JWT_ISSUER=environment.get("SUPABASE_JWT_ISSUER", f"{address}/auth/v1"),
+            SUPABASE_JWT_SECRET=environment.get("SUPABASE_JWT_SECRET", settings.DEMO_JWT_SECRET),
+        ):
+            return development_token(email, role=role, **options)
+
+    def service_key(self) -> str:
+        """Return a token that opens everything in this server's store, as a project's secret key does."""
+        return self.token("server@example.org", service=True)
+
     def client(self, email: str = "", role: str = "") -> httpx.Client:
-        """An HTTP client with somebody's token."""
-        headers = {}
-        if email:
-            role_option = ["--role", role] if role else []
-            token = self.manage("issue_token", email, *role_option)
-            headers["Authorization"] = f"Bearer {token}"
+        """Return an HTTP client that sends this user's token, or none."""
+        headers = {"Authorization": f"Bearer {self.token(email, role)}"} if email else {}
         client = httpx.Client(base_url=self.url, headers=headers, timeout=60)
         self.clients.append(client)
         return client
+
+
+@cache
+def shared_server() -> Server:
+    """Return this process's running server, which all tests share. It is started on first use."""
+    folder = tempfile.TemporaryDirectory(prefix="vivarium-")
+    server = Server(Path(folder.name)).__enter__()
+    stop = [server.__exit__, folder.cleanup]
+    _at_end.extend(stop)
+    return server
+
+
+_at_end: list[Any] = []
+
+
+@atexit.register
+def stop_shared_server() -> None:
+    while _at_end:
+        _at_end.pop(0)()

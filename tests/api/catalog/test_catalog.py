@@ -89,7 +89,7 @@ def test_the_role_table(
 
 @every_kind
 @pytest.mark.parametrize(("who", "status"), [("curator", 201), ("alice", 403), ("nobody", 401)])
-def test_staff_create(kind: str, who: str, status: int, request):
+def test_staff_create(kind: str, who: str, status: int, db, request):
     caller = request.getfixturevalue(who)
 
     answer = caller.post(f"{kind}/", KINDS[kind])

@@ -40,7 +40,7 @@ def cost(who: Caller, path: str, **query) -> int:
 
 @pytest.mark.parametrize("who", ["nobody", "curator"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_list_costs_the_same_at_one_and_at_fifty(kind: str, who: str, request):
+def test_a_list_costs_the_same_at_one_and_at_fifty(kind: str, who: str, db, request):
     caller = request.getfixturevalue(who)
     fill(kind, range(1))
     at_one = cost(caller, f"{kind}/", page_size=100)
@@ -66,7 +66,7 @@ def test_an_exhibition_costs_the_same_with_one_and_with_fifty_species(curator: C
 
 @pytest.mark.slow
 @pytest.mark.parametrize("who", ["nobody", "curator"])
-def test_ten_thousand_species_cost_no_more_queries_than_a_hundred(who: str, request):
+def test_ten_thousand_species_cost_no_more_queries_than_a_hundred(who: str, db, request):
     caller = request.getfixturevalue(who)
     asked = [
         {},

@@ -23,7 +23,7 @@ def proxy(server: Server) -> Iterator[Proxy]:
 
 @pytest.fixture(scope="module")
 def key(server: Server) -> str:
-    return server.manage("issue_token", "api@example.org", "--service-role")
+    return server.service_key()
 
 
 @pytest.fixture(scope="module")

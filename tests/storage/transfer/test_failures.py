@@ -491,7 +491,7 @@ def test_a_file_of_several_parts_arrives_whole(site: Site):
 
 def test_a_large_file_and_thousands_of_small_ones(tmp_path: Path, template: Path):
     with Server(tmp_path, STORAGE_FILE_SIZE_LIMIT=str(10**9)) as server:
-        key = server.manage("issue_token", "mover@example.org", "--service-role")
+        key = server.service_key()
         (tmp_path / "files").mkdir()
         site = Site(tmp_path / "files", template, server, key, "many")
         site.file("film.mp4", random.Random(2).randbytes(200_000_000))

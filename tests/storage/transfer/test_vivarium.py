@@ -80,7 +80,7 @@ def test_the_api_serves_every_file_all_the_way(site: Server, target: Server, tmp
     prepare_and_complete(alice)
     before, rows = everything(alice), dump(site)
     assert {name.split()[0] for name in before} >= {"species", "documents", "profiles"}
-    key = target.manage("issue_token", "mover@example.org", "--service-role")
+    key = target.service_key()
     looks = []
 
     def plan(number: int, method: str, path: str) -> Fault | None:
