@@ -9,7 +9,7 @@ from django.conf import settings
 
 from api.auth import configuration
 from api.auth.tokens import ASYMMETRIC
-from storage.findings import Finding, ok, problem, shown, warning
+from storage.findings import Finding, ok, problem, redact_url, warning
 from storage.supabase.doctor import http
 from storage.supabase.doctor.http import Trouble
 
@@ -39,7 +39,9 @@ def jwks() -> Iterator[Finding]:
 
 def issuer() -> Iterator[Finding]:
     found = list(configuration.issuer())
-    yield from found or [ok("issuer", f"Tokens must have the `iss` {shown(settings.SUPABASE_JWT_ISSUER)}.")]
+    yield from found or [
+        ok("issuer", f"Tokens must have the `iss` {redact_url(settings.SUPABASE_JWT_ISSUER)}.")
+    ]
 
 
 def _graver(is_problem: bool) -> Callable[..., Finding]:
@@ -54,7 +56,7 @@ def _with_secret_only(why: str) -> Finding:
 
 def _keys_of(answer: Any) -> list[dict[str, Any]]:
     """Raises Trouble for what is no key set."""
-    where = shown(settings.SUPABASE_JWKS_URL)
+    where = redact_url(settings.SUPABASE_JWKS_URL)
     if answer.status_code in (401, 403):
         cure = "Set SUPABASE_PUBLISHABLE_KEY: older gateways ask for it there."
         raise Trouble(f"{where} answered {answer.status_code}.", cure)

@@ -45,7 +45,7 @@ def differences(there: Bucket, wanted: Bucket) -> list[Difference]:
         narrow = (there.file_size_limit or wanted.file_size_limit) < wanted.file_size_limit
         found.append(Difference("file_size_limit", size(there), size(wanted), narrow))
     if wanted.allowed_mime_types and {*(there.allowed_mime_types or ())} != {*wanted.allowed_mime_types}:
-        narrow = not all(map(there.takes, wanted.allowed_mime_types))
+        narrow = not all(map(there.allows, wanted.allowed_mime_types))
         found.append(Difference("allowed_mime_types", types(there), types(wanted), narrow))
     return found
 

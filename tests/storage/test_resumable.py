@@ -436,7 +436,7 @@ def test_one_writes_at_a_time(monkeypatch):
     upload, other = Upload(), Upload("b.pdf")
     folder = named(upload)
 
-    with resumable_uploads.held(*folder):
+    with resumable_uploads.locked(*folder):
         answer = upload.patch(b"otter")
         assert refused(answer, 423)  # which tus-js-client tries again
         assert answer.headers["Retry-After"] == "1"
@@ -566,7 +566,7 @@ def test_an_upload_that_is_being_written_is_not_swept():
     id, *rest = named(upload)
     os.utime(Path(configured.MEDIA_ROOT) / ".objects" / "parts" / id, (0, 0))
 
-    with resumable_uploads.held(id, *rest):
+    with resumable_uploads.locked(id, *rest):
         Upload("b.pdf")
 
     assert upload.offset == 0
@@ -805,7 +805,7 @@ def test_a_record_that_a_client_could_plant_is_none(settings):
 
     for wrong in ("../../c-any/x", str(planted), f"../parts/{id}", f"{id}/.", f"./{id}"):
         with pytest.raises(resumable_uploads.UploadMissing):
-            resumable_uploads.find(wrong, bucket, key)
+            resumable_uploads.get(wrong, bucket, key)
 
 
 def test_a_part_must_say_what_it_is():

@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 import httpx
 from django.conf import settings
 
-from storage.findings import Finding, ok, problem, shown, warning
+from storage.findings import Finding, ok, problem, redact_url, warning
 from storage.supabase import configuration
 from storage.supabase.doctor import http
 from storage.supabase.doctor.http import Trouble
@@ -28,7 +28,7 @@ def store() -> Iterator[Finding]:
 
 def url() -> Iterator[Finding]:
     found = list(configuration.url())
-    yield from found or [ok("url", f"SUPABASE_URL is {shown(settings.SUPABASE_URL)}.")]
+    yield from found or [ok("url", f"SUPABASE_URL is {redact_url(settings.SUPABASE_URL)}.")]
 
 
 def reachable() -> Iterator[Finding]:
@@ -38,7 +38,7 @@ def reachable() -> Iterator[Finding]:
     except Trouble as trouble:
         yield problem("reachable", trouble.what, trouble.cure)
     else:
-        yield http.timed("reachable", f"{shown(settings.SUPABASE_URL)} answers.", http.ms_of(answer))
+        yield http.timed("reachable", f"{redact_url(settings.SUPABASE_URL)} answers.", http.ms_of(answer))
         yield _is_storage(answer)
 
 
@@ -66,7 +66,7 @@ def _is_storage(answer: httpx.Response) -> Finding:
     """A gateway that wants a key first says so in JSON; Storage itself says nothing, with 200."""
     status = answer.status_code
     if answer.is_redirect:
-        there = shown(answer.headers["Location"]).partition("/storage/")[0]
+        there = redact_url(answer.headers["Location"]).partition("/storage/")[0]
         cure = f"Set SUPABASE_URL to where it sends us: {there}."
         return problem("storage", "SUPABASE_URL sends us elsewhere.", cure)
     if status == PAUSED:

@@ -33,7 +33,7 @@ def round_trip() -> Iterator[Finding]:
     store = SupabaseStorage(incoming_store().bucket)
     kinds = buckets.declared()[store.bucket].allowed_mime_types
     content_type = kinds[0] if kinds else "application/octet-stream"
-    key = keys.fresh(FOLDER, content_type)
+    key = keys.generate(FOLDER, content_type)
     found: list[Finding] = []
     try:
         _travel(store, key, content_type, found)
