@@ -1,20 +1,16 @@
 """LocalObjects: the objects of one bucket of the local store, under every key that the protocol allows.
 
-An object's content is the file `MEDIA_ROOT/<bucket>/<key>`. If a folder cannot hold that path (`a` beside
-`a/b`, `a//b`, a name of 300 letters, a bucket called `..`), the file is in the fallback folder,
-`MEDIA_ROOT/.objects/odd/`. Several processes may use a bucket at once: the writers of one key wait for each
-other, and readers never wait.
+`paths` knows the file with an object's content, `metadata` the record with its other facts. Several processes
+may use a bucket at once: the writers of one key wait for each other, and readers never wait.
 """
 
 import hashlib
 import heapq
 import io
 import os
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from stat import S_ISREG
 from typing import Any, BinaryIO
 
 from storage import keys
@@ -32,8 +28,7 @@ from storage.local.metadata import (
     stored_object,
     write_records,
 )
-
-PLAIN_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", re.ASCII)
+from storage.local.paths import ObjectPaths
 
 
 class LocalObjects:
@@ -41,6 +36,7 @@ class LocalObjects:
 
     def __init__(self, bucket: str) -> None:
         self.bucket = bucket
+        self.paths = ObjectPaths(bucket)
 
     # --- Reading --------------------------------------------------------------------------------------
 
@@ -48,7 +44,7 @@ class LocalObjects:
         """Raises ObjectMissing."""
         with self._translate_errors(key):
             while True:
-                if info := self._describe_file(key, self._find_file(key).stat()):
+                if info := self._describe_file(key, self.paths.find(key).stat()):
                     return info
 
     def open(self, key: str) -> tuple[BinaryIO, StoredObject]:
@@ -58,7 +54,7 @@ class LocalObjects:
         """
         with self._translate_errors(key):
             while True:
-                file = io.BufferedReader(disk.ObjectFile(self._find_file(key)))
+                file = io.BufferedReader(disk.ObjectFile(self.paths.find(key)))
                 if info := self._describe_file(key, os.fstat(file.fileno())):
                     return file, info
                 file.close()
@@ -66,14 +62,14 @@ class LocalObjects:
     def _describe_file(self, key: str, stat: os.stat_result) -> StoredObject | None:
         """Return None if the object was deleted between stat and reading its metadata; the caller retries."""
         record = find_record(self.bucket, key, stat)
-        if record is None and not _is_same_file(self._find_file(key).stat(), stat):
+        if record is None and not _is_same_file(self.paths.find(key).stat(), stat):
             return None
         return stored_object(self.bucket, key, stat, record or infer_record(key, stat))
 
     def locate(self, key: str) -> Path:
         """Return the path of the object's file. Raises ObjectMissing."""
         with self._translate_errors(key):
-            return self._find_file(key)
+            return self.paths.find(key)
 
     # --- Writing --------------------------------------------------------------------------------------
 
@@ -129,14 +125,14 @@ class LocalObjects:
         """
         keys.check_legal(new_key)
         with self._translate_errors(key), disk.locked(self._lock_name(key), to._lock_name(new_key)):
-            source = self._find_file(key)
+            source = self.paths.find(key)
             if to._exists(new_key):
                 raise ObjectExists(new_key)
             stat = source.stat()
             record = find_record(self.bucket, key, stat) or infer_record(key, stat)
             to._create(source, new_key, {**record, "key": new_key})
             delete_records(digest(self.bucket, key))
-            self._remove_empty_folders(source)
+            self.paths.remove_empty_folders(source)
 
     def copy(
         self, key: str, to: "LocalObjects", new_key: str, *, replace: bool = False, **facts: Any
@@ -151,11 +147,11 @@ class LocalObjects:
     def remove(self, key: str) -> StoredObject:
         """Delete the object and return its metadata. Raises ObjectMissing."""
         with self._translate_errors(key), disk.locked(self._lock_name(key)):
-            path = self._find_file(key)
+            path = self.paths.find(key)
             info = self.describe(key)
             path.unlink()
             delete_records(digest(self.bucket, key))
-            self._remove_empty_folders(path)
+            self.paths.remove_empty_folders(path)
             return info
 
     # --- Listing --------------------------------------------------------------------------------------
@@ -186,7 +182,7 @@ class LocalObjects:
 
     def _entries(self, folder: str) -> list[str]:
         """Return the keys of the files directly in the folder, and of its non-empty folders, with a slash."""
-        example = self._plain_path(f"{folder}x")
+        example = self.paths.plain(f"{folder}x")
         if example is None:
             return []
         try:
@@ -203,36 +199,14 @@ class LocalObjects:
 
     def _fallback_keys(self) -> Iterator[str]:
         try:
-            names = os.listdir(self._fallback_folder)
+            names = os.listdir(self.paths.fallback_folder)
         except FileNotFoundError:
             return
         for name in names:
             for record in read_records(name)[:1]:
                 yield record["key"]
 
-    # --- Paths ----------------------------------------------------------------------------------------
-
-    @property
-    def _fallback_folder(self) -> Path:
-        return disk.root() / f".objects/odd/{digest(self.bucket, '')[:32]}"
-
-    def _fallback_path(self, key: str) -> Path:
-        return self._fallback_folder / digest(self.bucket, key)
-
-    def _plain_path(self, key: str) -> Path | None:
-        """Return `MEDIA_ROOT/<bucket>/<key>`, None if that is not a valid path."""
-        if PLAIN_BUCKET.fullmatch(self.bucket) and keys.is_legal(key) and keys.is_valid_path(key):
-            return disk.root() / f"{self.bucket}/{key}"
-        return None
-
-    def _find_file(self, key: str) -> Path:
-        """Return the path of the object's file. Raises FileNotFoundError."""
-        if not keys.is_legal(key):
-            raise FileNotFoundError(key)
-        for path in (self._plain_path(key), self._fallback_path(key)):
-            if path is not None and _is_file(path):
-                return path
-        raise FileNotFoundError(key)
+    # --- Details --------------------------------------------------------------------------------------
 
     def _describe_or_none(self, key: str) -> StoredObject | None:
         try:
@@ -242,7 +216,7 @@ class LocalObjects:
 
     def _exists(self, key: str) -> bool:
         try:
-            self._find_file(key)
+            self.paths.find(key)
         except FileNotFoundError:
             return False
         return True
@@ -250,40 +224,13 @@ class LocalObjects:
     def _create(self, file: Path, key: str, record: dict[str, Any]) -> None:
         """Write the record first, then move the file into place: a crash between the two leaves no object."""
         write_records(digest(self.bucket, key), record)
-        self._move_into_place(file, key)
+        self.paths.move_into_place(file, key)
 
     def _replace(self, file: Path, key: str, record: dict[str, Any]) -> None:
         """Keep the record of the old content beside the new one, since a crash may prevent the rename."""
         name = digest(self.bucket, key)
         write_records(name, record, *read_records(name)[:1])
-        disk.move_into_place(file, self._find_file(key))
-
-    def _move_into_place(self, file: Path, key: str) -> None:
-        """Move the file to its plain path, or to the fallback folder if a folder or a file is in the way."""
-        plain = self._plain_path(key)
-        while plain is not None:
-            try:
-                plain.parent.mkdir(parents=True, exist_ok=True)
-                return disk.move_into_place(file, plain)
-            except (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError):
-                if plain.is_dir() or any(map(_is_not_folder, plain.parents)):
-                    break
-                if not file.exists():
-                    raise
-                # Another process removed the folder because it had become empty: try again.
-        self._fallback_folder.mkdir(parents=True, exist_ok=True)
-        disk.move_into_place(file, self._fallback_path(key))
-
-    def _remove_empty_folders(self, path: Path) -> None:
-        """Remove the parent folders that are empty after the file at `path` is gone."""
-        bucket = disk.root() / self.bucket
-        for folder in path.parents:
-            if folder == bucket or bucket not in folder.parents:
-                return
-            try:
-                folder.rmdir()
-            except OSError:
-                return
+        disk.move_into_place(file, self.paths.find(key))
 
     def _lock_name(self, key: str) -> str:
         return f"{self.bucket}/{key}"
@@ -303,13 +250,6 @@ class LocalObjects:
                 raise ObjectMissing(key) from error
 
 
-def _is_file(path: Path) -> bool:
-    try:
-        return S_ISREG(path.stat().st_mode)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-
-
 def _is_same_file(one: os.stat_result, other: os.stat_result) -> bool:
     """Return True if the file was neither replaced nor moved away and back: a rename changes the ctime."""
     return (one.st_ctime_ns, one.st_mtime_ns, one.st_size) == (
@@ -317,11 +257,6 @@ def _is_same_file(one: os.stat_result, other: os.stat_result) -> bool:
         other.st_mtime_ns,
         other.st_size,
     )
-
-
-def _is_not_folder(path: Path) -> bool:
-    """Return True if a file or a broken link is at this path."""
-    return path.is_file() or (path.is_symlink() and not path.is_dir())
 
 
 def _has_files(folder: str) -> bool:

@@ -561,6 +561,31 @@ def test_a_record_that_nobody_can_read_is_none(record):
         assert refused(answer, 404)
 
 
+def test_the_format_of_a_record_on_disk_does_not_change(settings):
+    upload = Upload(length=5)
+    id, bucket, key = named(upload)
+    path = Path(settings.MEDIA_ROOT) / ".objects" / "parts" / id / "record.json"
+    written = json.loads(path.read_bytes())
+    old = {
+        "id": id,
+        "bucket": "c-lim",
+        "key": "a.pdf",
+        "length": 5,
+        "content_type": "application/pdf",
+        "cache_control": "no-cache",
+        "metadata": {},
+        "told": metadata("a.pdf") + ",cacheControl bm8tY2FjaGU=",
+        "expires_at": written["expires_at"],
+    }
+    assert list(written.items()) == list(old.items())
+
+    path.write_text(json.dumps({**old, "told": "note w6nDtg=="}))
+
+    assert resumable_uploads.get(id, bucket, key).upload_metadata == "note w6nDtg=="
+    assert upload.head().headers["Upload-Metadata"] == "note w6nDtg=="
+    assert upload.patch(b"otter").headers["Tus-Complete"] == "1"
+
+
 def test_an_upload_that_is_being_written_is_not_swept():
     upload = Upload()
     id, *rest = named(upload)
