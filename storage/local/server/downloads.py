@@ -59,7 +59,7 @@ def _if_allowed(respond: Responder, request: HttpRequest, bucket: str, key: str)
 
 
 def _if_authenticated(respond: Responder, request: HttpRequest, bucket: str, key: str) -> HttpResponseBase:
-    """Do the same, but refuse an invalid token. Raises ProtocolError."""
+    """Do the same as `_if_allowed`, but raise ProtocolError for an invalid token."""
     return _if_public_or(has_service_key(request), respond, request, bucket, key)
 
 

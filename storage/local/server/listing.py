@@ -52,8 +52,8 @@ def list_v1(request: HttpRequest, bucket: str) -> JsonResponse:
     if objects is None:
         return JsonResponse([], safe=False)
     found = _sorted(objects, _matching(objects, prefix + search), order)
-    rows = (_v1_json(objects, entry) for entry in found[offset : offset + limit])
-    return JsonResponse([each for each in rows if each], safe=False)
+    results = (_v1_json(objects, entry) for entry in found[offset : offset + limit])
+    return JsonResponse([result for result in results if result], safe=False)
 
 
 def list_v2(request: HttpRequest, bucket: str) -> JsonResponse:
@@ -69,11 +69,11 @@ def list_v2(request: HttpRequest, bucket: str) -> JsonResponse:
         return JsonResponse({"hasNext": False, "folders": [], "objects": []})
     found = list(islice(_entries_after(objects, prefix, with_delimiter, order, cursor), limit + 1))
     page, more = found[:limit], len(found) > limit
-    rows = [row for entry in page if (row := _v2_json(objects, entry, with_delimiter))]
+    results = [result for entry in page if (result := _v2_json(objects, entry, with_delimiter))]
     answer: dict[str, Any] = {
         "hasNext": more,
-        "folders": [row for row in rows if row["id"] is None],
-        "objects": [row for row in rows if row["id"] is not None],
+        "folders": [result for result in results if result["id"] is None],
+        "objects": [result for result in results if result["id"] is not None],
     }
     if more:
         answer |= {"nextCursor": _write_cursor(objects, page[-1], order), "nextCursorKey": page[-1].key}
@@ -228,5 +228,5 @@ def _v1_json(objects: LocalObjects, entry: Entry) -> dict[str, Any] | None:
 
 
 def _v2_json(objects: LocalObjects, entry: Entry, with_delimiter: bool) -> dict[str, Any] | None:
-    row = _v1_json(objects, entry)
-    return row and {**row, **({"key": entry.name} if with_delimiter else {}), "name": entry.key}
+    result = _v1_json(objects, entry)
+    return result and {**result, **({"key": entry.name} if with_delimiter else {}), "name": entry.key}
