@@ -32,9 +32,9 @@ def fill(bucket: str, number: int) -> None:
     os.fsync = lambda fd: None
     objects = LocalObjects(bucket)
     for key in (f"folder/{each:05}.pdf" for each in range(number)):
-        with disk.arriving() as file:
+        with disk.temporary_file() as file:
             file.write_bytes(b"%PDF-1.4")
-            objects.adopt(
+            objects.move_in(
                 file, key, etag='"-"', content_type="application/pdf", cache_control="no-cache", metadata={}
             )
 

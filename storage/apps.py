@@ -1,11 +1,11 @@
-"""The app that any Django project can install for its files."""
+"""The storage app: any Django project can install it."""
 
 from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
 
-#: What a project that has installed this app need not say.
+#: The values of settings that the project does not define.
 DEFAULTS = {
     "SUPABASE_URL": "",
     "SUPABASE_SECRET_KEY": "",
@@ -13,7 +13,7 @@ DEFAULTS = {
     "SUPABASE_STORAGE_BUCKET": "media",
     "STORAGE_FILE_SIZE_LIMIT": 50 * 1024 * 1024,  # bytes, of the local store
     "UPLOAD_URL_TTL": 1800,  # seconds
-    "DOWNLOAD_URL_TTL": 300,
+    "DOWNLOAD_URL_TTL": 300,  # seconds
     "MIGRATE_BUCKETS": {},
 }
 
@@ -22,7 +22,7 @@ class StorageConfig(AppConfig):
     name = "storage"
 
     def __init__(self, *args: Any) -> None:
-        """Before any model is made, whose fields may ask."""
+        """Set the defaults here, because model fields read the settings when the models are imported."""
         super().__init__(*args)
         for name, value in DEFAULTS.items():
             if not hasattr(settings, name):

@@ -205,7 +205,7 @@ class SignedStorage(Storage):
         return File(file if mode == "rb" else io.TextIOWrapper(file, encoding="utf-8"), name=name)
 
     def _save(self, name: str, content: File) -> str:
-        content_type = getattr(content, "content_type", None) or keys.content_type(name)
+        content_type = getattr(content, "content_type", None) or keys.guess_content_type(name)
         cache_control = f"max-age={PUBLIC_MAX_AGE if self.public else PRIVATE_MAX_AGE}"
         with _rereadable(content) as file:
             while True:
@@ -217,11 +217,11 @@ class SignedStorage(Storage):
                     return name
 
     def get_valid_name(self, name: str) -> str:
-        return keys.plain(super().get_valid_name(keys.plain(name)))
+        return keys.transliterate(super().get_valid_name(keys.transliterate(name)))
 
     def get_available_name(self, name: str, max_length: int | None = None) -> str:
         """A free one, as it is if an object can have it; else near to it, with its ending."""
-        name = keys.nearest(str(name))
+        name = keys.from_name(str(name))
         longest = len(name) - len(name.rpartition("/")[2]) + keys.MAX_SEGMENT
         return super().get_available_name(name, min(max_length or keys.MAX_KEY, keys.MAX_KEY, longest))
 

@@ -1,4 +1,4 @@
-"""Which buckets there should be, and their limits: read off STORAGES and the model fields, not kept apart."""
+"""The buckets that the project needs and their limits, derived from STORAGES and the model fields."""
 
 from dataclasses import dataclass
 
@@ -8,36 +8,40 @@ from storage.fields import upload_fields
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """`file_size_limit` in bytes. None sets no limit, and neither does an empty tuple."""
+    """`file_size_limit` in bytes. None sets no limit; an empty tuple allows every type, as None does."""
 
     name: str
     public: bool = False
     file_size_limit: int | None = None
     allowed_mime_types: tuple[str, ...] | None = None
 
-    def takes(self, content_type: str) -> bool:
-        """Exact and case-sensitive, as the real server compares; a limit may end in `/*`."""
+    def allows(self, content_type: str) -> bool:
+        """Return True if the bucket accepts the type.
+
+        Types are compared exactly and case-sensitively, as the real server does; an allowed type may end
+        in `/*`.
+        """
         family = content_type.split("/")[0] + "/*"
         allowed = self.allowed_mime_types
         return not allowed or not {content_type, family, "*", "*/*"}.isdisjoint(allowed)
 
 
 def declared() -> dict[str, Bucket]:
-    """The buckets of STORAGES by name, each as wide as the fields that keep their files in it.
+    """Return the buckets of STORAGES by name, each with the widest limits of the fields that use it.
 
-    Every upload arrives in the incoming bucket first, so that one has the widest limits of all.
+    Every upload arrives in the incoming bucket first, so that one has the widest limits of all fields.
     """
     return {name: _bucket(store) for name, store in _stores().items()}
 
 
-def find(name: str) -> Bucket | None:
-    """As it is declared, if it is."""
+def declared_bucket(name: str) -> Bucket | None:
+    """Return the bucket of STORAGES with this name, None if there is none."""
     store = _stores().get(name)
     return None if store is None else _bucket(store)
 
 
 def _stores() -> dict[str, SignedStorage]:
-    """By the bucket's name."""
+    """Return the stores by the names of their buckets."""
     return {store.bucket: store for store in signed_stores()}
 
 

@@ -1,4 +1,4 @@
-"""What can be wrong with the configuration of files, told at start-up with the cure."""
+"""System checks of the file fields and the storage settings."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,21 +12,22 @@ from storage.fields import UploadField, upload_fields
 from storage.findings import Finding
 from storage.supabase import configuration
 
-RECOGNISED = {row.mime_type for row in puremagic.magic_header_array}
+#: The content types that puremagic can detect from the first bytes of a file.
+DETECTABLE_TYPES = {row.mime_type for row in puremagic.magic_header_array}
 
 
 @register()
 def check_fields(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
-    return [problem for field in upload_fields() for problem in _field(field)]
+    return [problem for field in upload_fields() for problem in _check_field(field)]
 
 
-def _field(field: UploadField) -> list[CheckMessage]:
+def _check_field(field: UploadField) -> list[CheckMessage]:
     problems: list[CheckMessage] = []
-    unknown = sorted(set(field.accepts) - RECOGNISED)
+    unknown = sorted(set(field.accepts) - DETECTABLE_TYPES)
     if unknown:
         problems.append(
             Error(
-                f"{field} accepts {', '.join(unknown)}, which first bytes do not tell.",
+                f"{field} accepts {', '.join(unknown)}, which cannot be detected from a file's first bytes.",
                 hint="Accept types with a signature, such as application/pdf or image/png.",
                 obj=field,
                 id="storage.E001",
@@ -35,8 +36,8 @@ def _field(field: UploadField) -> list[CheckMessage]:
     if field.max_bytes <= 0 or not field.accepts or not callable(field.folder):
         problems.append(
             Error(
-                f"{field} lacks a rule.",
-                hint="Set accepts, max_bytes and folder.",
+                f"{field} has an invalid rule.",
+                hint="Set accepts, a positive max_bytes and a callable folder.",
                 obj=field,
                 id="storage.E002",
             )
@@ -45,7 +46,7 @@ def _field(field: UploadField) -> list[CheckMessage]:
     for name in set(field.companions) - names:
         problems.append(
             Error(
-                f"{field} names the field {name!r}, and the model has none.",
+                f"{field} refers to the field {name!r}, which the model does not have.",
                 hint="Add a JSONField(null=True) for facts_field, a BigIntegerField(null=True) for "
                 "size_field and a CharField for content_type_field.",
                 obj=field,
@@ -58,7 +59,7 @@ def _field(field: UploadField) -> list[CheckMessage]:
 @register()
 def check_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
     problems: list[CheckMessage] = []
-    if not hasattr(settings, "STORAGE"):  # a project of others that has this app installed
+    if not hasattr(settings, "STORAGE"):  # another project has installed this app
         return problems
     if not any(store.incoming for store in signed_stores()):
         problems.append(
@@ -74,7 +75,7 @@ def check_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Che
     if settings.STORAGE == "local" and configuration.project_ref(settings.SUPABASE_URL):
         problems.append(
             Error(
-                "STORAGE=local, and SUPABASE_URL is a hosted project, which does not know our signed URLs.",
+                "STORAGE=local, but SUPABASE_URL is a hosted project, which does not accept our signed URLs.",
                 hint="Set SUPABASE_URL to the public address of this server; for the project's users, set "
                 "SUPABASE_JWT_ISSUER and SUPABASE_JWKS_URL.",
                 id="storage.E006",

@@ -1,11 +1,11 @@
-"""What can go wrong in a store. Every store raises these and no others."""
+"""The exceptions of storage. Every store raises these and no others."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 class StorageError(Exception):
-    """The store refused, or could not."""
+    """Base class: the store refused the operation or could not carry it out."""
 
 
 class ObjectMissing(StorageError, FileNotFoundError):
@@ -13,17 +13,17 @@ class ObjectMissing(StorageError, FileNotFoundError):
 
 
 class ObjectExists(StorageError, FileExistsError):
-    """There is an object under this key, and nothing is ever overwritten."""
+    """There is already an object under this key, and nothing is ever overwritten."""
 
 
 class ObjectRefused(StorageError):
-    """The bucket takes no such object: it is too large, or of a type that the bucket refuses."""
+    """The bucket does not accept the object: it is too large, or its content type is not allowed."""
 
 
 class StorageUnavailable(StorageError):
-    """The store did not answer, or answered with trouble of its own: try again.
+    """The store did not answer, or answered with an error of its own. The caller may try again.
 
-    `retry_after`: in seconds, if it said when.
+    `retry_after`: the number of seconds to wait, if the store gave one.
     """
 
     def __init__(self, message: str = "", retry_after: float | None = None) -> None:
@@ -32,15 +32,15 @@ class StorageUnavailable(StorageError):
 
 
 class StorageMisconfigured(StorageUnavailable):
-    """An address, a key or a bucket is wrong: it stays so until somebody sets it right."""
+    """A URL, an API key or a bucket is wrong, until somebody corrects the configuration."""
 
 
 @contextmanager
 def translate_os_errors() -> Iterator[None]:
-    """The errors of a disk become the store's."""
+    """Raise StorageUnavailable in place of an OSError of the disk."""
     try:
         yield
-    except StorageError:  # some are OSErrors too
+    except StorageError:  # some of these are subclasses of OSError
         raise
     except OSError as error:
         raise StorageUnavailable(f"{type(error).__name__}: {error.strerror}") from error

@@ -59,7 +59,7 @@ class StoredFile(FieldFile):
 
     def new_key(self, content_type: str) -> str:
         """A random key in that folder."""
-        return keys.fresh(self.field.folder(self.instance), content_type)
+        return keys.generate(self.field.folder(self.instance), content_type)
 
     def exists(self) -> bool:
         """True if a key is recorded and the store has the object. Raises StorageUnavailable."""

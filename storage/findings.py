@@ -1,4 +1,4 @@
-"""What an examination finds, the doctor's or a system check's: one line each, with its cure."""
+"""Finding: one result of `check_supabase` or of a system check, with its cure."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,9 +9,9 @@ Level = Literal["ok", "warning", "problem", "skipped"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`ms`: how long it took. `id`: that of the system check that says the same.
+    """`ms`: how long the check took, in milliseconds. `id`: the system check that reports the same.
 
-    No key, token or signed URL is in any of it.
+    No attribute contains a secret key, a token or a signed URL.
     """
 
     name: str
@@ -34,11 +34,11 @@ def problem(name: str, what: str, cure: str, *, ms: float | None = None, id: str
     return Finding(name, "problem", what, cure, ms, id)
 
 
-def shown(url: str) -> str:
-    """The URL without what may be secret in it: no user, no password, no query."""
+def redact_url(url: str) -> str:
+    """Return the URL without the parts that may be secret: user, password and query."""
     try:
         parts = urlsplit(url)
         port = f":{parts.port}" if parts.port else ""
         return f"{parts.scheme}://{parts.hostname}{port}{parts.path}".rstrip("/")
     except ValueError:
-        return "an address that cannot be read"
+        return "an invalid URL"

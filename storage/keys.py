@@ -1,4 +1,4 @@
-"""Every object key is made or checked here."""
+"""Object keys: how they are made and validated."""
 
 import mimetypes
 import re
@@ -9,78 +9,82 @@ from django.core.exceptions import SuspiciousFileOperation
 
 #: What Supabase Storage accepts in a key (recorded: `guía.pdf`, `#`, `%`, `~`, `[`, `\\` are refused).
 LEGAL = re.compile(r"[A-Za-z0-9_/!.*'()&$@=;:+,?\- ]+", re.ASCII)
-#: Keys of our own making: signing one object mis-signs `+ & = ; : @ $ , ?`, so they have none.
+#: What keys made by this server consist of: the real server mis-signs keys with `+ & = ; : @ $ , ?`.
 PLAIN = re.compile(r"[A-Za-z0-9/_.-]+", re.ASCII)
-#: Nobody's mere spelling: controls, a backslash, what leads elsewhere or nowhere, also percent-encoded.
+#: Never a mere misspelling: control characters, a backslash, and path segments that are empty, `.` or `..`,
+#: also percent-encoded.
 HOSTILE = re.compile(r"[\x00-\x1f\x7f\\]|(?:^|/)\.{0,2}(?:/|\Z)|%(?:00|2e|2f|5c)", re.IGNORECASE)
-MAX_KEY = 1024  # characters: what the column of a file field holds
-MAX_SEGMENT = 255  # bytes: what a file system takes, and Supabase answers 500 beyond
+MAX_KEY = 1024  # characters: the size of the column of a file field
+MAX_SEGMENT = 255  # bytes: the limit of file systems; Supabase answers 500 above it
 
 SUFFIXES = {"image/jpeg": ".jpg", "image/tiff": ".tif", "text/plain": ".txt", "audio/mpeg": ".mp3"}
 
 
 class InvalidKey(SuspiciousFileOperation):
-    """A key that no object can have: hostile, or made of characters that the protocol refuses."""
+    """No object can have this key: it is hostile, or has characters that the Storage protocol refuses."""
 
 
 def is_legal(key: str) -> bool:
-    """Whether the Storage protocol lets an object have it."""
+    """Return True if the Storage protocol allows an object to have this key."""
     return bool(LEGAL.fullmatch(key)) and not {".", ".."} & {*key.split("/")}
 
 
-def legal(key: str) -> str:
-    """The key itself, if an object can have it; else InvalidKey."""
+def check_legal(key: str) -> str:
+    """Return the key if the Storage protocol allows it. Raises InvalidKey."""
     if not is_legal(key):
         raise InvalidKey("Invalid key")
     return key
 
 
-def spelled(key: str) -> str:
-    """The key itself, if its characters are legal, as is asked of who reads; else InvalidKey."""
+def check_characters(key: str) -> str:
+    """Return the key if all its characters are legal, which is enough for a read. Raises InvalidKey."""
     if not LEGAL.fullmatch(key):
         raise InvalidKey("Invalid key")
     return key
 
 
-def is_path(key: str) -> bool:
-    """Whether a disk and a database column can have it as it is."""
+def is_valid_path(key: str) -> bool:
+    """Return True if the key fits in a database column and is a relative path that a disk can store."""
     return len(key) <= MAX_KEY and all(0 < len(segment) <= MAX_SEGMENT for segment in key.split("/"))
 
 
 def check(key: str) -> str:
-    """The key itself, if it is legal and a path too: not absolute, nothing empty between slashes."""
-    if not is_path(legal(key)):
+    """Return the key if it is legal and a valid path: not absolute, no empty segment. Raises InvalidKey."""
+    if not is_valid_path(check_legal(key)):
         raise InvalidKey("Invalid key")
     return key
 
 
-def fresh(folder: str, content_type: str, stem: str = "") -> str:
-    """A key under `folder` that nobody can guess: `stem`, then chance, ending as its type does."""
+def generate(folder: str, content_type: str, stem: str = "") -> str:
+    """Return an unguessable key in `folder`: `stem`, random characters and the suffix of the type."""
     key = check(f"{folder}/{stem}{secrets.token_urlsafe(18)}{suffix(content_type)}")
-    assert PLAIN.fullmatch(key), "a folder is named in plain characters"
+    assert PLAIN.fullmatch(key), "folder and stem must consist of plain characters"
     return key
 
 
 def suffix(content_type: str) -> str:
-    """`.pdf` for `application/pdf`: from the accepted type, never from the client's name."""
+    """Return `.pdf` for `application/pdf`. It never depends on the client's file name."""
     return SUFFIXES.get(content_type) or mimetypes.guess_extension(content_type) or ""
 
 
-def content_type(key: str) -> str:
-    """What the ending of a key says, for files whose type nobody told."""
-    kind, packed = mimetypes.guess_type(key)
-    return kind if kind and not packed else "application/octet-stream"
+def guess_content_type(key: str) -> str:
+    """Return the type that the suffix of the key stands for, for files whose type is not known otherwise."""
+    content_type, encoding = mimetypes.guess_type(key)
+    return content_type if content_type and not encoding else "application/octet-stream"
 
 
-def nearest(name: str) -> str:
-    """The name itself where an object can have it, else in plain characters. Raises InvalidKey if hostile."""
+def from_name(name: str) -> str:
+    """Return the name unchanged if it is legal, else with its illegal segments transliterated.
+
+    Raises InvalidKey if the name is hostile.
+    """
     if HOSTILE.search(name):
         raise InvalidKey("Invalid key")
-    return "/".join(part if LEGAL.fullmatch(part) else plain(part) for part in name.split("/"))
+    return "/".join(part if LEGAL.fullmatch(part) else transliterate(part) for part in name.split("/"))
 
 
-def plain(name: str) -> str:
-    """The name in the characters that every URL and store takes: `guía.pdf` becomes `guia.pdf`."""
+def transliterate(name: str) -> str:
+    """Return the file name in characters that every URL and store accepts: `guía.pdf` becomes `guia.pdf`."""
     stem, dot, ending = unicodedata.normalize("NFKD", name).rpartition(".")
     stem, ending = (re.sub(r"[^A-Za-z0-9_ -]", "", part) for part in (stem or ending, ending if stem else ""))
     return f"{stem.strip() or secrets.token_hex(4)}{dot if ending else ''}{ending}"

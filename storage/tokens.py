@@ -1,7 +1,7 @@
-"""The tokens of signed URLs: JSON web tokens as Supabase Storage makes and checks them.
+"""The tokens of signed URLs: JSON Web Tokens, made and verified as Supabase Storage does.
 
-`{url: "bucket/key", scope: "download" | "upload", iat, exp}`, HS256 with the project's JWT secret;
-those for uploads also say `upsert`. Source: recorded from Storage v1.70.6.
+The claims are `{url: "bucket/key", scope: "download" | "upload", iat, exp}`, and `upsert` for uploads. They
+are signed with HS256 and the project's JWT secret. Source: recorded from Storage v1.70.6.
 """
 
 import json
@@ -14,13 +14,13 @@ from typing import Any, Literal
 import jwt
 from django.conf import settings
 
-LAST_SECOND = 253402300799  # of the year 9999: datetime knows none after it
+MAX_TIMESTAMP = 253402300799  # seconds: the end of the year 9999, the latest that datetime supports
 
 Scope = Literal["download", "upload"]
 
 
 class InvalidToken(Exception):
-    """A token that opens nothing here. `code` is the protocol's: InvalidJWT or InvalidSignature."""
+    """The token is not valid for this object. `code` is the protocol's: InvalidJWT or InvalidSignature."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -29,14 +29,14 @@ class InvalidToken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a checked token allows."""
+    """What a valid token allows. `upsert`: an upload may replace the object."""
 
     upsert: bool
     expires_at: datetime
 
 
 def mint(scope: Scope, bucket: str, key: str, seconds: int, *, upsert: bool = False) -> str:
-    """A token for this one object, good for so many seconds."""
+    """Return a token for this one object that is valid for `seconds`."""
     now = int(time.time())
     claims: dict[str, Any] = {"url": f"{bucket}/{key}", "scope": scope, "iat": now, "exp": now + seconds}
     if scope == "upload":
@@ -45,26 +45,29 @@ def mint(scope: Scope, bucket: str, key: str, seconds: int, *, upsert: bool = Fa
 
 
 def check(token: str, scope: Scope, bucket: str, key: str) -> Grant:
-    """What the token grants for this object. Raises InvalidToken.
+    """Return what the token grants for this object. Raises InvalidToken.
 
-    One without `exp` is refused, where the real server would honour it for ever.
+    A token without `exp` is refused; the real server accepts it, and it never expires there.
     """
-    claims = _verified(token)
-    if claims.get("scope", _scope_before_scopes(claims)) != scope:
+    claims = _decode(token)
+    if claims.get("scope", _default_scope(claims)) != scope:
         raise InvalidToken("InvalidSignature", f"Token is not scoped for {scope}")
     if claims.get("url") != f"{bucket}/{key}":
         raise InvalidToken("InvalidSignature", "Invalid signature")
-    expires = min(int(claims["exp"]), LAST_SECOND)
+    expires = min(int(claims["exp"]), MAX_TIMESTAMP)
     return Grant(claims.get("upsert") is True, datetime.fromtimestamp(expires, UTC))
 
 
 def expiry(token: str) -> datetime:
-    """When a token that the store just made runs out: its answer does not say, only the token does."""
+    """Return when a token expires. It is read from the token, because the store's answer does not say.
+
+    The signature is not verified: the token must come from the store itself.
+    """
     claims = token.split(".")[1]
     return datetime.fromtimestamp(json.loads(urlsafe_b64decode(claims + "=="))["exp"], UTC)
 
 
-def _verified(token: str) -> dict[str, Any]:
+def _decode(token: str) -> dict[str, Any]:
     try:
         return jwt.decode(
             token,
@@ -84,6 +87,6 @@ def _verified(token: str) -> dict[str, Any]:
         raise InvalidToken("InvalidJWT", "Invalid Compact JWS") from None
 
 
-def _scope_before_scopes(claims: dict[str, Any]) -> Scope:
-    """Older tokens have no scope: those for uploads say `upsert`, the others are for downloads."""
+def _default_scope(claims: dict[str, Any]) -> Scope:
+    """Return the scope of an older token without `scope`: upload if it has `upsert`, else download."""
     return "upload" if "upsert" in claims else "download"

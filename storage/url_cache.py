@@ -1,6 +1,7 @@
-"""The same signed URL again, as long as half its life is left: so browsers and CDNs have what they had.
+"""Cache of signed URL tokens, so that browsers and CDNs can cache what the URLs serve.
 
-Kept in Django's cache. A cache that is down costs a new token, and nothing else.
+The same token is returned for a key while at least half of its lifetime is left. The tokens are in Django's
+cache; if that is down, a new token is made for every call.
 """
 
 import hashlib
@@ -14,33 +15,35 @@ logger = structlog.get_logger("storage.url_cache")
 
 
 def get_many(bucket: str, keys: Sequence[str], seconds: int) -> dict[str, str]:
-    """By key, those that were made for this long and are still good for half of it."""
-    names = {_name(bucket, key): key for key in keys}
+    """Return the cached tokens, by key, that were made for this lifetime and have half of it left."""
+    names = {_cache_key(bucket, key): key for key in keys}
     try:
-        known = cache.get_many(names)
-    except Exception as error:  # each cache raises its own
-        logger.warning("cache_down", exc_info=error)
+        cached = cache.get_many(names)
+    except Exception as error:  # each cache backend raises its own exceptions
+        logger.warning("cache_unavailable", exc_info=error)
         return {}
-    return {names[name]: token for name, (life, token) in known.items() if life == seconds}
+    return {names[name]: token for name, (lifetime, token) in cached.items() if lifetime == seconds}
 
 
 def set_many(bucket: str, tokens: Mapping[str, str], seconds: int) -> None:
+    """Cache new tokens, by key, for half of their lifetime of `seconds`."""
     if not tokens or seconds < 2:
         return
-    known = {_name(bucket, key): (seconds, token) for key, token in tokens.items()}
+    entries = {_cache_key(bucket, key): (seconds, token) for key, token in tokens.items()}
     try:
-        cache.set_many(known, timeout=seconds // 2)
+        cache.set_many(entries, timeout=seconds // 2)
     except Exception as error:
-        logger.warning("cache_down", exc_info=error)
+        logger.warning("cache_unavailable", exc_info=error)
 
 
 def delete(bucket: str, key: str) -> None:
     try:
-        cache.delete(_name(bucket, key))
+        cache.delete(_cache_key(bucket, key))
     except Exception as error:
-        logger.warning("cache_down", exc_info=error)
+        logger.warning("cache_unavailable", exc_info=error)
 
 
-def _name(bucket: str, key: str) -> str:
-    place = f"{settings.SUPABASE_URL} {bucket}/{key}"
-    return f"storage.token.{hashlib.sha256(place.encode()).hexdigest()}"
+def _cache_key(bucket: str, key: str) -> str:
+    """Return the cache key of an object's token: a hash, since object keys may be too long for a cache."""
+    location = f"{settings.SUPABASE_URL} {bucket}/{key}"
+    return f"storage.token.{hashlib.sha256(location.encode()).hexdigest()}"

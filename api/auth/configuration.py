@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
-from storage.findings import Finding, problem, shown, warning
+from storage.findings import Finding, problem, redact_url, warning
 from storage.supabase.configuration import project_ref
 
 
@@ -19,7 +19,7 @@ def issuer() -> Iterator[Finding]:
     ref = project_ref(iss)
     exact = f"https://{ref}.supabase.co/auth/v1"
     if ref and iss != exact:
-        what = f"SUPABASE_JWT_ISSUER is {shown(iss)}, which no token of that project has as its `iss`."
+        what = f"SUPABASE_JWT_ISSUER is {redact_url(iss)}, which no token of that project has as its `iss`."
         yield problem("issuer", what, f"Set SUPABASE_JWT_ISSUER to {exact}, to the letter.", id="api.E002")
     elif iss.endswith("/"):
         what = "SUPABASE_JWT_ISSUER ends with a slash, and Supabase Auth writes none."

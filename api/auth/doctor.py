@@ -10,7 +10,7 @@ from django.conf import settings
 
 from api.auth import configuration
 from api.auth.tokens import ASYMMETRIC
-from storage.findings import Finding, ok, problem, shown, warning
+from storage.findings import Finding, ok, problem, redact_url, warning
 from storage.supabase.doctor import http
 from storage.supabase.doctor.http import CheckFailed
 
@@ -42,7 +42,9 @@ def check_jwks() -> Iterator[Finding]:
 
 def check_issuer() -> Iterator[Finding]:
     found = list(configuration.issuer())
-    yield from found or [ok("issuer", f"Tokens must have the `iss` {shown(settings.SUPABASE_JWT_ISSUER)}.")]
+    yield from found or [
+        ok("issuer", f"Tokens must have the `iss` {redact_url(settings.SUPABASE_JWT_ISSUER)}.")
+    ]
 
 
 def _secret_only(reason: str) -> Finding:
@@ -53,7 +55,7 @@ def _secret_only(reason: str) -> Finding:
 
 def _public_keys(response: httpx.Response) -> list[dict[str, Any]]:
     """Return the keys of a JWKS response. Raises CheckFailed if it is not one."""
-    where = shown(settings.SUPABASE_JWKS_URL)
+    where = redact_url(settings.SUPABASE_JWKS_URL)
     if response.status_code in (401, 403):
         cure = "Set SUPABASE_PUBLISHABLE_KEY: older gateways require it for the JWKS."
         raise CheckFailed(f"{where} answered {response.status_code}.", cure)

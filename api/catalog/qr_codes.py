@@ -49,7 +49,7 @@ def make(species: Species) -> None:
     Raises StorageUnavailable, then nothing has changed, and DoesNotExist when it is deleted meanwhile.
     """
     store = species.qr_code.storage
-    key = keys.fresh(QR_CODES, PNG, stem=f"{species.slug}-")
+    key = keys.generate(QR_CODES, PNG, stem=f"{species.slug}-")
     store.put(key, [picture(address(species))], content_type=PNG, cache_control=f"max-age={PUBLIC_MAX_AGE}")
     while not species.qr_code.swap(key):
         try:

@@ -61,7 +61,7 @@ def issue(file: StoredFile, owner: UUID, declared: Declared) -> Ticket:
     """A ticket to replace this file. `declared` has been checked against the rules of its field."""
     upload_id = uuid7()
     signed = incoming_store().sign_upload(
-        keys.fresh(str(upload_id), declared["content_type"]),
+        keys.generate(str(upload_id), declared["content_type"]),
         declared["content_type"],
         seconds=settings.UPLOAD_URL_TTL,
         max_age=PUBLIC_MAX_AGE if file.storage.public else PRIVATE_MAX_AGE,

@@ -1,4 +1,4 @@
-"""The local store: objects on this disk, for development, tests and small sites."""
+"""The local store: objects are files on this disk. For development, tests and small sites."""
 
 from storage.local.backend import LocalStorage
 

@@ -1,4 +1,4 @@
-"""LocalStorage: Django's storage on the local store, for development, tests and small sites."""
+"""LocalStorage: a Django storage that keeps its objects on this disk."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ from storage.protocol import ProtocolStorage
 
 @deconstructible(path="storage.local.LocalStorage")
 class LocalStorage(ProtocolStorage):
-    """A bucket as a folder. Any number of processes may use it at once."""
+    """A bucket is a folder. Several processes may use it at the same time."""
 
     @property
     def objects(self) -> LocalObjects:
@@ -46,11 +46,13 @@ class LocalStorage(ProtocolStorage):
         return folders, objects
 
     def check_ready(self) -> None:
-        place = disk.root()
-        while not os.path.lexists(place):  # it is made on demand: what must be there is where to make it
-            place = place.parent
-        if not (place.is_dir() and os.access(place, os.R_OK | os.W_OK | os.X_OK)):
-            raise StorageUnavailable("MEDIA_ROOT cannot be read and written")
+        folder = disk.root()
+        while not os.path.lexists(
+            folder
+        ):  # MEDIA_ROOT is created on demand, so check where it will be created
+            folder = folder.parent
+        if not (folder.is_dir() and os.access(folder, os.R_OK | os.W_OK | os.X_OK)):
+            raise StorageUnavailable("MEDIA_ROOT is not readable and writable")
 
     def delete_object(self, key: str) -> None:
         self.objects.remove(keys.check(key))

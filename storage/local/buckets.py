@@ -1,5 +1,6 @@
-"""The buckets of the local store: those that the project declares, as clients have changed them since,
-and those that clients made. `MEDIA_ROOT/.objects/buckets/` has a small file for each of both.
+"""The buckets of the local store: those that the project declares, and those that clients have created.
+
+`MEDIA_ROOT/.objects/buckets/` has a JSON file for each bucket that a client has created, changed or deleted.
 """
 
 import json
@@ -20,87 +21,87 @@ EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 class BucketMissing(StorageError):
-    """There is no such bucket."""
+    """There is no bucket with this name."""
 
 
 class BucketExists(StorageError):
-    """There is one of this name."""
+    """There is already a bucket with this name."""
 
 
 class BucketNotEmpty(StorageError):
-    """It has objects still."""
+    """The bucket still has objects."""
 
 
 @dataclass(frozen=True, slots=True)
 class LocalBucket(Bucket):
-    """Times are aware; a bucket that nobody made or changed has always been there."""
+    """Times are aware. They are EPOCH for a declared bucket that no client has changed."""
 
     created_at: datetime = EPOCH
     updated_at: datetime = EPOCH
 
     @classmethod
-    def of(cls, bucket: Bucket, since: datetime = EPOCH) -> Self:
+    def of(cls, bucket: Bucket, created_at: datetime = EPOCH) -> Self:
         limits = bucket.file_size_limit, bucket.allowed_mime_types
-        return cls(bucket.name, bucket.public, *limits, created_at=since, updated_at=since)
+        return cls(bucket.name, bucket.public, *limits, created_at=created_at, updated_at=created_at)
 
     @property
     def objects(self) -> LocalObjects:
         return LocalObjects(self.name)
 
 
-def find(name: str) -> LocalBucket:
-    """Raises BucketMissing."""
+def get(name: str) -> LocalBucket:
+    """Return the bucket. Raises BucketMissing."""
     with translate_os_errors():
         try:
             found = _read(_path(name))
         except FileNotFoundError:
-            declared = buckets.find(name)
-            found = None if declared is None else LocalBucket.of(declared)
+            bucket = buckets.declared_bucket(name)
+            found = None if bucket is None else LocalBucket.of(bucket)
     if found is None:
         raise BucketMissing(name)
     return found
 
 
-def everything() -> list[LocalBucket]:
-    """In the order of their names."""
-    known: dict[str, LocalBucket | None] = {
+def list_buckets() -> list[LocalBucket]:
+    """Return all buckets, sorted by name."""
+    found: dict[str, LocalBucket | None] = {
         name: LocalBucket.of(bucket) for name, bucket in buckets.declared().items()
     }
     with translate_os_errors():
         for path in _folder().glob("*.json"):
-            known[json.loads(path.read_bytes())["name"]] = _read(path)
-    return sorted((bucket for bucket in known.values() if bucket), key=lambda bucket: bucket.name)
+            found[json.loads(path.read_bytes())["name"]] = _read(path)
+    return sorted((bucket for bucket in found.values() if bucket), key=lambda bucket: bucket.name)
 
 
 def create(bucket: Bucket) -> None:
     """Raises BucketExists."""
-    with _held(bucket.name):
+    with _locked(bucket.name):
         try:
-            find(bucket.name)
+            get(bucket.name)
         except BucketMissing:
-            _write(LocalBucket.of(bucket, since=datetime.now(UTC)))
+            _write(LocalBucket.of(bucket, created_at=datetime.now(UTC)))
         else:
             raise BucketExists(bucket.name)
 
 
 def update(name: str, **changes: Any) -> None:
     """Raises BucketMissing."""
-    with _held(name):
-        _write(replace(find(name), **changes, updated_at=datetime.now(UTC)))
+    with _locked(name):
+        _write(replace(get(name), **changes, updated_at=datetime.now(UTC)))
 
 
 def delete(name: str) -> None:
     """Raises BucketMissing, BucketNotEmpty."""
-    with _held(name):
-        bucket = find(name)
+    with _locked(name):
+        bucket = get(name)
         if next(bucket.objects.walk(), None) is not None:
             raise BucketNotEmpty(name)
         _write(bucket, deleted=True)
 
 
 def empty(name: str) -> None:
-    """Remove every object. Raises BucketMissing."""
-    objects = find(name).objects
+    """Delete every object of the bucket. Raises BucketMissing."""
+    objects = get(name).objects
     for key in objects.walk():
         with suppress(ObjectMissing):
             objects.remove(key)
@@ -115,21 +116,21 @@ def _path(name: str) -> Path:
 
 
 @contextmanager
-def _held(name: str) -> Iterator[None]:
+def _locked(name: str) -> Iterator[None]:
     with translate_os_errors(), disk.locked(f"bucket {name}"):
         yield
 
 
 def _read(path: Path) -> LocalBucket | None:
-    """None for one that was deleted, so that a declared one does not come back by itself."""
-    known = json.loads(path.read_bytes())
-    if known.pop("deleted"):
+    """Return the bucket of this file, None if it was deleted: a declared bucket must not reappear then."""
+    values = json.loads(path.read_bytes())
+    if values.pop("deleted"):
         return None
-    times = {name: datetime.fromisoformat(known[name]) for name in ("created_at", "updated_at")}
-    types = known["allowed_mime_types"]
-    return LocalBucket(**{**known, **times, "allowed_mime_types": None if types is None else tuple(types)})
+    times = {name: datetime.fromisoformat(values[name]) for name in ("created_at", "updated_at")}
+    types = values["allowed_mime_types"]
+    return LocalBucket(**{**values, **times, "allowed_mime_types": None if types is None else tuple(types)})
 
 
 def _write(bucket: LocalBucket, *, deleted: bool = False) -> None:
-    known = {**asdict(bucket), "deleted": deleted}
-    disk.write(_path(bucket.name), json.dumps(known, default=datetime.isoformat))
+    values = {**asdict(bucket), "deleted": deleted}
+    disk.write(_path(bucket.name), json.dumps(values, default=datetime.isoformat))

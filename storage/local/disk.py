@@ -1,6 +1,6 @@
-"""What the local store asks of a disk: files that appear whole, locks that a crash lets go, honest trouble.
+"""Files of the local store: atomic and durable writes, locks between processes, and error translation.
 
-Everything of the store's own lies in `MEDIA_ROOT/.objects/`, and is made on demand.
+The store's internal files are in `MEDIA_ROOT/.objects/`. Folders are created on demand.
 """
 
 import errno
@@ -20,12 +20,14 @@ from django.core.files import locks
 
 from storage.errors import translate_os_errors
 
-ABANDONED = 60  # seconds: between making a temporary and locking it there are a few microseconds
-LOCKS = 256  # files; two objects may share one, which only makes their writers wait for each other
+#: Seconds after which an unlocked temporary file counts as abandoned. A process needs only microseconds
+#: between creating the file and locking it.
+ABANDONED_SECONDS = 60
+LOCK_FILES = 256  # if two objects share a lock file, their writers wait for each other, and nothing else
 
 
 class ObjectFile(io.FileIO):
-    """An object on its way out: trouble of the disk in the middle of it is trouble of the store."""
+    """The file of an object, open for reading. Read errors are raised as StorageUnavailable."""
 
     def readinto(self, buffer: Any) -> int | None:
         with translate_os_errors():
@@ -42,17 +44,17 @@ def root() -> Path:
 
 @lru_cache(maxsize=8)
 def _path(name: str | Path) -> Path:
-    """Asked for many times in each call, and slow to make."""
+    """Return a cached Path: each call of the store needs it many times, and creating one is slow."""
     return Path(name)
 
 
-def is_lost() -> bool:
-    """Something is where the folder of all files should be, and it is no folder."""
+def is_root_unusable() -> bool:
+    """Return True if MEDIA_ROOT exists and is not a folder."""
     return os.path.lexists(root()) and not root().is_dir()
 
 
-def own(name: str) -> Path:
-    """A folder of the store's own."""
+def internal_folder(name: str) -> Path:
+    """Return a folder in `MEDIA_ROOT/.objects/`, and create it if it is missing."""
     folder = root() / f".objects/{name}"
     with translate_os_errors():
         folder.mkdir(parents=True, exist_ok=True)
@@ -60,10 +62,10 @@ def own(name: str) -> Path:
 
 
 @contextmanager
-def arriving() -> Iterator[Path]:
-    """A file that nobody serves, on the same disk; whatever is left of it is taken away."""
-    folder = own("arriving")
-    _sweep(folder)
+def temporary_file() -> Iterator[Path]:
+    """Create an empty file on the same disk, which is never served. It is deleted on exit if not moved."""
+    folder = internal_folder("arriving")
+    _delete_abandoned(folder)
     path = folder / secrets.token_hex(16)
     path.touch()
     try:
@@ -73,8 +75,8 @@ def arriving() -> Iterator[Path]:
 
 
 def write(path: Path, text: str) -> None:
-    """A small file, whole or not at all after a power cut too, in the place of what was there."""
-    with arriving() as temporary:
+    """Write or replace a small file atomically, so that after a power cut it is whole or unchanged."""
+    with temporary_file() as temporary:
         with temporary.open("w") as file:
             file.write(text)
             file.flush()
@@ -83,49 +85,50 @@ def write(path: Path, text: str) -> None:
         os.replace(temporary, path)
 
 
-def appear(file: Path, place: Path) -> None:
-    """Give a file that is on the disk its name, and be sure that the name is there too."""
-    os.replace(file, place)
-    sync_folder(place.parent)
+def move_into_place(file: Path, path: Path) -> None:
+    """Rename a synced file and sync its folder, so that the new name survives a power cut."""
+    os.replace(file, path)
+    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
-    """The names in it are there after a power cut, too."""
+    """Flush the folder's entries to the disk, so that they survive a power cut."""
     opened = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(opened)
     except OSError as error:
-        if error.errno not in (errno.EBADF, errno.EINVAL):  # file systems that sync no folders
+        if error.errno not in (errno.EBADF, errno.EINVAL):  # raised by file systems that cannot sync folders
             raise
     finally:
         os.close(opened)
 
 
-def being_written(file: IO[bytes]) -> None:
-    """Let sweepers see that somebody is writing this arriving file, until it is closed."""
+def lock_temporary_file(file: IO[bytes]) -> None:
+    """Lock a temporary file until it is closed, so that no process deletes it as abandoned."""
     locks.lock(file, locks.LOCK_EX)
 
 
-def _sweep(folder: Path) -> None:
-    """Take away what processes that were killed in the middle of a write have left."""
+def _delete_abandoned(folder: Path) -> None:
+    """Delete the temporary files of processes that were killed during a write."""
     for entry in os.scandir(folder):
         try:
-            if time.time() - entry.stat().st_mtime > ABANDONED:
+            if time.time() - entry.stat().st_mtime > ABANDONED_SECONDS:
                 with open(entry.path, "ab") as file:
                     if locks.lock(file, locks.LOCK_EX | locks.LOCK_NB):
                         os.unlink(entry.path)
-        except OSError:  # its writer, or another sweeper, was faster
+        except OSError:  # its writer or another process moved or deleted it first
             continue
 
 
 @contextmanager
 def locked(*names: str) -> Iterator[None]:
-    """Hold these names against the writers of all processes; the system lets go after a crash."""
-    folder = own("locks")
+    """Lock these names against the writers of all processes. The system releases the locks after a crash."""
+    folder = internal_folder("locks")
     numbers = {
-        int(hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:8], 16) % LOCKS for name in names
+        int(hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:8], 16) % LOCK_FILES
+        for name in names
     }
-    with ExitStack() as held:
-        for number in sorted(numbers):  # always in this order, so that nobody waits in a circle
-            locks.lock(held.enter_context((folder / f"{number:02x}").open("ab")), locks.LOCK_EX)
+    with ExitStack() as stack:
+        for number in sorted(numbers):  # always in the same order, to prevent deadlocks
+            locks.lock(stack.enter_context((folder / f"{number:02x}").open("ab")), locks.LOCK_EX)
         yield

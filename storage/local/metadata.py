@@ -1,8 +1,8 @@
-"""What is known of the bytes of an object in the local store: one small file for each key.
+"""The metadata of the local store's objects: one JSON file for each key, in `MEDIA_ROOT/.objects/records/`.
 
-`MEDIA_ROOT/.objects/records/` says which bytes a record is about (by size and modification time), and
-is written before they appear under their key. After a crash at any instant the bytes that are there
-have the right record, and a record without bytes means nothing.
+The file has a list of records. A record belongs to the file content with the size and modification time that
+it states, and is written before that content appears under its key. So after a crash at any time, the content
+on disk has the right record; a record without content has no effect.
 """
 
 import hashlib
@@ -21,15 +21,18 @@ from storage.local import disk
 
 @dataclass(frozen=True, slots=True)
 class StoredObject(ObjectInfo):
-    """What the Storage protocol tells beside: `id` stays with the object, `version` is of these bytes."""
+    """An ObjectInfo with the other facts that the Storage protocol reports.
+
+    `id` stays the same when the object is moved or replaced; `version` changes when it is replaced.
+    """
 
     id: str
     version: str
-    metadata: dict[str, Any]  # the user's own
+    metadata: dict[str, Any]  # the user's own metadata
 
 
 def digest(bucket: str, key: str) -> str:
-    """A plain name for what has none; a bucket has no slash, so no two are the same."""
+    """Return a file name for any key. It is unambiguous, since a bucket's name has no slash."""
     return hashlib.sha256(f"{bucket}/{key}".encode(errors="surrogatepass")).hexdigest()
 
 
@@ -37,8 +40,11 @@ def path_of(name: str) -> Path:
     return disk.root() / f".objects/records/{name[:2]}/{name}.json"
 
 
-def read(name: str) -> list[dict[str, Any]]:
-    """The latest first; before it, for as long as a change takes, that of the bytes it replaces."""
+def read_records(name: str) -> list[dict[str, Any]]:
+    """Return the records in the file `name` (see `digest`), the latest first.
+
+    While an object is being replaced, the record of the old content follows that of the new.
+    """
     try:
         records = json.loads(path_of(name).read_bytes())
     except (FileNotFoundError, ValueError):
@@ -46,46 +52,48 @@ def read(name: str) -> list[dict[str, Any]]:
     return [record for record in records if isinstance(record, dict)] if isinstance(records, list) else []
 
 
-def write(name: str, *records: dict[str, Any]) -> None:
+def write_records(name: str, *records: dict[str, Any]) -> None:
     disk.write(path_of(name), json.dumps(records))
 
 
-def delete(name: str) -> None:
+def delete_records(name: str) -> None:
     path_of(name).unlink(missing_ok=True)
 
 
 def new_record(
     key: str, stat: os.stat_result, *, before: StoredObject | None, **facts: Any
 ) -> dict[str, Any]:
-    """The record of bytes that are about to appear; what they replace lends its id and its first day."""
+    """Return a record of new content. It keeps `id` and `created_at` of `before`, the replaced object."""
     return {
         "key": key,
-        **fingerprint(stat),
+        **size_and_mtime(stat),
         "id": before.id if before else str(uuid4()),
         "version": str(uuid4()),
-        "created_at": (before.created_at if before else _moment(stat)).isoformat(),
+        "created_at": (before.created_at if before else _modified_at(stat)).isoformat(),
         **facts,
     }
 
 
-def find(bucket: str, key: str, stat: os.stat_result) -> dict[str, Any] | None:
-    """The record of these bytes. None for a file that somebody put there by hand."""
-    these = fingerprint(stat)
-    return next((each for each in read(digest(bucket, key)) if these.items() <= each.items()), None)
+def find_record(bucket: str, key: str, stat: os.stat_result) -> dict[str, Any] | None:
+    """Return the record of the file content with this stat result, None if a person placed the file there."""
+    expected = size_and_mtime(stat)
+    records = read_records(digest(bucket, key))
+    return next((record for record in records if expected.items() <= record.items()), None)
 
 
-def infer(key: str, stat: os.stat_result) -> dict[str, Any]:
-    """What can be told of a file without a record."""
+def infer_record(key: str, stat: os.stat_result) -> dict[str, Any]:
+    """Return a record for a file without one, made from its key and stat result."""
     return {
-        **fingerprint(stat),
-        "content_type": keys.content_type(key),
+        **size_and_mtime(stat),
+        "content_type": keys.guess_content_type(key),
         "cache_control": "no-cache",
         "etag": f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"',
     }
 
 
 def stored_object(bucket: str, key: str, stat: os.stat_result, record: dict[str, Any]) -> StoredObject:
-    modified = _moment(stat)
+    """Return the StoredObject of a record. Values that an inferred record lacks are derived from the key."""
+    modified = _modified_at(stat)
     created = record.get("created_at")
     return StoredObject(
         key=key,
@@ -101,10 +109,10 @@ def stored_object(bucket: str, key: str, stat: os.stat_result, record: dict[str,
     )
 
 
-def _moment(stat: os.stat_result) -> datetime:
+def _modified_at(stat: os.stat_result) -> datetime:
     return datetime.fromtimestamp(stat.st_mtime, UTC)
 
 
-def fingerprint(stat: os.stat_result) -> dict[str, int]:
-    """Tells these bytes from those that were under the same key before."""
+def size_and_mtime(stat: os.stat_result) -> dict[str, int]:
+    """Return what distinguishes the content of a file from earlier content under the same key."""
     return {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns}

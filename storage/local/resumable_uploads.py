@@ -1,8 +1,9 @@
-"""Uploads that arrive in parts: over hours, through any of the processes, and past the death of some.
+"""Resumable uploads: their bytes arrive in parts, at any process of the server, and survive a crash.
 
-`MEDIA_ROOT/.objects/parts/<id>/` has `record.json` (what it will be), `bytes` (what has arrived) and `lock`.
-The bytes become the object by one rename: an upload with a record and no bytes is finished, after a crash
-at any instant too. It stays known until it expires, so that a client who missed the answer learns of it.
+`MEDIA_ROOT/.objects/parts/<id>/` has `record.json` (the fields of ResumableUpload), `bytes` (the bytes
+received so far) and `lock`. One rename turns `bytes` into the object, so an upload with a record and without
+`bytes` is finished, also after a crash at any time. A finished upload is kept until it expires, so that a
+client that missed the answer can ask again.
 """
 
 import hashlib
@@ -24,169 +25,181 @@ from storage.errors import ObjectExists, StorageError, translate_os_errors
 from storage.local import disk
 from storage.local.objects import LocalObjects
 
-LIFETIME = 24 * 3600  # seconds, from the first word of an upload
-#: Seconds that a request waits for another that writes the same upload. The five tries of tus-js-client take
-#: 34 seconds then: by that time a connection that died without a word is given up, and its lock with it.
+LIFETIME = 24 * 3600  # seconds from the creation of an upload until it expires
+#: How long a request waits for another that writes to the same upload. With it, the five attempts of
+#: tus-js-client take 34 seconds: by then a connection that broke silently is closed, and its lock released.
 WAIT_SECONDS = 5.0
+#: Fields of ResumableUpload that have another name in `record.json`.
+NAMES_ON_DISK = {"upload_metadata": "told"}
 ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class UploadMissing(StorageError):
-    """There is no such upload, or not any more."""
+    """There is no such upload, or it was deleted."""
 
 
 class UploadExpired(StorageError):
-    """It was not finished in time."""
+    """The upload has passed its expiry time."""
 
 
 class UploadLocked(StorageError):
-    """Somebody else is writing it."""
+    """Another request is writing to the upload."""
 
 
 class UploadTooLarge(StorageError):
-    """There was more to come than there is room for."""
+    """The request has more bytes than the upload or the bucket allows."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResumableUpload:
-    """An upload as it stood when it was looked at: `offset` of `length` bytes had arrived.
+    """The state of an upload when it was read: `offset` of `length` bytes had arrived.
 
-    `length` is None until it is told; `told` is what the client said of it, for its own use.
+    `length` is None until the client sends it. `upload_metadata` is the Upload-Metadata header to return to
+    the client.
     """
 
-    id: str  # a UUID: later the version of the object
+    id: str  # a UUID, which becomes the version of the object
     bucket: str
     key: str
     length: int | None
     content_type: str
     cache_control: str
-    metadata: dict[str, Any]  # the user's own
-    told: str
+    metadata: dict[str, Any]  # the user's own metadata
+    upload_metadata: str
     expires_at: float  # seconds since the epoch
     offset: int = 0
     is_finished: bool = False
 
     @property
     def is_full(self) -> bool:
+        """True if all bytes have arrived. The object may not exist yet: see `is_finished`."""
         return self.offset == self.length
 
 
 def create(bucket: str, key: str, **facts: Any) -> ResumableUpload:
-    """An upload that nothing has arrived of. `facts`: the other fields up to `told`."""
-    parts = ResumableUpload(str(uuid4()), bucket, key, expires_at=time.time() + LIFETIME, **facts)
-    folder = _folder(parts.id)
+    """Create an upload without bytes. `facts`: the fields from `length` to `upload_metadata`."""
+    upload = ResumableUpload(str(uuid4()), bucket, key, expires_at=time.time() + LIFETIME, **facts)
+    folder = _folder(upload.id)
     with translate_os_errors():
-        _sweep()
+        _delete_expired()
         folder.mkdir()
         (folder / "lock").touch()
         (folder / "bytes").touch()
-    _describe(parts)
-    return parts
+    _write_record(upload)
+    return upload
 
 
-def find(id: str, bucket: str, key: str) -> ResumableUpload:
-    """Raises PartsMissing, also when the upload is for another object, and PartsExpired."""
+def get(id: str, bucket: str, key: str) -> ResumableUpload:
+    """Return the upload. Raises UploadMissing, also if it is for another object, and UploadExpired."""
     if not ID.fullmatch(id):
         raise UploadMissing(key)
     with translate_os_errors():
-        parts = _read(_folder(id))
-    if (parts.bucket, parts.key) != (bucket, key):
+        upload = _read(_folder(id))
+    if (upload.bucket, upload.key) != (bucket, key):
         raise UploadMissing(key)
-    if time.time() >= parts.expires_at:
+    if time.time() >= upload.expires_at:
         raise UploadExpired(key)
-    return parts
+    return upload
 
 
 @contextmanager
-def held(id: str, bucket: str, key: str) -> Iterator[ResumableUpload]:
-    """The same, for writing: nobody else does meanwhile. Raises PartsHeld when it takes too long."""
-    find(id, bucket, key)
+def locked(id: str, bucket: str, key: str) -> Iterator[ResumableUpload]:
+    """Lock the upload for writing. Raises UploadLocked after WAIT_SECONDS, and the errors of `get`."""
+    get(id, bucket, key)
     with translate_os_errors(), _locked(_folder(id), WAIT_SECONDS):
-        yield find(id, bucket, key)
+        yield get(id, bucket, key)
 
 
-def declare(parts: ResumableUpload, length: int) -> ResumableUpload:
-    """Record a length that was not known at first."""
-    told = replace(parts, length=length)
-    _describe(told)
-    return told
+def set_length(upload: ResumableUpload, length: int) -> ResumableUpload:
+    """Record the length of an upload that was created without one."""
+    changed = replace(upload, length=length)
+    _write_record(changed)
+    return changed
 
 
-def append(parts: ResumableUpload, chunks: Iterable[bytes], room: int) -> ResumableUpload:
-    """What has arrived stays, also when reading the chunks raises. Of an Overrun nothing does."""
-    with translate_os_errors(), (_folder(parts.id) / "bytes").open("r+b") as file:
-        file.seek(parts.offset)
+def append(upload: ResumableUpload, chunks: Iterable[bytes], max_bytes: int) -> ResumableUpload:
+    """Append the chunks. Bytes that have arrived are kept if iterating over the chunks raises an exception.
+
+    Raises UploadTooLarge if there are more than `max_bytes`; then none of these bytes are kept.
+    """
+    with translate_os_errors(), (_folder(upload.id) / "bytes").open("r+b") as file:
+        file.seek(upload.offset)
         try:
             for chunk in chunks:
-                room -= len(chunk)
-                if room < 0:
-                    file.truncate(parts.offset)
-                    raise UploadTooLarge(parts.key)
+                max_bytes -= len(chunk)
+                if max_bytes < 0:
+                    file.truncate(upload.offset)
+                    raise UploadTooLarge(upload.key)
                 file.write(chunk)
         finally:
             file.flush()
             os.fsync(file.fileno())
-        return replace(parts, offset=os.fstat(file.fileno()).st_size)
+        return replace(upload, offset=os.fstat(file.fileno()).st_size)
 
 
-def finish(parts: ResumableUpload, *, replacing: bool) -> ResumableUpload:
-    """Make the object. Raises ObjectExists, and then nothing is left of the upload.
+def finish(upload: ResumableUpload, *, replace_object: bool) -> ResumableUpload:
+    """Create the object from the bytes. Raises ObjectExists, and then deletes the upload.
 
-    A client that found it whole would take that for success.
+    It is deleted because a client would take an upload with all bytes for a success.
     """
-    path = _folder(parts.id) / "bytes"
+    path = _folder(upload.id) / "bytes"
     with translate_os_errors(), path.open("rb") as file:
         digest = hashlib.file_digest(file, partial(hashlib.md5, usedforsecurity=False))
     try:
-        LocalObjects(parts.bucket).adopt(
+        LocalObjects(upload.bucket).move_in(
             path,
-            parts.key,
-            replace=replacing,
-            version=parts.id,
+            upload.key,
+            replace=replace_object,
+            version=upload.id,
             etag=f'"{digest.hexdigest()}"',
-            content_type=parts.content_type,
-            cache_control=parts.cache_control,
-            metadata=parts.metadata,
+            content_type=upload.content_type,
+            cache_control=upload.cache_control,
+            metadata=upload.metadata,
         )
     except ObjectExists:
-        remove(parts)
+        remove(upload)
         raise
-    return replace(parts, is_finished=True)
+    return replace(upload, is_finished=True)
 
 
-def remove(parts: ResumableUpload) -> None:
+def remove(upload: ResumableUpload) -> None:
+    """Delete the upload and its bytes."""
     with translate_os_errors():
-        _remove(_folder(parts.id))
+        _remove(_folder(upload.id))
 
 
-# --- On the disk --------------------------------------------------------------------------------------
+# --- Files --------------------------------------------------------------------------------------------
 
 
 def _folder(id: str) -> Path:
     return disk.root() / ".objects" / "parts" / id
 
 
-def _describe(parts: ResumableUpload) -> None:
-    record = {name: value for name, value in asdict(parts).items() if name not in ("offset", "is_finished")}
+def _write_record(upload: ResumableUpload) -> None:
+    fields = {name: value for name, value in asdict(upload).items() if name not in ("offset", "is_finished")}
+    record = {NAMES_ON_DISK.get(name, name): value for name, value in fields.items()}
     with translate_os_errors():
-        disk.write(_folder(parts.id) / "record.json", json.dumps(record))
+        disk.write(_folder(upload.id) / "record.json", json.dumps(record))
 
 
 def _read(folder: Path) -> ResumableUpload:
+    """Raises UploadMissing, also if the record is invalid."""
     try:
-        parts = ResumableUpload(**json.loads((folder / "record.json").read_bytes()))
-    except (FileNotFoundError, ValueError, TypeError):  # or what no version of this wrote
+        record = json.loads((folder / "record.json").read_bytes())
+        fields = {name: record.pop(on_disk) for name, on_disk in NAMES_ON_DISK.items()}
+        upload = ResumableUpload(**record, **fields)
+    except (FileNotFoundError, ValueError, TypeError, AttributeError, KeyError):
         raise UploadMissing(folder.name) from None
     try:
-        return replace(parts, offset=(folder / "bytes").stat().st_size)
+        return replace(upload, offset=(folder / "bytes").stat().st_size)
     except FileNotFoundError:
-        if not (folder / "record.json").exists():  # removed meanwhile, not finished
+        if not (folder / "record.json").exists():  # deleted meanwhile, not finished
             raise UploadMissing(folder.name) from None
-        return replace(parts, offset=parts.length or 0, is_finished=True)
+        return replace(upload, offset=upload.length or 0, is_finished=True)
 
 
 def _remove(folder: Path) -> None:
-    """The record first: without it the rest means nothing, and is swept."""
+    """Delete the record first: if a crash leaves the other files, `_delete_expired` deletes them."""
     for name in ("record.json", "bytes", "lock"):
         (folder / name).unlink(missing_ok=True)
     with suppress(FileNotFoundError):
@@ -194,11 +207,11 @@ def _remove(folder: Path) -> None:
 
 
 @contextmanager
-def _locked(folder: Path, patience: float) -> Iterator[None]:
-    """The system lets go when the process dies."""
-    deadline = time.monotonic() + patience
+def _locked(folder: Path, wait_seconds: float) -> Iterator[None]:
+    """Raises UploadLocked, UploadMissing. The system releases the lock if the process dies."""
+    deadline = time.monotonic() + wait_seconds
     try:
-        file = (folder / "lock").open("r+b")  # never makes one: it goes with its upload
+        file = (folder / "lock").open("r+b")  # does not create the file: without it there is no upload
     except FileNotFoundError:
         raise UploadMissing(folder.name) from None
     with file:
@@ -209,17 +222,17 @@ def _locked(folder: Path, patience: float) -> Iterator[None]:
         yield
 
 
-def _sweep() -> None:
-    """Take away what has expired, and what crashes in the middle of making or removing one have left."""
-    for entry in os.scandir(disk.own("parts")):
-        with suppress(OSError, StorageError):  # its writer, or another sweeper, was faster
+def _delete_expired() -> None:
+    """Delete expired uploads, and the files of uploads whose creation or deletion was interrupted."""
+    for entry in os.scandir(disk.internal_folder("parts")):
+        with suppress(OSError, StorageError):  # its writer or another process was faster
             if time.time() - entry.stat().st_mtime > LIFETIME:
-                _take_away(Path(entry.path))
+                _remove_unless_locked(Path(entry.path))
 
 
-def _take_away(folder: Path) -> None:
+def _remove_unless_locked(folder: Path) -> None:
     try:
-        with _locked(folder, patience=0):
+        with _locked(folder, wait_seconds=0):
             _remove(folder)
-    except UploadMissing:  # no lock: somebody was killed while making or removing it
+    except UploadMissing:  # it has no lock file: its creation or deletion was interrupted
         _remove(folder)

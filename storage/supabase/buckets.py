@@ -50,7 +50,7 @@ def differences(found: Bucket, wanted: Bucket) -> list[Difference]:
             Difference("file_size_limit", format_size_limit(found), format_size_limit(wanted), is_narrower)
         )
     if wanted.allowed_mime_types and {*(found.allowed_mime_types or ())} != {*wanted.allowed_mime_types}:
-        is_narrower = not all(map(found.takes, wanted.allowed_mime_types))
+        is_narrower = not all(map(found.allows, wanted.allowed_mime_types))
         result.append(
             Difference("allowed_mime_types", format_types(found), format_types(wanted), is_narrower)
         )

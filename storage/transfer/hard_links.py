@@ -41,9 +41,9 @@ def remove(old: Place, new: Place) -> None:
 def _describe(brought: Sent) -> None:
     file = brought.source
     home = home_of(file.column)
-    record = metadata.find(home, file.name, file.place.path.stat())
+    record = metadata.find_record(home, file.name, file.place.path.stat())
     if record is not None:
-        metadata.write(metadata.digest(home, brought.key), {**record, "key": brought.key})
+        metadata.write_records(metadata.digest(home, brought.key), {**record, "key": brought.key})
 
 
 def _link(path: Path, twin: Path, temporary: Path) -> None:

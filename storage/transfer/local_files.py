@@ -78,7 +78,7 @@ def place_of(reference: Reference) -> Place | None:
 def _is_of_another(column: Column, folder: Path, name: str) -> bool:
     """Whether a file that is where this one is only looked for last is another bucket's, or another row's."""
     if folder == media_root():
-        return name.split("/")[0] in {bucket.name for bucket in buckets.everything()}
+        return name.split("/")[0] in {bucket.name for bucket in buckets.list_buckets()}
     field = column.field.attname
     return column.rows().filter(**{field: f"{folder.name}/{name}"}).exists()
 

@@ -70,7 +70,7 @@ class Clearing:
             for place in places:
                 _remove(place, same[0].sha256)
             for reference in references:
-                metadata.delete(metadata.digest(home_of(reference.column), reference.name))
+                metadata.delete_records(metadata.digest(home_of(reference.column), reference.name))
             yield Step("done")
         except Kept as kept:
             what, message = kept.args

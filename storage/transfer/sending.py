@@ -80,7 +80,7 @@ def source(bucket: Bucket, reference: Reference) -> Source:
         stat = place.path.stat()
         if not os.access(place.path, os.R_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        record = metadata.find(home_of(column), name, stat) or {}
+        record = metadata.find_record(home_of(column), name, stat) or {}
     except Outside:
         raise Failed("outside", f"{name!r} leaves MEDIA_ROOT, or its storage does: not looked at.") from None
     except FileNotFoundError:
@@ -88,7 +88,7 @@ def source(bucket: Bucket, reference: Reference) -> Source:
     except (OSError, StorageError) as error:
         raise Failed("unreadable", f"{name!r} cannot be read: {error}") from error
     lasting = f"max-age={PUBLIC_MAX_AGE if bucket.public else 3600}"
-    by_hand = {**metadata.infer(name, stat), "cache_control": lasting}
+    by_hand = {**metadata.infer_record(name, stat), "cache_control": lasting}
     told = {**by_hand, **record}
     return Source(
         column, place, name, stat.st_size, stat.st_mtime_ns, told["content_type"], told["cache_control"]
@@ -113,7 +113,7 @@ def key_of(bucket: Bucket, file: Source) -> str:
     if bucket.file_size_limit is not None and file.size > bucket.file_size_limit:
         limit = bucket.file_size_limit
         raise Failed("too_large", f"{file.name!r} has {file.size} bytes, and {bucket.name} takes {limit}.")
-    if not bucket.takes(file.content_type):
+    if not bucket.allows(file.content_type):
         raise Failed("refused_type", f"{file.name!r} is {file.content_type}, which {bucket.name} refuses.")
     try:
         return new_name(file.name, file.column.max_length)
@@ -228,7 +228,7 @@ def _opened(file: Source, pace: Bandwidth) -> Iterator[BinaryIO]:
     """One file from its hash to its last byte sent, whatever takes its name meanwhile. Raises Failed."""
     try:
         with pace.open(file.place.path) as content:
-            these = metadata.fingerprint(os.fstat(content.fileno()))
+            these = metadata.size_and_mtime(os.fstat(content.fileno()))
             if these != {"size": file.size, "mtime_ns": file.mtime_ns}:
                 raise Failed("replaced", f"{file.name!r} was replaced meanwhile: the next run takes it.")
             yield content

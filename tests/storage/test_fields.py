@@ -186,7 +186,7 @@ def test_a_bucket_without_fields_has_no_limits():
     media = buckets.declared()["media"]
 
     assert (media.file_size_limit, media.allowed_mime_types) == (None, None)
-    assert media.takes("anything/at-all")
+    assert media.allows("anything/at-all")
 
 
 @pytest.mark.parametrize(
@@ -209,8 +209,8 @@ def test_a_bucket_without_fields_has_no_limits():
 def test_types_are_compared_exactly_or_by_family(content_type, taken):
     bucket = Bucket("any", allowed_mime_types=("application/pdf", "image/*", "text/plain"))
 
-    assert bucket.takes(content_type) is taken
-    assert replace(bucket, allowed_mime_types=()).takes(content_type)
+    assert bucket.allows(content_type) is taken
+    assert replace(bucket, allowed_mime_types=()).allows(content_type)
 
 
 # --- Checks -------------------------------------------------------------------------------------------------

@@ -94,7 +94,7 @@ def test_a_refusal_does_not_repeat_the_key():
     ],
 )
 def test_a_fresh_key_ends_as_its_type_does(content_type, suffix):
-    key = keys.fresh("owner", content_type)
+    key = keys.generate("owner", content_type)
 
     folder, _, name = key.rpartition("/")
     assert folder == "owner"
@@ -103,7 +103,7 @@ def test_a_fresh_key_ends_as_its_type_does(content_type, suffix):
 
 
 def test_fresh_keys_cannot_be_guessed():
-    made = {keys.fresh("owner", "application/pdf") for _ in range(1000)}
+    made = {keys.generate("owner", "application/pdf") for _ in range(1000)}
 
     assert len(made) == 1000
     assert all(len(key) >= len("owner/") + 24 for key in made)
@@ -112,7 +112,7 @@ def test_fresh_keys_cannot_be_guessed():
 @pytest.mark.parametrize("folder", ["..", "/etc", "a/../..", "guía", ""], ids=ascii)
 def test_a_fresh_key_is_not_made_in_a_hostile_folder(folder):
     with pytest.raises(SuspiciousFileOperation):
-        keys.fresh(folder, "application/pdf")
+        keys.generate(folder, "application/pdf")
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_a_fresh_key_is_not_made_in_a_hostile_folder(folder):
 )
 def test_any_name_has_a_plain_form(name, plain):
     """None: nothing of it is left, so a random name stands for it."""
-    made = keys.plain(name)
+    made = keys.transliterate(name)
 
     assert made == plain or (plain is None and re.fullmatch(r"[0-9a-f]{8}(\.\w+)?", made)), made
     assert keys.check(made) == made
@@ -147,4 +147,4 @@ def test_any_name_has_a_plain_form(name, plain):
     [("a.pdf", "application/pdf"), ("a.b/c", "application/octet-stream"), ("a.JPG", "image/jpeg")],
 )
 def test_the_ending_tells_the_type_when_nobody_does(key, content_type):
-    assert keys.content_type(key) == content_type
+    assert keys.guess_content_type(key) == content_type

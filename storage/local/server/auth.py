@@ -1,7 +1,7 @@
-"""Who calls: the holder of a service key, who may do all, or anybody else, who may do what is public.
+"""Authentication: a request has the service key, which allows everything, or may only do what is public.
 
-The real server asks the database's row-level security what others may do. There is none here: to
-others everything looks as it looks there to people whom no policy lets in.
+On the real server, the row-level security of the database decides what other users may do. There is none
+here: other users get the answers that the real server gives to users whom no policy allows anything.
 """
 
 import re
@@ -17,28 +17,29 @@ SERVICE_ROLE = "service_role"
 BEARER = re.compile(r"^Bearer\s+", re.IGNORECASE)
 
 
-def is_service(request: HttpRequest) -> bool:
-    """Whether the caller holds a service key. Raises Refusal without a token, and for one that is none."""
+def has_service_key(request: HttpRequest) -> bool:
+    """Return True if the request has a service key. Raises ProtocolError for a missing or invalid token."""
     header = request.headers.get("Authorization")
     if header is None:
         raise ProtocolError("InvalidRequest", "headers must have required property 'authorization'")
     token = BEARER.sub("", header)
-    if _is_one_of(token, settings.SUPABASE_SECRET_KEY):
+    if _is_key(token, settings.SUPABASE_SECRET_KEY):
         return True
-    return not _is_one_of(token, settings.SUPABASE_PUBLISHABLE_KEY) and _role(token) == SERVICE_ROLE
+    return not _is_key(token, settings.SUPABASE_PUBLISHABLE_KEY) and _role(token) == SERVICE_ROLE
 
 
-def must_be_service(request: HttpRequest, otherwise: ProtocolError | None = None) -> None:
-    """Raises `otherwise`, or that the row-level security forbids it."""
-    if not is_service(request):
-        raise otherwise or ProtocolError("AccessDenied", "new row violates row-level security policy")
+def require_service_key(request: HttpRequest, error: ProtocolError | None = None) -> None:
+    """Raises `error`, by default that of the row-level security, if the request has no service key."""
+    if not has_service_key(request):
+        raise error or ProtocolError("AccessDenied", "new row violates row-level security policy")
 
 
-def _is_one_of(token: str, key: str) -> bool:
+def _is_key(token: str, key: str) -> bool:
     return bool(key) and secrets.compare_digest(token.encode(), key.encode())
 
 
 def _role(token: str) -> object:
+    """Return the role of a verified JWT. Raises ProtocolError."""
     try:
         claims = jwt.decode(
             token,

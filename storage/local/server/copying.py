@@ -1,4 +1,4 @@
-"""Objects under another key: copied, or moved, also into another bucket."""
+"""Handlers that copy and move objects, also to another bucket."""
 
 from typing import Any
 
@@ -7,26 +7,28 @@ from django.http import HttpRequest, JsonResponse
 from storage.local import buckets
 from storage.local.buckets import BucketMissing, LocalBucket
 from storage.local.server import request_body
-from storage.local.server.auth import must_be_service
+from storage.local.server.auth import require_service_key
 from storage.local.server.errors import ProtocolError
-from storage.local.server.params import Fields, body_of
-from storage.local.server.representations import object_row
+from storage.local.server.params import Params, json_body
+from storage.local.server.representations import object_json
 
 
 def copy(request: HttpRequest) -> JsonResponse:
-    body, source, key, target, new_key = _places(request)
-    made = source.objects.copy(
+    body, source, key, target, new_key = _parse(request)
+    created = source.objects.copy(
         key,
         target.objects,
         new_key,
         replace=request.headers.get("X-Upsert") == "true",
-        **_changes(request, body),
+        **_overrides(request, body),
     )
-    return JsonResponse({"Key": f"{target.name}/{new_key}", "Id": made.id, **object_row(target.name, made)})
+    return JsonResponse(
+        {"Key": f"{target.name}/{new_key}", "Id": created.id, **object_json(target.name, created)}
+    )
 
 
 def move(request: HttpRequest) -> JsonResponse:
-    _, source, key, target, new_key = _places(request)
+    _, source, key, target, new_key = _parse(request)
     if (source.name, key) == (target.name, new_key):
         source.objects.describe(key)
     else:
@@ -34,29 +36,31 @@ def move(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"message": "Successfully moved"})
 
 
-def _places(request: HttpRequest) -> tuple[Fields, LocalBucket, str, LocalBucket, str]:
-    body = body_of(request)
+def _parse(request: HttpRequest) -> tuple[Params, LocalBucket, str, LocalBucket, str]:
+    """Return the body, the source bucket and key, and the target bucket and key. Raises ProtocolError."""
+    body = json_body(request)
     bucket, key, new_key = (body.text(name) for name in ("bucketId", "sourceKey", "destinationKey"))
     target = body.text("destinationBucket", "") or bucket
-    must_be_service(request, otherwise=ProtocolError("NoSuchKey"))
+    require_service_key(request, ProtocolError("NoSuchKey"))
     source = _bucket(bucket, "NoSuchKey")
     return body, source, key, source if target == bucket else _bucket(target, "NoRelatedBucket"), new_key
 
 
-def _bucket(name: str, otherwise: str) -> LocalBucket:
+def _bucket(name: str, reason: str) -> LocalBucket:
+    """Raises ProtocolError with this reason if there is no such bucket."""
     try:
-        return buckets.find(name)
+        return buckets.get(name)
     except BucketMissing:
-        raise ProtocolError(otherwise) from None
+        raise ProtocolError(reason) from None
 
 
-def _changes(request: HttpRequest, body: Fields) -> dict[str, Any]:
-    """What the copy is told to have, instead of what it inherits."""
-    told = body.inner("metadata")
-    if body.flag("copyMetadata", True):
+def _overrides(request: HttpRequest, body: Params) -> dict[str, Any]:
+    """Return the facts that the copy has in place of those of its source."""
+    metadata = body.nested("metadata")
+    if body.boolean("copyMetadata", True):
         return {}
-    changes: dict[str, Any] = {"metadata": request_body.user_metadata(request)}
-    for name, theirs in (("content_type", "mimetype"), ("cache_control", "cacheControl")):
-        if theirs in told:
-            changes[name] = request_body.servable(told.text(theirs))
-    return changes
+    overrides: dict[str, Any] = {"metadata": request_body.user_metadata(request)}
+    for name, param in (("content_type", "mimetype"), ("cache_control", "cacheControl")):
+        if param in metadata:
+            overrides[name] = request_body.check_header_value(metadata.text(param))
+    return overrides

@@ -1,4 +1,4 @@
-"""Objects that go out, and what is known of them."""
+"""Handlers that serve objects and their metadata."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,66 +11,70 @@ from storage import keys, tokens
 from storage.errors import ObjectMissing
 from storage.local import buckets
 from storage.local.buckets import BucketMissing, LocalBucket
-from storage.local.server.auth import is_service
+from storage.local.server.auth import has_service_key
 from storage.local.server.errors import ProtocolError
-from storage.local.server.params import query_of
-from storage.local.server.representations import info_row
+from storage.local.server.params import query_params
+from storage.local.server.representations import info_json
 from storage.local.server.responses import serve
 
-Show = Callable[[HttpRequest, LocalBucket, str], HttpResponseBase]
+#: Answers a request for one object.
+Responder = Callable[[HttpRequest, LocalBucket, str], HttpResponseBase]
 
 
 def signed(request: HttpRequest, bucket: str, key: str) -> HttpResponseBase:
-    """Serve the object that the token names."""
-    grant = tokens.check(query_of(request).text("token"), "download", bucket, key)
-    return serve(request, buckets.find(bucket).objects, key, expires=grant.expires_at)
+    """Serve the object of a signed URL."""
+    grant = tokens.check(query_params(request).text("token"), "download", bucket, key)
+    return serve(request, buckets.get(bucket).objects, key, expires=grant.expires_at)
 
 
-def _bytes(request: HttpRequest, bucket: LocalBucket, key: str) -> HttpResponseBase:
+def _serve_object(request: HttpRequest, bucket: LocalBucket, key: str) -> HttpResponseBase:
     return serve(request, bucket.objects, key)
 
 
-def _info(request: HttpRequest, bucket: LocalBucket, key: str) -> HttpResponseBase:
-    info = bucket.objects.describe(keys.spelled(key))
+def _serve_info(request: HttpRequest, bucket: LocalBucket, key: str) -> HttpResponseBase:
+    info = bucket.objects.describe(keys.check_characters(key))
     headers = {
         "ETag": info.etag,
         "Last-Modified": http_date(info.last_modified.timestamp()),
         "Cache-Control": info.cache_control,
     }
-    return JsonResponse(info_row(bucket.name, info), headers=headers)
+    return JsonResponse(info_json(bucket.name, info), headers=headers)
 
 
-def _in_public(show: Show, request: HttpRequest, bucket: str, key: str) -> HttpResponseBase:
-    """From a public bucket; a private one does not exist here."""
-    found = buckets.find(bucket)
+def _if_public(respond: Responder, request: HttpRequest, bucket: str, key: str) -> HttpResponseBase:
+    """Serve only public buckets. A private bucket is answered as missing."""
+    found = buckets.get(bucket)
     if not found.public:
         raise BucketMissing(bucket)
-    return show(request, found, key)
+    return respond(request, found, key)
 
 
-def _if_allowed(show: Show, request: HttpRequest, bucket: str, key: str) -> HttpResponseBase:
-    """For the service key everything, for others what is public; a bad token counts as none."""
+def _if_allowed(respond: Responder, request: HttpRequest, bucket: str, key: str) -> HttpResponseBase:
+    """Serve everything to the service key, else only public buckets. An invalid token counts as none."""
     try:
-        service = is_service(request)
+        is_allowed = has_service_key(request)
     except ProtocolError:
-        return _in_public(show, request, bucket, key)
-    return _known_caller(show, request, bucket, key, service)
+        return _if_public(respond, request, bucket, key)
+    return _if_public_or(is_allowed, respond, request, bucket, key)
 
 
-def _if_authenticated(show: Show, request: HttpRequest, bucket: str, key: str) -> HttpResponseBase:
-    return _known_caller(show, request, bucket, key, is_service(request))
+def _if_authenticated(respond: Responder, request: HttpRequest, bucket: str, key: str) -> HttpResponseBase:
+    """Do the same as `_if_allowed`, but raise ProtocolError for an invalid token."""
+    return _if_public_or(has_service_key(request), respond, request, bucket, key)
 
 
-def _known_caller(show: Show, request: HttpRequest, bucket: str, key: str, service: bool) -> HttpResponseBase:
-    found = buckets.find(bucket)
-    if not (service or found.public):
+def _if_public_or(
+    is_allowed: bool, respond: Responder, request: HttpRequest, bucket: str, key: str
+) -> HttpResponseBase:
+    found = buckets.get(bucket)
+    if not (is_allowed or found.public):
         raise ObjectMissing(key)
-    return show(request, found, key)
+    return respond(request, found, key)
 
 
-public = partial(_in_public, _bytes)
-get = partial(_if_allowed, _bytes)
-authenticated = partial(_if_authenticated, _bytes)
-public_info = partial(_in_public, _info)
-info = partial(_if_allowed, _info)
-authenticated_info = partial(_if_authenticated, _info)
+public = partial(_if_public, _serve_object)
+get = partial(_if_allowed, _serve_object)
+authenticated = partial(_if_authenticated, _serve_object)
+public_info = partial(_if_public, _serve_info)
+info = partial(_if_allowed, _serve_info)
+authenticated_info = partial(_if_authenticated, _serve_info)

@@ -1,8 +1,8 @@
 """The errors of the Storage protocol, as recorded from a real server (v1.70.6).
 
-Nearly all answer HTTP 400, with the true status in the body; a 412, a 416 and an unknown route are
-themselves, and a HEAD has no body. Resumable uploads say the same in the words of their own protocol:
-the true status, and plain text.
+Most errors have HTTP status 400, and the actual status in the body. Errors 412 and 416 and unknown routes
+have their actual status. The answer to HEAD has no body. Errors of resumable uploads follow TUS: they have
+the actual status and a plain text body.
 """
 
 import structlog
@@ -14,8 +14,8 @@ from storage.errors import ObjectExists, ObjectMissing, StorageUnavailable
 from storage.local.buckets import BucketExists, BucketMissing, BucketNotEmpty
 from storage.local.resumable_uploads import UploadExpired, UploadLocked, UploadMissing, UploadTooLarge
 
-#: reason: (HTTP status, statusCode, error, message); the reason is the `code` too, but for OTHER_CODES.
-REFUSALS: dict[str, tuple[int, str, str, str]] = {
+#: reason: (HTTP status, statusCode, error, message). The reason is also the `code`, except for OTHER_CODES.
+ERRORS: dict[str, tuple[int, str, str, str]] = {
     "InvalidRequest": (400, "400", "Error", "The request is not valid"),
     "InvalidJSON": (400, "400", "FastifyError", "Body is not valid JSON"),
     "NoContentProvided": (400, "400", "InvalidRequest", "No content provided"),
@@ -49,45 +49,46 @@ REFUSALS: dict[str, tuple[int, str, str, str]] = {
 OTHER_CODES = dict.fromkeys(
     ("InvalidJSON", "NoContentProvided", "NoRelatedBucket", "NoSuchRoute"), "InvalidRequest"
 )
-TEXT = "text/plain;charset=UTF-8"
+PLAIN_TEXT = "text/plain;charset=UTF-8"
 
 logger = structlog.get_logger("storage.local.server")
 
 
 class ProtocolError(Exception):
-    """One of REFUSALS, with words of its own where they help."""
+    """An error of the Storage protocol. `reason` is a key of ERRORS; `message` replaces the message there."""
 
     def __init__(self, reason: str, message: str = "", *, headers: dict[str, str] | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.message = message or REFUSALS[reason][3]
+        self.message = message or ERRORS[reason][3]
         self.headers = headers or {}
 
     @property
-    def true_status(self) -> int:
-        return int(REFUSALS[self.reason][1])
+    def actual_status(self) -> int:
+        """The HTTP status that fits the error, whatever status it is sent with."""
+        return int(ERRORS[self.reason][1])
 
 
-def error_response(refusal: ProtocolError) -> JsonResponse:
-    status, status_code, error, _ = REFUSALS[refusal.reason]
+def error_response(error: ProtocolError) -> JsonResponse:
+    status, status_code, name, _ = ERRORS[error.reason]
     body = {
         "statusCode": status_code,
-        "error": error,
-        "message": refusal.message,
-        "code": OTHER_CODES.get(refusal.reason, refusal.reason),
+        "error": name,
+        "message": error.message,
+        "code": OTHER_CODES.get(error.reason, error.reason),
     }
-    return JsonResponse(body, status=status, headers=refusal.headers)
+    return JsonResponse(body, status=status, headers=error.headers)
 
 
-def plain_error_response(refusal: ProtocolError) -> HttpResponse:
-    """As resumable uploads say it."""
+def plain_error_response(error: ProtocolError) -> HttpResponse:
+    """Return the error as resumable uploads answer it."""
     return HttpResponse(
-        refusal.message, status=refusal.true_status, content_type=TEXT, headers=refusal.headers
+        error.message, status=error.actual_status, content_type=PLAIN_TEXT, headers=error.headers
     )
 
 
 def as_protocol_error(error: Exception) -> ProtocolError:
-    """One table from our errors to the protocol's. No path of this machine is in any of them."""
+    """Return the error of the protocol for any exception. It never contains a path of this machine."""
     match error:
         case ProtocolError():
             return error
@@ -95,7 +96,7 @@ def as_protocol_error(error: Exception) -> ProtocolError:
             return ProtocolError(error.code, str(error))
         case keys.InvalidKey():
             return ProtocolError("InvalidKey")
-        case SuspiciousOperation():  # such as a query of a thousand fields
+        case SuspiciousOperation():  # such as TooManyFieldsSent
             return ProtocolError("InvalidRequest")
         case ObjectMissing():
             return ProtocolError("NoSuchKey")
@@ -116,13 +117,13 @@ def as_protocol_error(error: Exception) -> ProtocolError:
         case UploadTooLarge():
             return ProtocolError("EntityTooLarge")
         case StorageUnavailable():
-            logger.error("store_in_trouble", exc_info=error)
+            logger.error("storage_unavailable", exc_info=error)
             return ProtocolError("SlowDown", headers={"Retry-After": "5"})
     logger.error("unhandled", exc_info=error)
     return ProtocolError("InternalError")
 
 
 def no_such_route(request: HttpRequest) -> ProtocolError:
-    """The path stands in the message, and never its query: that may be a token."""
+    """The message has the path without the query string, which may contain a token."""
     route = request.path_info.removeprefix("/storage/v1")
     return ProtocolError("NoSuchRoute", f"Route {request.method}:{route} not found")

@@ -1,4 +1,4 @@
-"""Objects and buckets as JSON: the shapes in which the real server shows the rows of its tables."""
+"""The JSON of objects and buckets, as the real server represents them."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -6,16 +6,18 @@ from typing import Any
 from storage.local.buckets import LocalBucket
 from storage.local.metadata import StoredObject
 
-#: What lists say of a folder, which is not a row: it is there as long as something is in it.
-NO_ROW: dict[str, None] = dict.fromkeys(("id", "updated_at", "created_at", "last_accessed_at", "metadata"))
+#: The empty values of a folder in a list. Folders are not stored: a folder exists while it has objects.
+FOLDER_VALUES: dict[str, None] = dict.fromkeys(
+    ("id", "updated_at", "created_at", "last_accessed_at", "metadata")
+)
 
 
-def moment(time: datetime) -> str:
-    """As JavaScript writes it: `2026-11-21T01:39:35.093Z`."""
+def timestamp(time: datetime) -> str:
+    """Return the time in the format of JavaScript: `2026-11-21T01:39:35.093Z`."""
     return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def bucket_row(bucket: LocalBucket) -> dict[str, Any]:
+def bucket_json(bucket: LocalBucket) -> dict[str, Any]:
     return {
         "id": bucket.name,
         "name": bucket.name,
@@ -23,33 +25,33 @@ def bucket_row(bucket: LocalBucket) -> dict[str, Any]:
         "public": bucket.public,
         "file_size_limit": bucket.file_size_limit,
         "allowed_mime_types": bucket.allowed_mime_types,
-        "created_at": moment(bucket.created_at),
-        "updated_at": moment(bucket.updated_at),
+        "created_at": timestamp(bucket.created_at),
+        "updated_at": timestamp(bucket.updated_at),
     }
 
 
-def times(info: StoredObject) -> dict[str, str]:
+def times_json(info: StoredObject) -> dict[str, str]:
     return {
-        "updated_at": moment(info.last_modified),
-        "created_at": moment(info.created_at),
-        "last_accessed_at": moment(info.last_modified),
+        "updated_at": timestamp(info.last_modified),
+        "created_at": timestamp(info.created_at),
+        "last_accessed_at": timestamp(info.last_modified),
     }
 
 
-def metadata(info: StoredObject) -> dict[str, Any]:
-    """What the server found; `user_metadata` is what the user said."""
+def metadata_json(info: StoredObject) -> dict[str, Any]:
+    """Return the metadata that the server determined. The user's own is `user_metadata`."""
     return {
         "eTag": info.etag,
         "size": info.size,
         "mimetype": info.content_type,
         "cacheControl": info.cache_control,
-        "lastModified": moment(info.last_modified),
+        "lastModified": timestamp(info.last_modified),
         "contentLength": info.size,
         "httpStatusCode": 200,
     }
 
 
-def object_row(bucket: str, info: StoredObject) -> dict[str, Any]:
+def object_json(bucket: str, info: StoredObject) -> dict[str, Any]:
     return {
         "name": info.key,
         "bucket_id": bucket,
@@ -57,14 +59,14 @@ def object_row(bucket: str, info: StoredObject) -> dict[str, Any]:
         "owner_id": "",
         "version": info.version,
         "id": info.id,
-        **times(info),
-        "metadata": metadata(info),
+        **times_json(info),
+        "metadata": metadata_json(info),
         "user_metadata": info.metadata,
     }
 
 
-def info_row(bucket: str, info: StoredObject) -> dict[str, Any]:
-    """What `info` says, in its own words."""
+def info_json(bucket: str, info: StoredObject) -> dict[str, Any]:
+    """Return the JSON of the `object/info` routes, which use names of their own."""
     return {
         "id": info.id,
         "name": info.key,
@@ -75,6 +77,6 @@ def info_row(bucket: str, info: StoredObject) -> dict[str, Any]:
         "cache_control": info.cache_control,
         "etag": info.etag,
         "metadata": info.metadata,
-        "last_modified": moment(info.last_modified),
-        "created_at": moment(info.created_at),
+        "last_modified": timestamp(info.last_modified),
+        "created_at": timestamp(info.created_at),
     }

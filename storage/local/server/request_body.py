@@ -1,7 +1,8 @@
-"""The body of an upload, raw or in a form, as a stream of chunks: nothing is held in memory.
+"""Request bodies: raw or multipart uploads as a stream of chunks, and small bodies read into memory.
 
-Django hands a view nothing of a chunked body, and spools forms to disk before a view can say no;
-so this reads `wsgi.input` itself. Limits hold while the bytes stream, whatever the headers say.
+This module reads `wsgi.input` itself, because Django gives views nothing of a body with chunked transfer
+encoding, and writes forms to disk before a view can refuse them. Size limits apply while the bytes are read,
+whatever the headers say. Uploads are never held in memory.
 """
 
 import json
@@ -18,48 +19,53 @@ from multipart import MultipartError, MultipartSegment, PushMultipartParser, par
 from storage.base import CHUNK_SIZE
 from storage.local.server.errors import ProtocolError
 
-LOST = 16 * 1024  # bytes at most that have arrived and are not seen when a connection breaks
-FRAMING = 64 * 1024  # bytes that a form may add around its file
-UNTOLD = "application/octet-stream"
-SECONDS = re.compile(rb"\d{1,10}")
+#: Bytes of a resumable upload read at once: at most as many received bytes are lost if a connection breaks.
+RAW_CHUNK_SIZE = 16 * 1024
+MAX_FORM_OVERHEAD = 64 * 1024  # bytes that a form may have besides its file
+DEFAULT_CONTENT_TYPE = "application/octet-stream"
+SECONDS = re.compile(r"\d{1,10}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Incoming:
-    """An object on its way in. Reading `chunks` raises Refusal when it is too large or cut off."""
+class UploadBody:
+    """The content and metadata of an upload.
+
+    Iterating over `chunks` raises ProtocolError if the content is too large or the body is incomplete.
+    """
 
     content_type: str
     cache_control: str
-    metadata: dict[str, Any]  # the user's own
+    metadata: dict[str, Any]  # the user's own metadata
     chunks: Iterator[bytes]
 
 
-def incoming(request: HttpRequest, limit: int) -> Incoming:
-    """What the request carries, at most `limit` bytes of it. Raises Refusal."""
-    kind, options = parse_options_header(request.META.get("CONTENT_TYPE", ""))
+def parse_upload(request: HttpRequest, limit: int) -> UploadBody:
+    """Return the upload in the request. Its content may have `limit` bytes. Raises ProtocolError."""
+    content_type, options = parse_options_header(request.META.get("CONTENT_TYPE", ""))
     length = declared_length(request)
-    if kind == "multipart/form-data":
-        return _form(_bounded(_wire(request, length), limit + FRAMING), options.get("boundary", ""), limit)
-    return Incoming(
-        content_type=servable(request.META.get("CONTENT_TYPE") or UNTOLD),
+    if content_type == "multipart/form-data":
+        chunks = _limited(_read_input(request, length), limit + MAX_FORM_OVERHEAD)
+        return _parse_form(chunks, options.get("boundary", ""), limit)
+    return UploadBody(
+        content_type=check_header_value(request.META.get("CONTENT_TYPE") or DEFAULT_CONTENT_TYPE),
         cache_control=request.headers.get("Cache-Control") or "no-cache",
         metadata=user_metadata(request),
-        chunks=_bounded(_wire(request, length), limit, length),
+        chunks=_limited(_read_input(request, length), limit, length),
     )
 
 
-def small(request: HttpRequest, limit: int) -> bytes:
-    """A body that is read at once. Raises Refusal when it is longer."""
-    return b"".join(_bounded(_wire(request, declared_length(request)), limit))
+def read_all(request: HttpRequest, limit: int) -> bytes:
+    """Return the whole body. Raises ProtocolError if it has more than `limit` bytes."""
+    return b"".join(_limited(_read_input(request, declared_length(request)), limit))
 
 
-def raw(request: HttpRequest) -> Iterator[bytes]:
-    """The body in small chunks, whatever its length. Reading raises Refusal where it is cut off."""
-    return _wire(request, declared_length(request), LOST)
+def raw_chunks(request: HttpRequest) -> Iterator[bytes]:
+    """Yield the body in small chunks, without a limit. Raises ProtocolError if it is incomplete."""
+    return _read_input(request, declared_length(request), RAW_CHUNK_SIZE)
 
 
 def declared_length(request: HttpRequest) -> int | None:
-    """Bytes; None for a chunked body, which ends where it ends. Raises Refusal."""
+    """Return the Content-Length, None for chunked transfer encoding. Raises ProtocolError."""
     if request.headers.get("Transfer-Encoding") and request.META.get("wsgi.input_terminated"):
         return None
     try:
@@ -71,12 +77,12 @@ def declared_length(request: HttpRequest) -> int | None:
     return length
 
 
-def _wire(request: HttpRequest, length: int | None, most: int = CHUNK_SIZE) -> Iterator[bytes]:
+def _read_input(request: HttpRequest, length: int | None, chunk_size: int = CHUNK_SIZE) -> Iterator[bytes]:
     stream = request.META["wsgi.input"]
     while length is None or length > 0:
         try:
-            chunk = stream.read(most if length is None else min(most, length))
-        except Exception as error:  # WSGI names no error: each server raises its own
+            chunk = stream.read(chunk_size if length is None else min(chunk_size, length))
+        except Exception as error:  # WSGI defines no exception: each server raises its own
             raise ProtocolError("InvalidRequest", "The body was cut off") from error
         if not chunk and length:
             raise ProtocolError("InvalidRequest", "The body was cut off")
@@ -87,8 +93,11 @@ def _wire(request: HttpRequest, length: int | None, most: int = CHUNK_SIZE) -> I
         yield chunk
 
 
-def _bounded(chunks: Iterator[bytes], limit: int, declared: int | None = None) -> Iterator[bytes]:
-    """Refused before the first chunk, where it is known to be too large."""
+def _limited(chunks: Iterator[bytes], limit: int, declared: int | None = None) -> Iterator[bytes]:
+    """Yield the chunks. Raises ProtocolError if they have more than `limit` bytes.
+
+    A larger `declared` length raises it before the first chunk is read.
+    """
     if declared is not None and declared > limit:
         raise ProtocolError("EntityTooLarge")
     for chunk in chunks:
@@ -98,68 +107,78 @@ def _bounded(chunks: Iterator[bytes], limit: int, declared: int | None = None) -
         yield chunk
 
 
-def _form(chunks: Iterator[bytes], boundary: str, limit: int) -> Incoming:
-    """The first file of a form; `storage-js` gives its part an empty name, others call it `file`."""
+def _parse_form(chunks: Iterator[bytes], boundary: str, limit: int) -> UploadBody:
+    """Return the first file of a form. Its field has an empty name in `storage-js`, else the name `file`."""
     events = _events(chunks, boundary)
     fields: dict[str, bytes] = {}
     for event in events:
         if not isinstance(event, MultipartSegment):
             continue
         if event.filename is None and event.name not in ("", "file"):
-            fields[event.name or ""] = b"".join(_bounded(_segment(events), FRAMING))
+            fields[event.name or ""] = b"".join(_limited(_segment(events), MAX_FORM_OVERHEAD))
             continue
-        seconds = fields.get("cacheControl", b"")
-        return Incoming(
-            content_type=servable(_told(fields) or event.header("Content-Type") or UNTOLD),
-            cache_control=f"max-age={int(seconds)}" if SECONDS.fullmatch(seconds) else "no-cache",
-            metadata=as_metadata(fields.get("metadata", fields.get("userMetadata", b""))),
-            chunks=_bounded(chain(_segment(events), _rest(events)), limit),
+        return UploadBody(
+            content_type=check_header_value(
+                _form_content_type(fields) or event.header("Content-Type") or DEFAULT_CONTENT_TYPE
+            ),
+            cache_control=cache_control(fields.get("cacheControl", b"").decode("latin-1")),
+            metadata=parse_metadata(fields.get("metadata", fields.get("userMetadata", b""))),
+            chunks=_limited(chain(_segment(events), _read_to_end(events)), limit),
         )
     raise ProtocolError("NoContentProvided", "The form has no file")
 
 
-def _told(fields: dict[str, bytes]) -> str:
-    """The type of the file, where a field of the form says it."""
+def _form_content_type(fields: dict[str, bytes]) -> str:
+    """Return the content type that a field of the form gives, "" if there is none."""
     return fields.get("contentType", b"").decode("latin-1")
 
 
+def cache_control(seconds: str) -> str:
+    """Return the Cache-Control header for the `cacheControl` value of a form or a resumable upload."""
+    return f"max-age={int(seconds)}" if SECONDS.fullmatch(seconds) else "no-cache"
+
+
 def user_metadata(request: HttpRequest) -> dict[str, Any]:
-    """What a header says, in base64."""
+    """Return the user's own metadata from the X-Metadata header, which is JSON in base64."""
     try:
-        return as_metadata(b64decode(request.headers.get("X-Metadata", "")))
+        return parse_metadata(b64decode(request.headers.get("X-Metadata", "")))
     except ValueError:
         return {}
 
 
-def as_metadata(text: bytes) -> dict[str, Any]:
-    """What users say of their objects; what is no JSON object says nothing, as with the real server."""
+def parse_metadata(text: bytes) -> dict[str, Any]:
+    """Return the user's own metadata, {} if the text is not a JSON object, as on the real server."""
     try:
-        said = strict_json(text)
+        metadata = strict_json(text)
     except ValueError:
         return {}
-    return said if isinstance(said, dict) else {}
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def strict_json(text: bytes) -> Any:
-    """What was sent as JSON, without the NaN that Python would take. Raises ValueError."""
+    """Parse JSON. Raises ValueError, also for NaN and Infinity, which Python would accept."""
     try:
-        return json.loads(text, parse_constant=_no_json)
+        return json.loads(text, parse_constant=_refuse_constant)
     except RecursionError as error:
         raise ValueError("nested too deep") from error
 
 
-def _no_json(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON")
+def _refuse_constant(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not valid JSON")
 
 
-def servable(content_type: str) -> str:
-    """It becomes a header again when the object is served, and a form may hold what HTTP would not pass."""
+def check_header_value(content_type: str) -> str:
+    """Return the value if it is valid in an HTTP header. Raises ProtocolError.
+
+    The value becomes a header when the object is served, and a form can contain any characters.
+    """
     if not (content_type.isascii() and content_type.isprintable()):
         raise ProtocolError("InvalidMimeType")
     return content_type
 
 
 def _events(chunks: Iterator[bytes], boundary: str) -> Iterator[MultipartSegment | bytes | None]:
+    """Yield the header of each part of the form, then its bytes, then None."""
     try:
         with PushMultipartParser(boundary, max_segment_count=32) as parser:
             for chunk in chunks:
@@ -169,6 +188,7 @@ def _events(chunks: Iterator[bytes], boundary: str) -> Iterator[MultipartSegment
 
 
 def _segment(events: Iterator[MultipartSegment | bytes | None]) -> Iterator[bytes]:
+    """Yield the bytes of the current part of the form."""
     for event in events:
         if event is None:
             return
@@ -176,8 +196,8 @@ def _segment(events: Iterator[MultipartSegment | bytes | None]) -> Iterator[byte
         yield bytes(event)
 
 
-def _rest(events: Iterator[MultipartSegment | bytes | None]) -> Iterator[bytes]:
-    """Nothing, once the form has ended as a form should: one cut off has no last boundary."""
+def _read_to_end(events: Iterator[MultipartSegment | bytes | None]) -> Iterator[bytes]:
+    """Yield nothing, but parse the rest. Raises ProtocolError if the last boundary is missing."""
     for _ in events:
         pass
     yield from ()

@@ -1,4 +1,4 @@
-"""An object as an HTTP answer: whole or a range of it, or the news that nothing has changed."""
+"""HTTP responses with an object: the whole object, a range of it, or 304 Not Modified."""
 
 import re
 from datetime import datetime
@@ -21,13 +21,13 @@ ONE_RANGE = re.compile(r"\s*bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*", re.ASCI
 def serve(
     request: HttpRequest, objects: LocalObjects, key: str, *, expires: datetime | None = None
 ) -> HttpResponseBase:
-    """The answer to GET and HEAD. `expires`: of the token, for a signed URL.
+    """Return the response to GET or HEAD. `expires`: when the token of a signed URL expires, else None.
 
-    A HEAD has ranges only there, as with the real server.
+    HEAD supports ranges only for signed URLs, as on the real server.
     """
-    file, info = objects.open(keys.spelled(key))
+    file, info = objects.open(keys.check_characters(key))
     try:
-        response = _answer(request, file, info, ranges=request.method == "GET" or expires is not None)
+        response = _respond(request, file, info, ranges=request.method == "GET" or expires is not None)
     except BaseException:
         file.close()
         raise
@@ -38,28 +38,28 @@ def serve(
     return response
 
 
-def _answer(request: HttpRequest, file: BinaryIO, info: ObjectInfo, *, ranges: bool) -> HttpResponseBase:
+def _respond(request: HttpRequest, file: BinaryIO, info: ObjectInfo, *, ranges: bool) -> HttpResponseBase:
     modified = int(info.last_modified.timestamp())
     unchanged = get_conditional_response(request, etag=info.etag, last_modified=modified)
     if unchanged is not None and unchanged.status_code == 412:
         raise ProtocolError("PreconditionFailed")
     if unchanged is not None:
-        unchanged.headers["Content-Type"] = _harmless(info.content_type)
+        unchanged.headers["Content-Type"] = _safe_content_type(info.content_type)
         return unchanged
-    window = _range(request, info) if ranges else None
-    start, end = window or (0, info.size)
-    headers = {"Content-Length": str(end - start), "Content-Type": _harmless(info.content_type)}
-    if window:
+    byte_range = _range(request, info) if ranges else None
+    start, end = byte_range or (0, info.size)
+    headers = {"Content-Length": str(end - start), "Content-Type": _safe_content_type(info.content_type)}
+    if byte_range:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{info.size}"
-    status = 206 if window else 200
+    status = 206 if byte_range else 200
     if request.method == "HEAD":
         return HttpResponse(status=status, headers=headers)
     file.seek(start)
-    return Window(file, end - start, status=status, headers=headers)
+    return FileRangeResponse(file, end - start, status=status, headers=headers)
 
 
-class Window(StreamingHttpResponse):
-    """So many bytes of an open file, which is closed with the response, read or not."""
+class FileRangeResponse(StreamingHttpResponse):
+    """Streams `length` bytes of an open file. The file is closed with the response, read or not."""
 
     def __init__(self, file: BinaryIO, length: int, **options: Any) -> None:
         self.file = file
@@ -71,10 +71,13 @@ class Window(StreamingHttpResponse):
 
 
 def _range(request: HttpRequest, info: ObjectInfo) -> tuple[int, int] | None:
-    """First byte and the one behind the last; None for the whole. One range, as the real server."""
+    """Return the first byte and the one after the last, None for the whole object.
+
+    Several ranges in one request are refused, as on the real server. Raises ProtocolError.
+    """
     header = request.headers.get("Range", "")
-    if not header.strip().lower().startswith("bytes") or not _still_the_same(request, info):
-        return None  # RFC 9110, 14.2: a unit that is not known is ignored
+    if not header.strip().lower().startswith("bytes") or not _if_range_matches(request, info):
+        return None  # RFC 9110, 14.2: a Range header with an unknown unit is ignored
     match = ONE_RANGE.fullmatch(header)
     first, last = match.groups() if match else ("", "")
     if first:
@@ -86,8 +89,8 @@ def _range(request: HttpRequest, info: ObjectInfo) -> tuple[int, int] | None:
     return start, end
 
 
-def _still_the_same(request: HttpRequest, info: ObjectInfo) -> bool:
-    """If-Range: continue a download only with the bytes that it began with (RFC 9110, 13.1.5)."""
+def _if_range_matches(request: HttpRequest, info: ObjectInfo) -> bool:
+    """Return True without If-Range, or if the object has not changed since (RFC 9110, 13.1.5)."""
     condition = request.headers.get("If-Range")
     if condition is None:
         return True
@@ -113,13 +116,18 @@ def _headers(request: HttpRequest, info: ObjectInfo, expires: datetime | None) -
 
 
 def _cache_control(request: HttpRequest, info: ObjectInfo) -> str:
-    """As the real server: who had other bytes may show them while it fetches these."""
-    had = request.headers.get("If-None-Match")
+    """Return the Cache-Control header, as the real server does.
+
+    A client that has an older version may show it while it fetches the new one.
+    """
+    cached_etag = request.headers.get("If-None-Match")
     return (
-        info.cache_control if had in (None, info.etag) else f"{info.cache_control}, stale-while-revalidate=30"
+        info.cache_control
+        if cached_etag in (None, info.etag)
+        else f"{info.cache_control}, stale-while-revalidate=30"
     )
 
 
-def _harmless(content_type: str) -> str:
-    """The real server never serves a page, and neither does this one."""
+def _safe_content_type(content_type: str) -> str:
+    """Return text/plain for HTML, since the real server never serves HTML pages."""
     return "text/plain" if content_type.split(";")[0].strip().lower() == "text/html" else content_type

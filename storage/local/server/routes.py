@@ -1,7 +1,7 @@
-"""The routes of the protocol: which handler answers which method of which path.
+"""The routes of the Storage protocol: the handler for each method and path.
 
-They are looked through in this order, method and path together, as the real server does: so
-`POST object/public/a/b` uploads into a bucket that is called `public`.
+The first route that matches method and path is used, as on the real server. So `POST object/public/a/b`
+uploads to a bucket with the name `public`.
 """
 
 import re
@@ -26,13 +26,13 @@ from storage.local.server.errors import no_such_route
 
 Handler = Callable[..., HttpResponseBase]
 
-PARTS = {
+PATH_PARAMETERS = {
     "</>": "/?",
     "<bucket>": r"(?P<bucket>[^/]+)",
     "<key>": r"(?P<key>.*)",
     "<upload>": r"(?P<upload>[^/]+)/?",
 }
-RESUMABLE = "upload/resumable"
+RESUMABLE_PATH = "upload/resumable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,8 @@ class Route:
 
 
 def route(methods: str, path: str, handler: Handler) -> Route:
-    pattern = "".join(PARTS.get(part, re.escape(part)) for part in re.split(r"(<[\w/]+>)", path))
+    """Return a Route. `methods` are separated by spaces; `path` may contain the names in PATH_PARAMETERS."""
+    pattern = "".join(PATH_PARAMETERS.get(part, re.escape(part)) for part in re.split(r"(<[\w/]+>)", path))
     return Route(frozenset(methods.split()), re.compile(pattern, re.DOTALL), handler)
 
 
@@ -56,20 +57,20 @@ ROUTES = [
     route("PUT", "bucket/<bucket>", buckets.update),
     route("DELETE", "bucket/<bucket>", buckets.delete),
     route("POST", "bucket/<bucket>/empty", buckets.empty),
-    route("OPTIONS", f"{RESUMABLE}/sign</>", tus_uploads.options),
-    route("OPTIONS", f"{RESUMABLE}/sign/<upload>", tus_uploads.options),
-    route("OPTIONS", f"{RESUMABLE}</>", tus_uploads.options),
-    route("OPTIONS", f"{RESUMABLE}/<upload>", tus_uploads.options),
-    route("POST", f"{RESUMABLE}/sign</>", tus_uploads.signed(tus_uploads.create)),
-    route("HEAD", f"{RESUMABLE}/sign/<upload>", tus_uploads.signed(tus_uploads.head)),
-    route("PATCH", f"{RESUMABLE}/sign/<upload>", tus_uploads.signed(tus_uploads.patch)),
-    route("DELETE", f"{RESUMABLE}/sign/<upload>", tus_uploads.signed(tus_uploads.terminate)),
-    route("POST", f"{RESUMABLE}</>", tus_uploads.by_service(tus_uploads.create)),
-    route("HEAD", f"{RESUMABLE}/<upload>", tus_uploads.by_service(tus_uploads.head)),
-    route("PATCH", f"{RESUMABLE}/<upload>", tus_uploads.by_service(tus_uploads.patch)),
-    route("DELETE", f"{RESUMABLE}/<upload>", tus_uploads.by_service(tus_uploads.terminate)),
-    route("POST", "object/list/<bucket>", listing.by_folder),
-    route("POST", "object/list-v2/<bucket>", listing.by_cursor),
+    route("OPTIONS", f"{RESUMABLE_PATH}/sign</>", tus_uploads.options),
+    route("OPTIONS", f"{RESUMABLE_PATH}/sign/<upload>", tus_uploads.options),
+    route("OPTIONS", f"{RESUMABLE_PATH}</>", tus_uploads.options),
+    route("OPTIONS", f"{RESUMABLE_PATH}/<upload>", tus_uploads.options),
+    route("POST", f"{RESUMABLE_PATH}/sign</>", tus_uploads.with_token(tus_uploads.create)),
+    route("HEAD", f"{RESUMABLE_PATH}/sign/<upload>", tus_uploads.with_token(tus_uploads.head)),
+    route("PATCH", f"{RESUMABLE_PATH}/sign/<upload>", tus_uploads.with_token(tus_uploads.patch)),
+    route("DELETE", f"{RESUMABLE_PATH}/sign/<upload>", tus_uploads.with_token(tus_uploads.terminate)),
+    route("POST", f"{RESUMABLE_PATH}</>", tus_uploads.with_service_key(tus_uploads.create)),
+    route("HEAD", f"{RESUMABLE_PATH}/<upload>", tus_uploads.with_service_key(tus_uploads.head)),
+    route("PATCH", f"{RESUMABLE_PATH}/<upload>", tus_uploads.with_service_key(tus_uploads.patch)),
+    route("DELETE", f"{RESUMABLE_PATH}/<upload>", tus_uploads.with_service_key(tus_uploads.terminate)),
+    route("POST", "object/list/<bucket>", listing.list_v1),
+    route("POST", "object/list-v2/<bucket>", listing.list_v2),
     route("POST", "object/copy", copying.copy),
     route("POST", "object/move", copying.move),
     route("GET HEAD", "object/sign/<bucket>/<key>", downloads.signed),
@@ -82,31 +83,31 @@ ROUTES = [
     route("GET HEAD", "object/info/public/<bucket>/<key>", downloads.public_info),
     route("GET HEAD", "object/info/authenticated/<bucket>/<key>", downloads.authenticated_info),
     route("GET HEAD", "object/info/<bucket>/<key>", downloads.info),
-    route("DELETE", "object/<bucket>", deletion.many),
+    route("DELETE", "object/<bucket>", deletion.delete_many),
     route("POST", "object/<bucket>/<key>", uploads.create),
     route("PUT", "object/<bucket>/<key>", uploads.update),
-    route("DELETE", "object/<bucket>/<key>", deletion.one),
+    route("DELETE", "object/<bucket>/<key>", deletion.delete),
     route("GET HEAD", "object/<bucket>/<key>", downloads.get),
 ]
 
 
 def dispatch(request: HttpRequest) -> HttpResponseBase:
-    """Raises Refusal, and whatever a handler raises."""
+    """Call the handler of the route. Raises ProtocolError if there is none, and what the handler raises."""
     path, method = _path(request), _method(request)
-    for each in ROUTES:
-        if method in each.methods and (match := each.path.fullmatch(path)):
-            return each.handler(request, **match.groupdict())
+    for candidate in ROUTES:
+        if method in candidate.methods and (match := candidate.path.fullmatch(path)):
+            return candidate.handler(request, **match.groupdict())
     raise no_such_route(request)
 
 
 def is_resumable(request: HttpRequest) -> bool:
-    return _path(request).startswith(RESUMABLE)
+    return _path(request).startswith(RESUMABLE_PATH)
 
 
 def _method(request: HttpRequest) -> str | None:
-    """Clients of resumable uploads say it in a header where they cannot send what they mean."""
-    meant = request.headers.get("X-HTTP-Method-Override") if is_resumable(request) else None
-    return meant.upper() if meant else request.method
+    """Return the method. TUS clients that cannot send PATCH or DELETE name it in X-HTTP-Method-Override."""
+    override = request.headers.get("X-HTTP-Method-Override") if is_resumable(request) else None
+    return override.upper() if override else request.method
 
 
 def _path(request: HttpRequest) -> str:

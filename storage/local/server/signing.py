@@ -1,4 +1,4 @@
-"""Tokens for those who have no key: to read one object, or to create one."""
+"""Handlers that sign URLs, with which a client without a key can read or create one object."""
 
 from typing import Any
 
@@ -9,62 +9,62 @@ from storage import keys, tokens
 from storage.errors import ObjectMissing
 from storage.local import buckets
 from storage.local.buckets import BucketMissing
-from storage.local.server.auth import is_service, must_be_service
+from storage.local.server.auth import has_service_key, require_service_key
 from storage.local.server.errors import ProtocolError
-from storage.local.server.params import Fields, body_of
-from storage.local.server.uploads import must_be_free
+from storage.local.server.params import Params, json_body
+from storage.local.server.uploads import check_key_is_free
 
-LONGEST = 100 * 366 * 24 * 3600  # seconds: clocks, and JSON's numbers, end somewhere
-MOST = 1000  # keys in one call
-NUMBERS = (("width", 0, None), ("height", 0, None), ("quality", 20, 100))
-CHOICES = (("resize", ("cover", "contain", "fill")), ("format", ("origin", "avif")))
+MAX_EXPIRES_IN = 100 * 366 * 24 * 3600  # seconds: dates and JSON numbers have an upper limit
+MAX_PATHS = 1000  # keys in one request
+TRANSFORM_NUMBERS = (("width", 0, None), ("height", 0, None), ("quality", 20, 100))  # name, minimum, maximum
+TRANSFORM_CHOICES = (("resize", ("cover", "contain", "fill")), ("format", ("origin", "avif")))
 NOT_FOUND = "Either the object does not exist or you do not have access to it"
 
 
 def download(request: HttpRequest, bucket: str, key: str) -> JsonResponse:
-    """The URL is not percent-encoded, as with the real server: clients do it."""
-    seconds = _seconds(body := body_of(request))
-    _transform(body)
-    may = is_service(request)
-    if not _exists(bucket, keys.spelled(key)) or not may:
+    """The URL is not percent-encoded, as on the real server: clients encode it."""
+    seconds = _expires_in(body := json_body(request))
+    _check_transform(body)
+    is_allowed = has_service_key(request)
+    if not _exists(bucket, keys.check_characters(key)) or not is_allowed:
         raise ProtocolError("NoSuchKey")
     return JsonResponse({"signedURL": _signed_url(bucket, key, seconds)})
 
 
 def downloads(request: HttpRequest, bucket: str) -> JsonResponse:
-    """One answer for each key, also for those that cannot be read."""
-    body = body_of(request)
-    seconds, paths = _seconds(body), body.texts("paths", most=MOST)
-    may = is_service(request)
-    return JsonResponse([_one_of_many(bucket, key, seconds, may) for key in paths], safe=False)
+    """Return one result for each key, with an error if the object cannot be read."""
+    body = json_body(request)
+    seconds, paths = _expires_in(body), body.texts("paths", maximum=MAX_PATHS)
+    is_allowed = has_service_key(request)
+    return JsonResponse([_result(bucket, key, seconds, is_allowed) for key in paths], safe=False)
 
 
 def upload(request: HttpRequest, bucket: str, key: str) -> JsonResponse:
-    """Whether the name is a legal one shows when something is sent, as with the real server."""
-    must_be_service(request)
+    """The key is not validated here but when the object is uploaded, as on the real server."""
+    require_service_key(request)
     upsert = request.headers.get("X-Upsert") == "true"
     try:
-        found = buckets.find(bucket)
+        found = buckets.get(bucket)
     except BucketMissing:
         raise ProtocolError("NoRelatedBucket") from None
     if not upsert:
-        must_be_free(found, key)
+        check_key_is_free(found, key)
     token = tokens.mint("upload", bucket, key, settings.UPLOAD_URL_TTL, upsert=upsert)
     return JsonResponse({"url": f"/object/upload/sign/{bucket}/{key}?token={token}", "token": token})
 
 
-def _one_of_many(bucket: str, key: str, seconds: int, may: bool) -> dict[str, Any]:
-    there = may and _exists(bucket, key)
+def _result(bucket: str, key: str, seconds: int, is_allowed: bool) -> dict[str, Any]:
+    is_readable = is_allowed and _exists(bucket, key)
     return {
-        "error": None if there else NOT_FOUND,
+        "error": None if is_readable else NOT_FOUND,
         "path": key,
-        "signedURL": _signed_url(bucket, key, seconds) if there else None,
+        "signedURL": _signed_url(bucket, key, seconds) if is_readable else None,
     }
 
 
 def _exists(bucket: str, key: str) -> bool:
     try:
-        buckets.find(bucket).objects.describe(key)
+        buckets.get(bucket).objects.describe(key)
     except (BucketMissing, ObjectMissing):
         return False
     return True
@@ -74,16 +74,17 @@ def _signed_url(bucket: str, key: str, seconds: int) -> str:
     return f"/object/sign/{bucket}/{key}?token={tokens.mint('download', bucket, key, seconds)}"
 
 
-def _seconds(body: Fields) -> int:
-    return min(body.integer("expiresIn", minimum=1), LONGEST)
+def _expires_in(body: Params) -> int:
+    """Return the requested lifetime in seconds."""
+    return min(body.integer("expiresIn", minimum=1), MAX_EXPIRES_IN)
 
 
-def _transform(body: Fields) -> None:
-    """Pictures are served as they are; what is asked of them is checked all the same."""
-    asked = body.inner("transform")
-    for name, least, most in NUMBERS:
-        if name in asked:
-            asked.integer(name, minimum=least, maximum=most)
-    for name, choices in CHOICES:
-        if name in asked:
-            asked.choice(name, choices)
+def _check_transform(body: Params) -> None:
+    """Validate the requested image transformation. It is not applied: images are served unchanged."""
+    transform = body.nested("transform")
+    for name, minimum, maximum in TRANSFORM_NUMBERS:
+        if name in transform:
+            transform.integer(name, minimum=minimum, maximum=maximum)
+    for name, choices in TRANSFORM_CHOICES:
+        if name in transform:
+            transform.choice(name, choices)

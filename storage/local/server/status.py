@@ -1,4 +1,4 @@
-"""What the server says of itself."""
+"""Handlers that report the status and the version of the server."""
 
 from django.http import HttpRequest, HttpResponse
 

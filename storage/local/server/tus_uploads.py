@@ -1,10 +1,9 @@
-"""Resumable uploads by TUS 1.0.0: by the service key, or by the token of a signed upload.
+"""Handlers of resumable uploads (TUS 1.0.0), with the service key or the token of a signed upload URL.
 
-Source: recorded from Storage v1.70.6, and for what is not recorded @tus/server and the hooks that Storage
-gives it (`src/http/routes/tus/lifecycle.ts`).
+Source: recorded from Storage v1.70.6; what the recording lacks is taken from @tus/server and the hooks that
+Storage defines for it (`src/http/routes/tus/lifecycle.ts`).
 """
 
-import re
 from collections.abc import Callable
 from functools import partial
 
@@ -18,43 +17,44 @@ from storage.buckets import Bucket
 from storage.local import buckets, resumable_uploads
 from storage.local.resumable_uploads import ResumableUpload, UploadTooLarge
 from storage.local.server import request_body, tus_headers, tus_ids
-from storage.local.server.auth import is_service, must_be_service
-from storage.local.server.errors import TEXT, ProtocolError, as_protocol_error, plain_error_response
-from storage.local.server.uploads import must_be_free, must_take, size_limit
+from storage.local.server.auth import has_service_key, require_service_key
+from storage.local.server.errors import PLAIN_TEXT, ProtocolError, as_protocol_error, plain_error_response
+from storage.local.server.uploads import check_content_type, check_key_is_free, size_limit
 
-#: Whether the caller may replace this object; raises when they may not even create it.
-Admit = Callable[[HttpRequest, str, str], bool]
+#: Returns True if the client may replace the object. Raises an exception if it may not even create it.
+Authorize = Callable[[HttpRequest, str, str], bool]
 Handler = Callable[..., HttpResponse]
 
-PROTOCOL = {"Tus-Resumable": tus_headers.VERSION}
-SECONDS = re.compile(r"\d{1,10}", re.ASCII)
-UNTOLD = "application/octet-stream"
+VERSION_HEADER = {"Tus-Resumable": tus_headers.VERSION}
 
 
-def signed(handler: Handler) -> Callable[..., HttpResponseBase]:
-    """Every request, a HEAD too, shows the token; nothing but the token says whether it may replace."""
-    return partial(_speak, handler, _by_token)
+def with_token(handler: Handler) -> Callable[..., HttpResponseBase]:
+    """Return a view for which every request, also HEAD, needs the token. Only the token allows replacing."""
+    return partial(_handle, handler, _authorize_token)
 
 
-def by_service(handler: Handler) -> Callable[..., HttpResponseBase]:
-    """Who shows no token, or one that is none, is refused in the words of the store: TUS comes after."""
+def with_service_key(handler: Handler) -> Callable[..., HttpResponseBase]:
+    """Return a view that needs the service key.
 
-    def answer(request: HttpRequest, upload: str = "") -> HttpResponseBase:
+    A missing or invalid token is answered as a Storage error, not as a TUS error: it is checked first.
+    """
+
+    def view(request: HttpRequest, upload: str = "") -> HttpResponseBase:
         try:
-            is_service(request)
-        except ProtocolError as refusal:
-            raise ProtocolError("AccessDenied", refusal.message, headers=PROTOCOL) from None
-        return _speak(handler, _by_key, request, upload)
+            has_service_key(request)
+        except ProtocolError as error:
+            raise ProtocolError("AccessDenied", error.message, headers=VERSION_HEADER) from None
+        return _handle(handler, _authorize_service_key, request, upload)
 
-    return answer
+    return view
 
 
 def options(request: HttpRequest, upload: str = "") -> HttpResponseBase:
-    """What this server can do, and what a browser asks before it sends."""
-    return _answer(
+    """Return the features of this server, which also answers a CORS preflight request."""
+    return _response(
         204,
         {
-            "Access-Control-Allow-Headers": tus_headers.ALLOWED,
+            "Access-Control-Allow-Headers": tus_headers.ALLOWED_HEADERS,
             "Access-Control-Allow-Methods": "POST, HEAD, PATCH, OPTIONS, DELETE",
             "Access-Control-Max-Age": "86400",
             "Tus-Version": tus_headers.VERSION,
@@ -64,175 +64,188 @@ def options(request: HttpRequest, upload: str = "") -> HttpResponseBase:
     )
 
 
-def create(request: HttpRequest, admit: Admit, upload: str) -> HttpResponse:
-    """A new upload, and the bytes of it that come along."""
-    length = tus_headers.length_or_deferred(request)
-    told = tus_headers.Metadata(request.headers.get("Upload-Metadata"))
-    name, key = tus_ids.legal(told.text("bucketName"), told.text("objectName"))
-    replacing = admit(request, name, key)
-    bucket = buckets.find(name)
+def create(request: HttpRequest, authorize: Authorize, upload: str) -> HttpResponse:
+    """Create an upload. The request may contain its first part."""
+    length = tus_headers.upload_length_or_deferred(request)
+    metadata = tus_headers.Metadata(request.headers.get("Upload-Metadata"))
+    name, key = tus_ids.check(metadata.get("bucketName"), metadata.get("objectName"))
+    may_replace = authorize(request, name, key)
+    bucket = buckets.get(name)
     if length is not None and length > size_limit(bucket):
         raise UploadTooLarge(key)
-    if not replacing:
-        must_be_free(bucket, key)
-    new = _announced(bucket, key, length, told)
+    if not may_replace:
+        check_key_is_free(bucket, key)
+    new = _create_upload(bucket, key, length, metadata)
     try:
-        new = _receive(request, new, bucket, replacing)
+        new = _append_part(request, new, bucket, may_replace)
     except Exception:
-        resumable_uploads.remove(new)  # nobody will ever know where it was
+        resumable_uploads.remove(new)  # the client does not learn its URL
         raise
-    headers = {"Location": _location(request, new), **_progress(new)}
-    if not tus_headers.brings_bytes(request):
+    headers = {"Location": _location(request, new), **_progress_headers(new)}
+    if not tus_headers.has_part(request):
         del headers["Upload-Offset"]
-    return _answer(201, headers)
+    return _response(201, headers)
 
 
-def head(request: HttpRequest, admit: Admit, upload: str) -> HttpResponse:
-    """How far it is. One that was left whole and unfinished by a crash is finished now: a client that
-    sees that all has arrived will not come again.
+def head(request: HttpRequest, authorize: Authorize, upload: str) -> HttpResponse:
+    """Return the offset of the upload.
+
+    If all bytes have arrived but a crash prevented the upload from being finished, finish it now: a client
+    that sees the full offset sends no further request.
     """
     id, bucket, key = tus_ids.decode(upload)
-    replacing = admit(request, bucket, key)
-    found = resumable_uploads.find(id, bucket, key)
+    may_replace = authorize(request, bucket, key)
+    found = resumable_uploads.get(id, bucket, key)
     if found.is_full and not found.is_finished:
-        with resumable_uploads.held(id, bucket, key) as found:
-            found = _finish_if_full(found, replacing)
+        with resumable_uploads.locked(id, bucket, key) as found:
+            found = _finish_if_full(found, may_replace)
     deferred = {"Upload-Defer-Length": "1"} if found.length is None else {"Upload-Length": str(found.length)}
-    return _answer(
+    return _response(
         200,
         {
             "Cache-Control": "no-store",
             "Upload-Offset": str(found.offset),
-            "Upload-Metadata": found.told,
+            "Upload-Metadata": found.upload_metadata,
             **deferred,
         },
     )
 
 
-def patch(request: HttpRequest, admit: Admit, upload: str) -> HttpResponse:
-    """The next part."""
-    offset = tus_headers.offset(request)
+def patch(request: HttpRequest, authorize: Authorize, upload: str) -> HttpResponse:
+    """Append the next part."""
+    offset = tus_headers.upload_offset(request)
     id, name, key = tus_ids.decode(upload)
-    replacing = admit(request, name, key)
-    bucket = buckets.find(name)
-    with resumable_uploads.held(id, name, key) as found:
+    may_replace = authorize(request, name, key)
+    bucket = buckets.get(name)
+    with resumable_uploads.locked(id, name, key) as found:
         if found.offset != offset:
             raise ProtocolError("OffsetConflict")
-        found = _receive(request, _measured(request, found, bucket), bucket, replacing)
-    return _answer(204, _progress(found))
+        found = _append_part(request, _with_length(request, found, bucket), bucket, may_replace)
+    return _response(204, _progress_headers(found))
 
 
-def terminate(request: HttpRequest, admit: Admit, upload: str) -> HttpResponse:
-    """Give it up."""
+def terminate(request: HttpRequest, authorize: Authorize, upload: str) -> HttpResponse:
+    """Delete an unfinished upload."""
     id, bucket, key = tus_ids.decode(upload)
-    admit(request, bucket, key)
-    with resumable_uploads.held(id, bucket, key) as found:
+    authorize(request, bucket, key)
+    with resumable_uploads.locked(id, bucket, key) as found:
         if found.is_finished:
             raise ProtocolError("InvalidRequest", "Cannot terminate an already completed upload")
         resumable_uploads.remove(found)
-    return _answer(204)
+    return _response(204)
 
 
-# --- Who ----------------------------------------------------------------------------------------------
+# --- Authorization ------------------------------------------------------------------------------------
 
 
-def _by_token(request: HttpRequest, bucket: str, key: str) -> bool:
+def _authorize_token(request: HttpRequest, bucket: str, key: str) -> bool:
     token = request.headers.get("X-Signature")
     if not token:
         raise ProtocolError("InvalidSignature", "Missing x-signature header")
     return tokens.check(token, "upload", bucket, key).upsert
 
 
-def _by_key(request: HttpRequest, bucket: str, key: str) -> bool:
-    must_be_service(request)
+def _authorize_service_key(request: HttpRequest, bucket: str, key: str) -> bool:
+    require_service_key(request)
     return request.headers.get("X-Upsert") == "true"
 
 
-# --- What ---------------------------------------------------------------------------------------------
+# --- Uploads ------------------------------------------------------------------------------------------
 
 
-def _announced(bucket: Bucket, key: str, length: int | None, told: tus_headers.Metadata) -> ResumableUpload:
-    seconds = told.text("cacheControl")
-    told.tell("cacheControl", f"max-age={int(seconds)}" if SECONDS.fullmatch(seconds) else "no-cache")
+def _create_upload(
+    bucket: Bucket, key: str, length: int | None, metadata: tus_headers.Metadata
+) -> ResumableUpload:
+    metadata.set("cacheControl", request_body.cache_control(metadata.get("cacheControl")))
     return resumable_uploads.create(
         bucket.name,
         key,
         length=length,
-        content_type=_content_type(bucket, key, told.text("contentType")),
-        cache_control=told.text("cacheControl"),
-        metadata=request_body.as_metadata(told.text("metadata").encode()),
-        told=str(told),
+        content_type=_content_type(bucket, key, metadata.get("contentType")),
+        cache_control=metadata.get("cacheControl"),
+        metadata=request_body.parse_metadata(metadata.get("metadata").encode()),
+        upload_metadata=str(metadata),
     )
 
 
-def _content_type(bucket: Bucket, key: str, told: str) -> str:
-    """A type that nobody told is none, or in a bucket that refuses that, the one that the key ends with.
+def _content_type(bucket: Bucket, key: str, content_type: str) -> str:
+    """Return the content type, or a default if the client sent "". Raises ProtocolError.
 
-    The real server lets an untold type into every bucket.
+    The default is DEFAULT_CONTENT_TYPE, or the type of the key's suffix if the bucket does not allow that.
+    The real server accepts a missing type in every bucket.
     """
-    if not told:
-        told = UNTOLD if bucket.takes(UNTOLD) else keys.content_type(key)
-    must_take(bucket, told)
-    return request_body.servable(told)
+    if not content_type:
+        default = request_body.DEFAULT_CONTENT_TYPE
+        content_type = default if bucket.allows(default) else keys.guess_content_type(key)
+    check_content_type(bucket, content_type)
+    return request_body.check_header_value(content_type)
 
 
-def _measured(request: HttpRequest, upload: ResumableUpload, bucket: Bucket) -> ResumableUpload:
-    """With the length that was deferred, if this request tells it."""
-    length = tus_headers.length(request)
+def _with_length(request: HttpRequest, upload: ResumableUpload, bucket: Bucket) -> ResumableUpload:
+    """Record a deferred length, if the request has one. Raises ProtocolError, UploadTooLarge."""
+    length = tus_headers.upload_length(request)
     if length is None:
         return upload
     if upload.length is not None or length < upload.offset:
         raise ProtocolError("InvalidRequest", "Upload-Length was told before, or more has arrived")
     if length > size_limit(bucket):
         raise UploadTooLarge(upload.key)
-    return resumable_uploads.declare(upload, length)
+    return resumable_uploads.set_length(upload, length)
 
 
-def _receive(
-    request: HttpRequest, upload: ResumableUpload, bucket: Bucket, replacing: bool
+def _append_part(
+    request: HttpRequest, upload: ResumableUpload, bucket: Bucket, may_replace: bool
 ) -> ResumableUpload:
-    """The upload with the bytes that the request brings, finished if they are the last."""
-    if tus_headers.brings_bytes(request) and not upload.is_finished:
+    """Append the part in the request, if it has one, and finish the upload if all bytes have arrived."""
+    if tus_headers.has_part(request) and not upload.is_finished:
         limit = size_limit(bucket)
-        room = (limit if upload.length is None else min(upload.length, limit)) - upload.offset
-        if (request_body.declared_length(request) or 0) > room:
+        max_bytes = (limit if upload.length is None else min(upload.length, limit)) - upload.offset
+        if (request_body.declared_length(request) or 0) > max_bytes:
             raise UploadTooLarge(upload.key)
-        upload = resumable_uploads.append(upload, request_body.raw(request), room)
-    return _finish_if_full(upload, replacing)
+        upload = resumable_uploads.append(upload, request_body.raw_chunks(request), max_bytes)
+    return _finish_if_full(upload, may_replace)
 
 
-def _finish_if_full(upload: ResumableUpload, replacing: bool) -> ResumableUpload:
+def _finish_if_full(upload: ResumableUpload, may_replace: bool) -> ResumableUpload:
     if upload.is_full and not upload.is_finished:
-        buckets.find(upload.bucket)  # it may have been deleted while the bytes travelled
-        return resumable_uploads.finish(upload, replacing=replacing)
+        buckets.get(upload.bucket)  # raises BucketMissing if it was deleted while the bytes were received
+        return resumable_uploads.finish(upload, replace_object=may_replace)
     return upload
 
 
-# --- Words --------------------------------------------------------------------------------------------
+# --- Responses ----------------------------------------------------------------------------------------
 
 
-def _speak(handler: Handler, admit: Admit, request: HttpRequest, upload: str = "") -> HttpResponseBase:
+def _handle(
+    handler: Handler, authorize: Authorize, request: HttpRequest, upload: str = ""
+) -> HttpResponseBase:
+    """Validate the headers and call the handler. Exceptions are answered as TUS errors."""
     try:
-        tus_headers.must_be_valid(request, is_part=handler is patch)
-        return handler(request, admit, upload)
+        tus_headers.validate(request, is_patch=handler is patch)
+        return handler(request, authorize, upload)
     except Exception as error:
         response = plain_error_response(as_protocol_error(error))
         response.headers["Tus-Resumable"] = tus_headers.VERSION
         return response
 
 
-def _answer(status: int, headers: dict[str, str] | None = None) -> HttpResponse:
-    response = HttpResponse(status=status, content_type=TEXT, headers={**PROTOCOL, **(headers or {})})
+def _response(status: int, headers: dict[str, str] | None = None) -> HttpResponse:
+    response = HttpResponse(
+        status=status, content_type=PLAIN_TEXT, headers={**VERSION_HEADER, **(headers or {})}
+    )
     if status == 204:
         del response.headers["Content-Type"]
     return response
 
 
-def _progress(upload: ResumableUpload) -> dict[str, str]:
+def _progress_headers(upload: ResumableUpload) -> dict[str, str]:
     state = {"Tus-Complete": "1"} if upload.is_finished else {"Upload-Expires": http_date(upload.expires_at)}
     return {"Upload-Offset": str(upload.offset), **state}
 
 
 def _location(request: HttpRequest, upload: ResumableUpload) -> str:
-    """Absolute, and where the world reaches this server: a proxy may have told it another name."""
+    """Return the absolute URL of the upload.
+
+    It starts with SUPABASE_URL, because a proxy may have changed the host of the request.
+    """
     return f"{settings.SUPABASE_URL}{request.path_info.rstrip('/')}/{tus_ids.encode(upload)}"

@@ -1,4 +1,4 @@
-"""Objects that come in, in one piece: by the service key, or by a signed URL."""
+"""Handlers that upload an object in one request, with the service key or a signed URL."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -13,42 +13,44 @@ from storage.local import buckets
 from storage.local.buckets import LocalBucket
 from storage.local.metadata import StoredObject
 from storage.local.server import request_body
-from storage.local.server.auth import is_service, must_be_service
+from storage.local.server.auth import has_service_key, require_service_key
 from storage.local.server.errors import ProtocolError
-from storage.local.server.params import query_of
+from storage.local.server.params import query_params
 
-PLACEHOLDER = ".emptyFolderPlaceholder"  # how dashboards keep a folder that is empty: of any type, no bytes
+#: With this object, dashboards keep an empty folder. It has no bytes and may have any type.
+PLACEHOLDER = ".emptyFolderPlaceholder"
 
 
 def create(request: HttpRequest, bucket: str, key: str) -> JsonResponse:
-    return _by_service(request, bucket, key, replace=request.headers.get("X-Upsert") == "true")
+    return _upload_with_service_key(request, bucket, key, replace=request.headers.get("X-Upsert") == "true")
 
 
 def update(request: HttpRequest, bucket: str, key: str) -> JsonResponse:
-    """PUT creates what is not there, too."""
-    return _by_service(request, bucket, key, replace=True)
+    """PUT also creates an object that does not exist."""
+    return _upload_with_service_key(request, bucket, key, replace=True)
 
 
 def signed(request: HttpRequest, bucket: str, key: str) -> JsonResponse:
-    """Create the object that the token names. Of several at once, one does."""
-    grant = tokens.check(query_of(request).text("token"), "upload", bucket, key)
-    _receive(request, buckets.find(bucket), key, replace=grant.upsert)
+    """Create the object of a signed URL. Of several requests at the same time, one succeeds."""
+    grant = tokens.check(query_params(request).text("token"), "upload", bucket, key)
+    _store(request, buckets.get(bucket), key, replace=grant.upsert)
     return JsonResponse({"Key": f"{bucket}/{key}"})
 
 
 def size_limit(bucket: Bucket) -> int:
-    """Bytes: that of the bucket, as far as the store as a whole allows it."""
+    """Return the lower of the bucket's limit and that of the whole store, in bytes."""
     own, common = bucket.file_size_limit, settings.STORAGE_FILE_SIZE_LIMIT
     return common if own is None else min(own, common)
 
 
-def must_take(bucket: Bucket, content_type: str) -> None:
-    if not bucket.takes(content_type):
+def check_content_type(bucket: Bucket, content_type: str) -> None:
+    """Raises ProtocolError if the bucket does not allow the type."""
+    if not bucket.allows(content_type):
         raise ProtocolError("InvalidMimeType", f"mime type {content_type} is not supported")
 
 
-def must_be_free(bucket: LocalBucket, key: str) -> None:
-    """A refusal before the bytes have travelled; what counts is looked at once they are there."""
+def check_key_is_free(bucket: LocalBucket, key: str) -> None:
+    """Raises ObjectExists before the bytes are received. Writing the object checks it again."""
     try:
         bucket.objects.describe(key)
     except ObjectMissing:
@@ -56,26 +58,26 @@ def must_be_free(bucket: LocalBucket, key: str) -> None:
     raise ObjectExists(key)
 
 
-def _by_service(request: HttpRequest, bucket: str, key: str, *, replace: bool) -> JsonResponse:
-    may = is_service(request)
-    found = buckets.find(bucket)  # others are told as well that there is none
-    if not may:
-        must_be_service(request)
-    stored = _receive(request, found, key, replace=replace)
+def _upload_with_service_key(request: HttpRequest, bucket: str, key: str, *, replace: bool) -> JsonResponse:
+    is_allowed = has_service_key(request)
+    found = buckets.get(bucket)  # clients without the key also learn that there is no such bucket
+    if not is_allowed:
+        require_service_key(request)
+    stored = _store(request, found, key, replace=replace)
     return JsonResponse({"Key": f"{bucket}/{key}", "Id": stored.id})
 
 
-def _receive(request: HttpRequest, bucket: LocalBucket, key: str, *, replace: bool) -> StoredObject:
-    keys.legal(key)
-    placeholder = key.endswith(PLACEHOLDER)
-    body = request_body.incoming(request, 0 if placeholder else size_limit(bucket))
-    if not placeholder:
-        must_take(bucket, body.content_type)
+def _store(request: HttpRequest, bucket: LocalBucket, key: str, *, replace: bool) -> StoredObject:
+    keys.check_legal(key)
+    is_placeholder = key.endswith(PLACEHOLDER)
+    body = request_body.parse_upload(request, 0 if is_placeholder else size_limit(bucket))
+    if not is_placeholder:
+        check_content_type(bucket, body.content_type)
     if not replace:
-        must_be_free(bucket, key)
+        check_key_is_free(bucket, key)
     return bucket.objects.write(
         key,
-        chain(body.chunks, _still(bucket)),
+        chain(body.chunks, _check_bucket_exists(bucket)),
         content_type=body.content_type,
         cache_control=body.cache_control,
         metadata=body.metadata,
@@ -83,7 +85,7 @@ def _receive(request: HttpRequest, bucket: LocalBucket, key: str, *, replace: bo
     )
 
 
-def _still(bucket: LocalBucket) -> Iterator[bytes]:
-    """Nothing, once all bytes have travelled: the bucket may have been deleted meanwhile."""
-    buckets.find(bucket.name)
+def _check_bucket_exists(bucket: LocalBucket) -> Iterator[bytes]:
+    """Yield nothing. Raises BucketMissing if the bucket was deleted while the bytes were received."""
+    buckets.get(bucket.name)
     yield from ()

@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 import httpx
 from django.conf import settings
 
-from storage.findings import Finding, ok, problem, shown, warning
+from storage.findings import Finding, ok, problem, redact_url, warning
 from storage.supabase import configuration
 from storage.supabase.doctor import http
 from storage.supabase.doctor.http import CheckFailed
@@ -27,7 +27,7 @@ def check_store() -> Iterator[Finding]:
 
 def check_url() -> Iterator[Finding]:
     found = list(configuration.check_url())
-    yield from found or [ok("url", f"SUPABASE_URL is {shown(settings.SUPABASE_URL)}.")]
+    yield from found or [ok("url", f"SUPABASE_URL is {redact_url(settings.SUPABASE_URL)}.")]
 
 
 def check_reachable() -> Iterator[Finding]:
@@ -37,7 +37,7 @@ def check_reachable() -> Iterator[Finding]:
     except CheckFailed as failure:
         yield problem("reachable", failure.what, failure.cure)
     else:
-        what = f"{shown(settings.SUPABASE_URL)} answers."
+        what = f"{redact_url(settings.SUPABASE_URL)} answers."
         yield http.ok_or_slow("reachable", what, http.elapsed_ms(response))
         yield _storage_finding(response)
 
@@ -66,7 +66,7 @@ def _storage_finding(response: httpx.Response) -> Finding:
     """Storage answers 200 with an empty body; a gateway that requires a key answers 401 or 403 with JSON."""
     status = response.status_code
     if response.is_redirect:
-        target = shown(response.headers["Location"]).partition("/storage/")[0]
+        target = redact_url(response.headers["Location"]).partition("/storage/")[0]
         cure = f"Set SUPABASE_URL to the target of the redirect: {target}."
         return problem("storage", "SUPABASE_URL redirects to another address.", cure)
     if status == PROJECT_PAUSED:

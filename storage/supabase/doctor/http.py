@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import httpx
 
-from storage.findings import Finding, ok, shown, warning
+from storage.findings import Finding, ok, redact_url, warning
 from storage.supabase.client import HEADERS
 from storage.supabase.configuration import project_ref
 from storage.supabase.transport import DeadlineTransport
@@ -74,7 +74,7 @@ def _client() -> httpx.Client:
 
 
 def _explain(error: Exception, url: str) -> CheckFailed:
-    where = shown(url)
+    where = redact_url(url)
     for cause in _causes(error):
         match cause:
             case socket.gaierror():

@@ -33,7 +33,7 @@ def check_round_trip() -> Iterator[Finding]:
     store = SupabaseStorage(incoming_store().bucket)
     types = buckets.declared()[store.bucket].allowed_mime_types
     content_type = types[0] if types else "application/octet-stream"
-    key = keys.fresh(FOLDER, content_type)
+    key = keys.generate(FOLDER, content_type)
     found: list[Finding] = []
     try:
         _upload_and_download(store, key, content_type, found)

@@ -105,7 +105,7 @@ def test_a_type_that_other_fields_take_is_refused_here(alice: Caller, monkeypatc
     """The arrivals take what any field takes; the field decides."""
     declared = {**buckets.declared(), "uploads": buckets.Bucket("uploads")}
     monkeypatch.setattr(buckets, "declared", lambda: declared)
-    monkeypatch.setattr(buckets, "find", declared.get)
+    monkeypatch.setattr(buckets, "declared_bucket", declared.get)
 
     for content, kind in ((WEBP, "image/webp"), (GIF, "image/gif"), (b"<html>", "text/html")):
         answer = attempt(alice, content, kind)

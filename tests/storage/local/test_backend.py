@@ -20,7 +20,7 @@ from django.core.files.base import ContentFile
 
 from storage.errors import ObjectExists, StorageUnavailable
 from storage.local import LocalStorage, metadata
-from storage.local.disk import ABANDONED
+from storage.local.disk import ABANDONED_SECONDS
 from tests.storage.test_keys import HOSTILE
 from tests.support.server import ROOT
 
@@ -264,7 +264,7 @@ def test_what_is_told_is_of_the_bytes_that_are_there_whatever_happens_meanwhile(
     store, other, monkeypatch, look, meanwhile
 ):
     put(store, "a", b"otter")
-    read, first = metadata.read, [True]
+    read, first = metadata.read_records, [True]
 
     def read_late(name: str) -> list[dict[str, Any]]:
         if first and first.pop():
@@ -273,7 +273,7 @@ def test_what_is_told_is_of_the_bytes_that_are_there_whatever_happens_meanwhile(
                 return []  # as it was while the object was away
         return read(name)
 
-    monkeypatch.setattr(metadata, "read", read_late)
+    monkeypatch.setattr(metadata, "read_records", read_late)
     seen = store.objects.open("a") if look == "open" else (None, store.objects.describe("a"))
 
     now = content(store, "a")
@@ -439,7 +439,7 @@ def test_abandoned_temporaries_are_swept(store, media):
     old, young = (media / ".objects" / "arriving" / name for name in ("old", "young"))
     for path in (old, young):
         path.write_bytes(b"half of it")
-    os.utime(old, (0, time.time() - ABANDONED - 1))
+    os.utime(old, (0, time.time() - ABANDONED_SECONDS - 1))
 
     put(store, "b")
 

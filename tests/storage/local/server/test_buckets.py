@@ -281,7 +281,7 @@ def test_a_public_bucket_made_private_is_closed_at_once():
 def _only(monkeypatch) -> None:
     """These buckets and no other."""
     monkeypatch.setattr(buckets, "declared", dict)
-    monkeypatch.setattr(buckets, "find", {}.get)
+    monkeypatch.setattr(buckets, "declared_bucket", {}.get)
     for name in ("beta", "Alpha", "gamma", "alphabet"):
         service.bucket(name)
 

@@ -31,7 +31,7 @@ def _buckets(monkeypatch) -> None:
         "c-pub": Bucket("c-pub", public=True),
     }
     monkeypatch.setattr(buckets, "declared", lambda: declared)
-    monkeypatch.setattr(buckets, "find", declared.get)
+    monkeypatch.setattr(buckets, "declared_bucket", declared.get)
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_every_legal_key_goes_up_and_comes_back(key):
 
 def is_legal(key: str) -> bool:
     try:
-        return bool(keys.legal(key))
+        return bool(keys.check_legal(key))
     except keys.InvalidKey:
         return False
 

@@ -19,7 +19,7 @@ import pytest
 from django.conf import settings
 
 from storage import tokens
-from storage.local.disk import ABANDONED
+from storage.local.disk import ABANDONED_SECONDS
 from tests.support.cast import PDF
 from tests.support.server import Server
 
@@ -414,7 +414,7 @@ def test_a_server_killed_in_the_middle_of_an_upload_has_nothing_half_there(tmp_p
         young = Object(server)
         assert young.put().status_code == 200
         assert arriving(server) == [temporary]  # perhaps somebody is still writing it
-        os.utime(temporary, (0, time.time() - ABANDONED - 1))
+        os.utime(temporary, (0, time.time() - ABANDONED_SECONDS - 1))
         assert thing.put().status_code == 200
         assert thing.get().content == PDF
         assert arriving(server) == []

@@ -436,7 +436,7 @@ def test_one_writes_at_a_time(monkeypatch):
     upload, other = Upload(), Upload("b.pdf")
     folder = named(upload)
 
-    with resumable_uploads.held(*folder):
+    with resumable_uploads.locked(*folder):
         answer = upload.patch(b"otter")
         assert refused(answer, 423)  # which tus-js-client tries again
         assert answer.headers["Retry-After"] == "1"
@@ -561,12 +561,37 @@ def test_a_record_that_nobody_can_read_is_none(record):
         assert refused(answer, 404)
 
 
+def test_the_format_of_a_record_on_disk_does_not_change(settings):
+    upload = Upload(length=5)
+    id, bucket, key = named(upload)
+    path = Path(settings.MEDIA_ROOT) / ".objects" / "parts" / id / "record.json"
+    written = json.loads(path.read_bytes())
+    old = {
+        "id": id,
+        "bucket": "c-lim",
+        "key": "a.pdf",
+        "length": 5,
+        "content_type": "application/pdf",
+        "cache_control": "no-cache",
+        "metadata": {},
+        "told": metadata("a.pdf") + ",cacheControl bm8tY2FjaGU=",
+        "expires_at": written["expires_at"],
+    }
+    assert list(written.items()) == list(old.items())
+
+    path.write_text(json.dumps({**old, "told": "note w6nDtg=="}))
+
+    assert resumable_uploads.get(id, bucket, key).upload_metadata == "note w6nDtg=="
+    assert upload.head().headers["Upload-Metadata"] == "note w6nDtg=="
+    assert upload.patch(b"otter").headers["Tus-Complete"] == "1"
+
+
 def test_an_upload_that_is_being_written_is_not_swept():
     upload = Upload()
     id, *rest = named(upload)
     os.utime(Path(configured.MEDIA_ROOT) / ".objects" / "parts" / id, (0, 0))
 
-    with resumable_uploads.held(id, *rest):
+    with resumable_uploads.locked(id, *rest):
         Upload("b.pdf")
 
     assert upload.offset == 0
@@ -805,7 +830,7 @@ def test_a_record_that_a_client_could_plant_is_none(settings):
 
     for wrong in ("../../c-any/x", str(planted), f"../parts/{id}", f"{id}/.", f"./{id}"):
         with pytest.raises(resumable_uploads.UploadMissing):
-            resumable_uploads.find(wrong, bucket, key)
+            resumable_uploads.get(wrong, bucket, key)
 
 
 def test_a_part_must_say_what_it_is():

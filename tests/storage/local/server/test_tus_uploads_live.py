@@ -20,7 +20,7 @@ import pytest
 from django.core.files import locks
 
 from storage import tokens
-from storage.local.server.request_body import LOST
+from storage.local.server.request_body import RAW_CHUNK_SIZE
 from tests.support.server import Server
 
 MIB = 1024 * 1024
@@ -125,13 +125,13 @@ def test_a_connection_that_breaks_keeps_what_arrived(server, framing, end):
     first = content[:sent] if "Length" in framing else chunk(content[:sent])
 
     wire = upload.begin(first, framing=framing)
-    assert eventually(lambda: upload.offset > sent - LOST)
+    assert eventually(lambda: upload.offset > sent - RAW_CHUNK_SIZE)
     if end == "by a reset":
         wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     wire.close()
 
     assert eventually(lambda: not is_written(upload))
-    assert sent - LOST < upload.offset <= sent
+    assert sent - RAW_CHUNK_SIZE < upload.offset <= sent
     assert upload.stored is None
     offset = upload.offset
     assert upload.patch(content[offset:], offset).status_code == 204
