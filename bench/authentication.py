@@ -1,6 +1,6 @@
-"""Measures what authentication adds to a request, for every family of keys, and how often it asks for keys.
+"""Measure the time that authentication adds to a request for each signing algorithm, and JWKS requests.
 
-Run: `python bench/authentication.py`. Machines are noisy: compare numbers of one run only.
+Run: `python bench/authentication.py`. Timings vary between machines and runs: compare within one run only.
 """
 
 import json
@@ -30,7 +30,7 @@ from api.auth import jwks_client
 from api.auth.principal import principal
 from api.auth.tokens import verify
 
-ROUNDS = 20  # in one go: so few that nothing else is served in between
+ROUNDS = 20  # calls in one measurement: few, so that other processes rarely interrupt it
 LIMIT = 250  # microseconds that authentication may add to a request with ES256
 KEYS: dict[str, Any] = {
     "ES256": ec.generate_private_key(ec.SECP256R1()),
@@ -39,28 +39,28 @@ KEYS: dict[str, Any] = {
 }
 
 
-class KeyServer(BaseHTTPRequestHandler):
-    """A JWKS endpoint on loopback that counts who asks."""
+class JwksServer(BaseHTTPRequestHandler):
+    """A JWKS endpoint on loopback that counts its requests."""
 
-    hits = 0
+    requests = 0
 
     def do_GET(self) -> None:
-        KeyServer.hits += 1
+        JwksServer.requests += 1
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(json.dumps({"keys": [published(name) for name in KEYS]}).encode())
+        self.wfile.write(json.dumps({"keys": [jwk(name) for name in KEYS]}).encode())
 
     def log_message(self, *arguments: Any) -> None:
         pass
 
 
-def published(name: str) -> dict[str, Any]:
+def jwk(name: str) -> dict[str, Any]:
     family: Any = jwt.get_algorithm_by_name(name)
     return {**family.to_jwk(KEYS[name].public_key(), as_dict=True), "kid": name, "alg": name}
 
 
 def token(algorithm: str, key: Any) -> str:
-    """With the claims that Supabase Auth writes."""
+    """Return an access token with the claims that Supabase Auth writes."""
     now = int(time.time())
     claims = {
         "iss": settings.SUPABASE_JWT_ISSUER,
@@ -82,7 +82,7 @@ def token(algorithm: str, key: Any) -> str:
 
 
 def signature_only(algorithm: str, key: Any, access: str) -> Callable[[], bool]:
-    """What nobody can do without: the bare check of the signature."""
+    """Return a function that only verifies the signature, for comparison."""
     family: Any = jwt.get_algorithm_by_name(algorithm)
     message, _, signature = access.rpartition(".")
     public = key.public_key() if algorithm in KEYS else family.prepare_key(key)
@@ -90,12 +90,12 @@ def signature_only(algorithm: str, key: Any, access: str) -> Callable[[], bool]:
 
 
 def microseconds(call: Callable[[], object]) -> float:
-    """The best of many: what the work costs when nothing disturbs it."""
+    """Return the shortest of 100 measurements, which other processes disturbed least."""
     return min(repeat(call, number=ROUNDS, repeat=100)) / ROUNDS * 1e6
 
 
 def main() -> None:
-    server = HTTPServer(("127.0.0.1", 0), KeyServer)
+    server = HTTPServer(("127.0.0.1", 0), JwksServer)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     settings.SUPABASE_JWKS_URL = f"http://127.0.0.1:{server.server_port}/jwks.json"
     for algorithm, key in {"HS256": settings.SUPABASE_JWT_SECRET, **KEYS}.items():
@@ -104,7 +104,7 @@ def main() -> None:
         whole = microseconds(lambda access=access: principal(verify(access)))  # type: ignore[misc]
         limit = f" (limit {LIMIT} µs)" if algorithm == "ES256" else ""
         print(f"{algorithm}: {whole:.0f} µs{limit}, the signature alone {bare:.0f}, ratio {whole / bare:.1f}")
-    print(f"calls of the key server: {KeyServer.hits}")
+    print(f"calls of the key server: {JwksServer.requests}")
     jwks_client.forget()
 
 

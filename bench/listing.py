@@ -1,6 +1,6 @@
-"""Measures how long lists of 10,000 objects take, and how that grows: beside them, lists of 1,000.
+"""Measure how long the local store takes to list a bucket of 10,000 objects, compared with one of 1,000.
 
-Run: `python bench/listing.py`. Machines are noisy: compare numbers of one run only.
+Run: `python bench/listing.py`. Timings vary between machines and runs: compare within one run only.
 """
 
 import os
@@ -28,7 +28,7 @@ FEW, MANY = 1000, 10_000
 
 
 def fill(bucket: str, number: int) -> None:
-    """Objects as uploads leave them, but for the wait until each is safe on the disk."""
+    """Create objects as uploads do, but without `fsync`, which would take most of the time."""
     os.fsync = lambda fd: None
     objects = LocalObjects(bucket)
     for key in (f"folder/{each:05}.pdf" for each in range(number)):
@@ -39,7 +39,7 @@ def fill(bucket: str, number: int) -> None:
             )
 
 
-def lists(bucket: str) -> Iterator[tuple[str, str, dict[str, object]]]:
+def requests(bucket: str) -> Iterator[tuple[str, str, dict[str, object]]]:
     by_time = {"column": "created_at", "order": "desc"}
     yield "v1, a page by name", f"list/{bucket}", {"prefix": "folder", "limit": 100}
     yield "v1, a page by time", f"list/{bucket}", {"prefix": "folder", "limit": 100, "sortBy": by_time}
@@ -48,16 +48,16 @@ def lists(bucket: str) -> Iterator[tuple[str, str, dict[str, object]]]:
     yield "v2, 1000 rows", f"list-v2/{bucket}", {"prefix": "folder/"}
 
 
-def seconds(path: str, asked: dict[str, object]) -> float:
-    """The best of three: what the work costs when nothing disturbs it."""
+def seconds(path: str, body: dict[str, object]) -> float:
+    """Return the shortest of three measurements, which other processes disturbed least."""
     token = jwt.encode({"role": "service_role"}, settings.SUPABASE_JWT_SECRET, "HS256")
     client = Client(headers={"authorization": f"Bearer {token}", "host": "localhost"})
 
-    def ask() -> None:
-        answer = client.post(f"/storage/v1/object/{path}", asked, content_type="application/json")
-        assert answer.status_code == 200, answer.content
+    def send() -> None:
+        response = client.post(f"/storage/v1/object/{path}", body, content_type="application/json")
+        assert response.status_code == 200, response.content
 
-    return min(repeat(ask, number=1, repeat=3))
+    return min(repeat(send, number=1, repeat=3))
 
 
 def main() -> None:
@@ -65,9 +65,9 @@ def main() -> None:
         settings.MEDIA_ROOT = folder
         fill("documents", FEW)
         fill("media", MANY)
-        for (what, path, asked), (_, other, _) in zip(lists("media"), lists("documents"), strict=True):
-            many, few = seconds(path, asked), seconds(other, asked)
-            print(f"{what} of {MANY:,}: {many * 1000:.0f} ms, {many / few:.1f} times that of {FEW:,}")
+        for (name, path, body), (_, small, _) in zip(requests("media"), requests("documents"), strict=True):
+            many, few = seconds(path, body), seconds(small, body)
+            print(f"{name} of {MANY:,}: {many * 1000:.0f} ms, {many / few:.1f} times that of {FEW:,}")
 
 
 if __name__ == "__main__":

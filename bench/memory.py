@@ -1,6 +1,6 @@
-"""Measures the server's memory while 1 GiB goes up (with its length, and chunked) and comes down.
+"""Measure the server's memory while 1 GiB is uploaded (with Content-Length, and chunked) and downloaded.
 
-Starts a server of its own on a temporary folder. Run: `python bench/memory.py [GiB]`.
+Starts its own server with a temporary folder. Run: `python bench/memory.py [GiB]`.
 """
 
 import os
@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 
 ROOT = Path(__file__).resolve().parent.parent
-PIECE = bytes(1024 * 1024)
+CHUNK = bytes(1024 * 1024)
 
 
 def main() -> None:
@@ -58,7 +58,7 @@ def measure(base: str, size: int, pid: int) -> None:
         text=True,
     ).stdout.strip()
     with httpx.Client(base_url=base, headers={"Authorization": f"Bearer {token}"}, timeout=300) as api:
-        wait_for(api)
+        wait_until_ready(api)
         idle = resident(pid)
         print(f"idle: {idle:.0f} MiB")
         for chunked in (False, True):
@@ -76,22 +76,22 @@ def measure(base: str, size: int, pid: int) -> None:
             with Peak(pid) as verified:
                 api.post(ticket.json()["complete_url"]).raise_for_status()
             url = api.get(f"/api/v1/documents/{document['id']}/download-url/").json()["url"]
-            with Peak(pid) as down, httpx.stream("GET", url, timeout=600) as answer:
-                received = sum(len(piece) for piece in answer.iter_raw(1024 * 1024))
+            with Peak(pid) as down, httpx.stream("GET", url, timeout=600) as response:
+                received = sum(len(chunk) for chunk in response.iter_raw(1024 * 1024))
             assert received == size, received
             kind = "chunked" if chunked else "with its length"
-            for what, peak in (("up", up), ("verified", verified), ("down", down)):
+            for name, peak in (("up", up), ("verified", verified), ("down", down)):
                 rate = size / 1024**2 / peak.seconds
                 print(
-                    f"{size / 1024**3:g} GiB {kind}, {what}: +{peak.highest - idle:.0f} MiB, {rate:.0f} MiB/s"
+                    f"{size / 1024**3:g} GiB {kind}, {name}: +{peak.memory - idle:.0f} MiB, {rate:.0f} MiB/s"
                 )
 
 
 class Peak:
-    """The highest memory of the server, in MiB, sampled while the block runs."""
+    """Measure the peak memory of the server in MiB, and the seconds that the block takes."""
 
     def __init__(self, pid: int) -> None:
-        self.pid, self.highest, self.done = pid, 0.0, threading.Event()
+        self.pid, self.memory, self.done = pid, 0.0, threading.Event()
 
     def __enter__(self) -> "Peak":
         self.started = time.perf_counter()
@@ -106,25 +106,26 @@ class Peak:
 
     def _sample(self) -> None:
         while not self.done.wait(0.02):
-            self.highest = max(self.highest, resident(self.pid))
+            self.memory = max(self.memory, resident(self.pid))
 
 
 def resident(pid: int) -> float:
-    """Resident memory of gunicorn's largest worker, in MiB."""
+    """Return the resident memory of gunicorn's largest worker, in MiB."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     pages = [int(Path(f"/proc/{child}/statm").read_text().split()[1]) for child in children]
     return max(pages) * os.sysconf("SC_PAGE_SIZE") / 1024**2
 
 
 def body(size: int) -> Iterator[bytes]:
+    """Yield chunks of a PDF of this size in bytes."""
     yield b"%PDF-1.7\n"
     left = size - 9
     while left > 0:
-        yield PIECE[: min(left, len(PIECE))]
-        left -= len(PIECE)
+        yield CHUNK[: min(left, len(CHUNK))]
+        left -= len(CHUNK)
 
 
-def wait_for(api: httpx.Client) -> None:
+def wait_until_ready(api: httpx.Client) -> None:
     for _ in range(100):
         try:
             api.get("/readyz").raise_for_status()

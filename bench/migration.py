@@ -1,9 +1,10 @@
-"""Measures migrate_to_supabase against the local store's server with 20 ms added to each call.
+"""Measure `migrate_to_supabase` against the local store's server, with 20 ms added to each request.
 
-Files a second at 16 jobs, beside one job and beside a bare upload loop of the SDK with as many threads; then
-memory for a 2 GiB file and for 100,000 rows. Run: `python bench/migration.py [files]`. Both sides share this
-machine's processors: the same is measured with 100 ms, where they have less to say. Where there is room, the
-target's files are kept in memory: a project across a network has a disk of its own.
+Run: `python bench/migration.py [files]`. Prints files per second for 16 jobs, compared with one job and with
+a loop of the SDK's `upload` in as many threads; then the memory for a file of 2 GiB and for 100,000 rows.
+Client and server share this machine's processors, so the same is measured with 100 ms, where CPU time
+matters less. The target's files are kept in memory if there is room, as a project across a network has a
+disk of its own.
 """
 
 import json
@@ -28,26 +29,26 @@ from storage3.types import FileOptions
 
 ROOT = Path(__file__).resolve().parent.parent
 JOBS = 16
-TURNS = 5
-DELAYS = (0.02, 0.1)  # seconds
+ROUNDS = 5
+DELAYS = (0.02, 0.1)  # seconds for each request
 ROWS = 100_000
-SHARING = 500  # rows that name the same file: rows are measured here, not uploads
+ROWS_PER_FILE = 500  # rows that name the same file: rows are measured here, not uploads
 GIB = 1024**3
 MEMBER = "0" * 32
 MANAGE = [sys.executable, str(ROOT / "manage.py")]
 
 
 class Bench:
-    """A site with a database and MEDIA_ROOT, and the target that it is moved to."""
+    """A site with a database and MEDIA_ROOT, and the target project. `key` is the target's secret key."""
 
     def __init__(self, folder: Path) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = str(probe.getsockname()[1])
         self.folder, self.media, self.database = folder, folder / "media", folder / "site.sqlite3"
-        (self.media / ".objects").mkdir(parents=True)  # a local store has run there
+        (self.media / ".objects").mkdir(parents=True)  # as in the MEDIA_ROOT of a local store
         self.url, self.key = f"http://127.0.0.1:{port}", f"sb_secret_{secrets.token_urlsafe(24)}"
-        plain = {
+        common = {
             "ENV_FILE": os.devnull,
             "DEBUG": "true",
             "PORT": port,
@@ -55,7 +56,7 @@ class Bench:
         }
         self.target = {
             **os.environ,
-            **plain,
+            **common,
             "DATABASE_URL": f"sqlite:///{folder}/target.sqlite3",
             "STORAGE_FILE_SIZE_LIMIT": str(3 * GIB),
             "DOCUMENT_MAX_BYTES": str(3 * GIB),
@@ -79,20 +80,20 @@ class Bench:
 
     @contextmanager
     def served(self, media: Path, delay: float = 0) -> Iterator[None]:
-        """The target's server, by which each call takes so many seconds longer."""
+        """Run the target's server, with a delay in seconds added to each request."""
         command = [sys.executable, "-m", "gunicorn", "--workers", "2", "--log-level", "error"]
         environment = {**self.target, "MEDIA_ROOT": str(media), "SLOW_SERVER_DELAY": str(delay)}
         server = subprocess.Popen(
             [*command, "slow_server:application"], cwd=ROOT, env=environment, stderr=subprocess.DEVNULL
         )
         try:
-            self._wait()
+            self._wait_until_ready()
             yield
         finally:
             server.terminate()
             server.wait()
 
-    def _wait(self) -> None:
+    def _wait_until_ready(self) -> None:
         for _ in range(300):
             try:
                 httpx.get(f"{self.url}/readyz")
@@ -102,19 +103,22 @@ class Bench:
         raise SystemExit("the server did not start")
 
     def documents(self, names: list[str]) -> None:
-        """Rows that name these files, and no others."""
-        about = "title, description, category, visibility, owner_id, created_at, updated_at"
-        said = f"'', '', '', 'private', '{MEMBER}', '2026-01-01', '2026-01-01'"
+        """Replace all documents with one for each of these file names."""
+        columns = "title, description, category, visibility, owner_id, created_at, updated_at"
+        values = f"'', '', '', 'private', '{MEMBER}', '2026-01-01', '2026-01-01'"
         rows = ((f"{number:032x}", name) for number, name in enumerate(names))
         with closing(sqlite3.connect(self.database)) as database:
             database.execute("delete from api_document")
-            database.executemany(f"insert into api_document (id, file, {about}) values (?, ?, {said})", rows)
+            database.executemany(
+                f"insert into api_document (id, file, {columns}) values (?, ?, {values})", rows
+            )
             database.commit()
 
     def path(self, name: str) -> Path:
         return self.media / "documents" / name
 
     def file(self, name: str, content: bytes, size: int = 0) -> None:
+        """Write a local file; `size` extends it to so many bytes."""
         path = self.path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
@@ -122,27 +126,27 @@ class Bench:
             os.truncate(path, size)
 
     def move(self, *arguments: str) -> tuple[float, float]:
-        """Seconds as the report has them, and the most memory of the process in MB."""
+        """Run the command. Return the seconds of its report, and the peak memory of the process in MB."""
         report = self.folder / "report.json"
         command = [*MANAGE, "migrate_to_supabase", "--report", str(report), *arguments]
-        moving = subprocess.Popen(command, env=self.site, cwd=self.folder, stdout=subprocess.DEVNULL)
-        most = 0.0
-        while moving.poll() is None:
-            most = highest(moving.pid) or most
+        process = subprocess.Popen(command, env=self.site, cwd=self.folder, stdout=subprocess.DEVNULL)
+        peak = 0.0
+        while process.poll() is None:
+            peak = peak_memory(process.pid) or peak
             time.sleep(0.02)
-        assert moving.returncode == 0, f"the move ended with {moving.returncode}"
-        return json.loads(report.read_text())["seconds"], most
+        assert process.returncode == 0, f"the move ended with {process.returncode}"
+        return json.loads(report.read_text())["seconds"], peak
 
 
-def highest(pid: int) -> float:
-    """The most memory that the process has had so far, in MB."""
+def peak_memory(pid: int) -> float:
+    """Return the peak resident memory of the process so far, in MB; 0 if it has ended."""
     status = Path(f"/proc/{pid}/status").read_text()
     return next((int(line.split()[1]) / 1000 for line in status.splitlines() if "VmHWM" in line), 0.0)
 
 
 def main() -> None:
     files = int(sys.argv[1]) if len(sys.argv) > 1 else 400
-    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory(dir=roomy()) as target:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory(dir=memory_folder()) as target:
         bench = Bench(Path(folder))
         for delay in DELAYS:
             with bench.served(Path(target), delay):
@@ -151,28 +155,29 @@ def main() -> None:
             memory(bench)
 
 
-def roomy() -> str | None:
-    """A folder in memory, if there is one with room for many small files."""
+def memory_folder() -> str | None:
+    """Return a folder in memory with room for the files, or None."""
     shared = Path("/dev/shm")
     return str(shared) if shared.is_dir() and shutil.disk_usage(shared).free > GIB else None
 
 
 def speed(bench: Bench, delay: float, files: int) -> None:
-    """In turns, because a machine has better and worse moments; the middle one of each ratio counts."""
-    few, faster, slower = max(files // 10, 1), [], []
-    for turn in range(TURNS):
-        place = f"{delay}/{turn}"
-        alone = moved(bench, f"{place}/alone", few, "--jobs", "1") / few
-        jobs = moved(bench, f"{place}/jobs", files, "--jobs", str(JOBS)) / files
-        bare = uploaded(bench, f"{place}/jobs", files) / files
-        faster.append(alone / jobs)
-        slower.append(jobs / bare)
-        print(f"  files/s: {1 / alone:.1f} one at a time, {1 / jobs:.0f} moved, {1 / bare:.0f} bare")
-    print(f"{delay * 1000:.0f} ms: {JOBS} jobs are {median(faster):.1f} times as fast as one (10 wanted),")
-    print(f"  and take {median(slower):.2f} times as long as a bare upload loop (2.5 at most wanted)")
+    """Print the medians of several rounds, because the speed of a machine varies."""
+    few, speedups, overheads = max(files // 10, 1), [], []
+    for number in range(ROUNDS):
+        folder = f"{delay}/{number}"
+        single = moved(bench, f"{folder}/alone", few, "--jobs", "1") / few
+        jobs = moved(bench, f"{folder}/jobs", files, "--jobs", str(JOBS)) / files
+        bare = uploaded(bench, f"{folder}/jobs", files) / files
+        speedups.append(single / jobs)
+        overheads.append(jobs / bare)
+        print(f"  files/s: {1 / single:.1f} with one job, {1 / jobs:.0f} with {JOBS}, {1 / bare:.0f} bare")
+    print(f"{delay * 1000:.0f} ms: {JOBS} jobs are {median(speedups):.1f} times as fast as one (goal: 10),")
+    print(f"  and take {median(overheads):.2f} times as long as bare uploads (goal: 2.5 or less)")
 
 
 def moved(bench: Bench, folder: str, files: int, *arguments: str) -> float:
+    """Return the seconds that the command takes for so many new files."""
     names = [f"{folder}/{number}.pdf" for number in range(files)]
     for name in names:
         bench.file(name, f"%PDF-1.4 {name}".encode())
@@ -181,15 +186,15 @@ def moved(bench: Bench, folder: str, files: int, *arguments: str) -> float:
 
 
 def uploaded(bench: Bench, folder: str, files: int) -> float:
-    """What the SDK does alone with these files, in threads."""
+    """Return the seconds that the SDK's `upload` takes for the same files, in threads."""
     headers = {"apikey": bench.key, "Authorization": f"Bearer {bench.key}"}
     limits = httpx.Limits(max_connections=JOBS, max_keepalive_connections=JOBS)
     with httpx.Client(limits=limits, timeout=30) as client, ThreadPoolExecutor(JOBS) as pool:
         bucket = SyncStorageClient(f"{bench.url}/storage/v1/", headers, http_client=client).from_("documents")
         options: FileOptions = {"content-type": "application/pdf"}
-        named = [f"{folder}/{number}.pdf" for number in range(files)]
+        names = [f"{folder}/{number}.pdf" for number in range(files)]
         started = time.perf_counter()
-        list(pool.map(lambda name: bucket.upload(f"bare/{name}", bench.path(name), options), named))
+        list(pool.map(lambda name: bucket.upload(f"bare/{name}", bench.path(name), options), names))
         return time.perf_counter() - started
 
 
@@ -198,16 +203,16 @@ def memory(bench: Bench) -> None:
     print(f"memory: {bench.move()[1]:.0f} MB with nothing to do")
     bench.file("large.pdf", b"%PDF-1.4", 2 * GIB)
     bench.documents(["large.pdf"])
-    seconds, most = bench.move()
+    seconds, peak = bench.move()
     print(
-        f"memory: {most:.0f} MB for a file of 2 GiB, {2 * GIB / 1e6 / seconds:.0f} MB/s (150 at most wanted)"
+        f"memory: {peak:.0f} MB (goal: 150 or less) for a file of 2 GiB, {2 * GIB / 1e6 / seconds:.0f} MB/s"
     )
-    for number in range(ROWS // SHARING):
+    for number in range(ROWS // ROWS_PER_FILE):
         bench.file(f"shared/{number}.pdf", b"%PDF-1.4")
-    bench.documents([f"shared/{number // SHARING}.pdf" for number in range(ROWS)])
+    bench.documents([f"shared/{number // ROWS_PER_FILE}.pdf" for number in range(ROWS)])
     for run in ("first", "second"):
-        seconds, most = bench.move()
-        print(f"memory: {most:.0f} MB for {ROWS} rows, {run} run of {seconds:.0f} s (150 at most wanted)")
+        seconds, peak = bench.move()
+        print(f"memory: {peak:.0f} MB (goal: 150 or less) for {ROWS} rows, {run} run of {seconds:.0f} s")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Measures what row-level security costs a member who counts and lists among 100,000 objects.
+"""Measure the cost of row-level security for a member who counts and lists objects among 100,000.
 
-The shipped policies, against the same with `storage.foldername(name)` and a bare `auth.uid()`, as guides
-write them. Needs the PostgreSQL that the tests use. Run: `python bench/policies.py [objects]`.
+Compares the shipped policies with the same rules written with `storage.foldername(name)` and a plain
+`auth.uid()`, as many guides do. Needs the PostgreSQL that the tests use.
+Run: `python bench/policies.py [objects]`.
 """
 
 import os
@@ -26,7 +27,7 @@ from tests.storage.direct import asking
 from tests.storage.people import PEOPLE
 from tests.storage.project import HOSTED, project_database
 
-#: One member of a thousand is alice. A tenth of the documents is shared; the bucket has deep folders too.
+#: Alice is one of a thousand members. A tenth of the documents is shared, and a third is in subfolders.
 OBJECTS = """
 insert into storage.buckets (id, name) values ('documents', 'documents');
 insert into storage.objects (bucket_id, name)
@@ -45,8 +46,8 @@ QUERIES: dict[str, LiteralString] = {
 MEMBER = re.compile(r"\(select auth\.uid\(\)::text.*?client_id', ''\) = ''\)\)", re.DOTALL)
 
 
-def as_guides_write(policies: str) -> str:
-    """The same rules, and less of them: nothing is asked of the token but its `sub`."""
+def guide_style(policies: str) -> str:
+    """Return the policies in the style of guides: they check no claim of the token but `sub`."""
     plain = MEMBER.sub("auth.uid()::text", policies)
     plain = re.sub(r"cardinality\(path_tokens\) > 1\s+and ", "", plain)
     plain = plain.replace("path_tokens[1]", "(storage.foldername(name))[1]")
@@ -56,13 +57,13 @@ def as_guides_write(policies: str) -> str:
 
 
 def milliseconds(connection: psycopg.Connection[Any], query: LiteralString) -> tuple[float, int]:
-    """The best of five, and what was found."""
-    spent = []
+    """Return the shortest of five measurements, and the count that the query returns."""
+    times = []
     for _ in range(5):
-        start = time.perf_counter()
+        started = time.perf_counter()
         [found] = connection.execute(query).fetchone() or (0,)
-        spent.append(time.perf_counter() - start)
-    return min(spent) * 1000, found
+        times.append(time.perf_counter() - started)
+    return min(times) * 1000, found
 
 
 def measure(connection: psycopg.Connection[Any], policies: str) -> dict[str, tuple[float, int]]:
@@ -70,7 +71,7 @@ def measure(connection: psycopg.Connection[Any], policies: str) -> dict[str, tup
         connection.execute(f"set local role {HOSTED}")
         connection.execute(policies.encode())
         with asking(connection, PEOPLE["owner"]):
-            return {what: milliseconds(connection, query) for what, query in QUERIES.items()}
+            return {name: milliseconds(connection, query) for name, query in QUERIES.items()}
 
 
 def main() -> None:
@@ -80,13 +81,13 @@ def main() -> None:
         values = {"alice": sql.Literal(PEOPLE["owner"]["sub"]), "count": sql.Literal(count)}
         connection.execute(sql.SQL(OBJECTS).format(**values))
         connection.execute("vacuum analyze storage.objects")
-        ours, guides = measure(connection, shipped), measure(connection, as_guides_write(shipped))
-    for what, (spent, found) in ours.items():
-        longer, also_found = guides[what]
-        assert found == also_found, what
+        results, guides = measure(connection, shipped), measure(connection, guide_style(shipped))
+    for name, (time_shipped, found) in results.items():
+        time_guides, found_guides = guides[name]
+        assert found == found_guides, name
         print(
-            f"{what}: {spent:.1f} ms for {found} of {count:,}, as guides write it {longer:.1f} ms:"
-            f" {longer / spent:.1f} times faster"
+            f"{name}: {time_shipped:.1f} ms for {found} of {count:,}, guide style {time_guides:.1f} ms:"
+            f" {time_guides / time_shipped:.1f} times faster"
         )
 
 
@@ -94,4 +95,4 @@ if __name__ == "__main__":
     try:
         main()
     except psycopg.OperationalError as error:
-        print(f"row-level security was not measured, for want of a PostgreSQL: {error}")
+        print(f"row-level security was not measured: PostgreSQL is not available: {error}")

@@ -1,6 +1,6 @@
-"""Measures what one signed URL of the local store costs.
+"""Measure how long signing one URL of the local store takes.
 
-Run: `python bench/signing.py`. Machines are noisy: compare numbers of one run only.
+Run: `python bench/signing.py`. Timings vary between machines and runs: compare within one run only.
 """
 
 import os
@@ -24,7 +24,7 @@ ROUNDS = 2000
 
 
 def microseconds(call: str, names: dict[str, object]) -> float:
-    """The best of five: what the work costs when nothing disturbs it."""
+    """Return the shortest of five measurements, which other processes disturbed least."""
     return min(repeat(call, globals=names, number=ROUNDS, repeat=5)) / ROUNDS * 1e6
 
 
@@ -37,12 +37,12 @@ def main() -> None:
         "key": key,
         "mint": tokens.mint,
     }
-    for what, call in {
+    for name, call in {
         "a token": "mint('download', 'documents', key, 300)",
         "a download URL": "store.sign_download(key, seconds=300)",
         "an upload URL": "store.sign_upload(key, 'application/pdf', seconds=1800)",
     }.items():
-        print(f"{what}: {microseconds(call, names):.0f} µs")
+        print(f"{name}: {microseconds(call, names):.0f} µs")
 
 
 if __name__ == "__main__":

@@ -117,7 +117,11 @@ def test_moving_to_supabase(server: Server, service_key: str, tmp_path: Path):
 def test_every_word_of_a_move_is_explained():
     chapter = README.partition("## Moving existing files to Supabase")[2].partition("\n## ")[0]
     sources = "".join(path.read_text() for path in (ROOT / "storage" / "transfer").glob("*.py"))
-    said = set(re.findall(r"(?:Failed|Outcome|Step)\(\s*\"(\w+)\"", sources)) | {"there", "moved", "storage"}
+    said = set(re.findall(r"(?:TransferFailed|FileKept|Outcome|EntryResult)\(\s*\"(\w+)\"", sources)) | {
+        "there",
+        "moved",
+        "storage",
+    }
 
     assert said - set(re.findall(r"`(\w+)`", chapter)) == set()
 

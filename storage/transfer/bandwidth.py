@@ -1,4 +1,4 @@
-"""How fast bytes may leave: so many a second for all threads together, or as fast as it goes."""
+"""Limit the upload rate, in bytes per second, for all threads together."""
 
 import io
 import threading
@@ -6,39 +6,42 @@ import time
 from pathlib import Path
 from typing import BinaryIO, cast
 
-#: Bytes a second of one of several files on a slow line: no hurry here, unlike in a request.
-SLOWEST = 32 * 1024
+#: Bytes per second of one file on a slow connection: lower than where a user waits for the response.
+MIN_RATE = 32 * 1024
 
 
 class Bandwidth:
-    """`rate`: bytes a second, of `threads` together."""
+    """`rate`: the limit in bytes per second of `threads` together; None for no limit.
+
+    `min_rate`: bytes per second of one file, below which a call to the storage is given up.
+    """
 
     def __init__(self, rate: int | None = None, threads: int = 1) -> None:
         self.rate = rate
-        self.slowest = min(SLOWEST, max(rate // (2 * threads), 1)) if rate else SLOWEST
+        self.min_rate = min(MIN_RATE, max(rate // (2 * threads), 1)) if rate else MIN_RATE
         self.lock = threading.Lock()
-        self.free_at = time.monotonic()
+        self.next_free_at = time.monotonic()
 
     def open(self, path: Path) -> BinaryIO:
         return path.open("rb") if self.rate is None else cast(BinaryIO, ThrottledFile(path, self))
 
     def wait(self, size: int) -> None:
-        """Until it is this many bytes' turn, and they have had their time."""
+        """Reserve the time that `size` bytes take at the limit, and sleep until it has passed."""
         assert self.rate
         with self.lock:
-            self.free_at = max(self.free_at, time.monotonic()) + size / self.rate
-            until = self.free_at
+            self.next_free_at = max(self.next_free_at, time.monotonic()) + size / self.rate
+            until = self.next_free_at
         time.sleep(max(0, until - time.monotonic()))
 
 
 class ThrottledFile(io.FileIO):
-    """What is sent is read by `read`, and waits; what is only hashed is read by `readinto`, and does not."""
+    """Throttle `read`, which uploads use. `readinto`, which hashing uses, is not throttled."""
 
-    def __init__(self, path: Path, pace: Bandwidth) -> None:
+    def __init__(self, path: Path, bandwidth: Bandwidth) -> None:
         super().__init__(path)
-        self.pace = pace
+        self.bandwidth = bandwidth
 
     def read(self, size: int | None = -1, /) -> bytes:
         chunk = super().read(-1 if size is None else size) or b""
-        self.pace.wait(len(chunk))
+        self.bandwidth.wait(len(chunk))
         return chunk

@@ -1,4 +1,4 @@
-"""What a move would meet: looked at without writing anything, anywhere."""
+"""The dry run: report what a transfer would do, without writing to disk, database or bucket."""
 
 import os
 from collections import Counter
@@ -10,81 +10,92 @@ from pathlib import Path
 
 from storage.buckets import Bucket
 from storage.errors import StorageError
-from storage.transfer.journal import Done, lines
-from storage.transfer.local_files import Outside, find, identity, media_root
+from storage.transfer.journal import CompletedReferences, entries
+from storage.transfer.local_files import OutsideMediaRoot, identity, locate, media_root
 from storage.transfer.references import Column, Reference
-from storage.transfer.run import wanted
-from storage.transfer.sending import Failed, SendOptions, is_taken, key_of, sha256_of, sought
+from storage.transfer.run import selected
+from storage.transfer.sending import (
+    SendOptions,
+    TransferFailed,
+    find_source,
+    is_taken_locally,
+    key_for,
+    sha256_of,
+)
 
 
 @dataclass
 class DryRunResult:
-    """Of one bucket and model field: names as the database has them, files and bytes of what would move."""
+    """The result for one bucket and model field. `files` and `bytes` count what would be transferred."""
 
     bucket: str
     label: str
     files: int = 0
     bytes: int = 0
-    done: int = 0  # rows that an earlier run has moved
-    remote: int = 0  # of rows whose file was sent to the bucket, and is not on this disk
-    renamed: dict[str, str] = field(default_factory=dict)
+    done: int = 0  # rows that an earlier run completed
+    remote: int = 0  # rows whose object was uploaded to the bucket directly, without a local file
+    renamed: dict[str, str] = field(default_factory=dict)  # names in the database to keys
     collisions: list[str] = field(default_factory=list)
     problems: Counter[str] = field(default_factory=Counter)
     messages: list[str] = field(default_factory=list)
 
     @property
-    def is_good(self) -> bool:
+    def is_success(self) -> bool:
         return not self.problems and not self.collisions
 
 
 def dry_run(
-    columns: list[Column], buckets: dict[str, Bucket], rules: SendOptions, done: Done | None
+    columns: list[Column],
+    buckets: dict[str, Bucket],
+    options: SendOptions,
+    completed: CompletedReferences | None,
 ) -> Iterator[DryRunResult]:
-    """`done`: what the journal says of earlier runs."""
-    taken: dict[int, int] = {}  # hashes of the new key and of the file that would get it
+    """Yield a result for each column. `completed`: what earlier runs completed, according to the journal."""
+    taken: dict[int, int] = {}  # hash of the new key: hash of the file that would get it
     for column in columns:
-        found = DryRunResult(column.bucket, column.label)
-        for reference in wanted([column], rules):
-            if done and done.has(reference):
-                found.done += 1
+        result = DryRunResult(column.bucket, column.label)
+        for reference in selected([column], options):
+            if completed and completed.has(reference):
+                result.done += 1
             else:
-                _look(found, buckets[column.bucket], reference, taken)
-        yield found
+                _examine(result, buckets[column.bucket], reference, taken)
+        yield result
 
 
-def _look(found: DryRunResult, bucket: Bucket, reference: Reference, taken: dict[int, int]) -> None:
+def _examine(result: DryRunResult, bucket: Bucket, reference: Reference, taken: dict[int, int]) -> None:
     try:
-        file = sought(bucket, reference)
-        key = key_of(bucket, file)
-        if is_taken(file, key, lambda: sha256_of(file.place.path)):
-            found.collisions.append(
-                f"{reference}: {file.name!r} and a file of this disk would both be {key!r}."
+        file = find_source(bucket, reference)
+        key = key_for(bucket, file)
+        if is_taken_locally(file, key, lambda: sha256_of(file.location.path)):
+            result.collisions.append(
+                f"{reference}: {file.name!r} and another local file would both become {key!r}."
             )
-    except Failed as failed:
+    except TransferFailed as failed:
         if failed.reason == "remote":
-            found.remote += 1
+            result.remote += 1
             return
-        found.problems[failed.reason] += 1
-        found.messages.append(f"{failed.reason}: {reference}: {failed}")
+        result.problems[failed.reason] += 1
+        result.messages.append(f"{failed.reason}: {reference}: {failed}")
         return
     if key != file.name:
-        found.renamed[file.name] = key
-    place, this = hash((bucket.name, key)), hash(identity(reference))
-    if place not in taken:
-        found.files += 1
-        found.bytes += file.size
-    if taken.setdefault(place, this) != this:
-        found.collisions.append(f"{reference}: {file.name!r} and another file would both become {key!r}.")
+        result.renamed[file.name] = key
+    target, this = hash((bucket.name, key)), hash(identity(reference))
+    if target not in taken:
+        result.files += 1
+        result.bytes += file.size
+    if taken.setdefault(target, this) != this:
+        result.collisions.append(f"{reference}: {file.name!r} and another file would both become {key!r}.")
 
 
 def orphans(columns: list[Column], journal: Path) -> Iterator[str]:
-    """Files below MEDIA_ROOT that no row names; the store's own are none. Give it every column.
+    """Yield paths below MEDIA_ROOT that no row names, except those of the local store itself.
 
-    Nor are those that rows named before the move: the way back leads to them.
+    `columns` must be all columns. Names that rows had before the transfer count as named, because a rollback
+    restores them.
     """
     root = media_root()
     references = chain.from_iterable(column.references() for column in columns)
-    named = {hash(path) for path in _paths(chain(references, _before(journal)))}
+    named = {hash(path) for path in _paths(chain(references, _references_before_transfer(journal)))}
     for folder, folders, files in os.walk(root):
         if folder == str(root) and ".objects" in folders:
             folders.remove(".objects")
@@ -94,15 +105,15 @@ def orphans(columns: list[Column], journal: Path) -> Iterator[str]:
                 yield os.path.relpath(path, root)
 
 
-def _before(journal: Path) -> Iterator[Reference]:
-    for line in lines(journal) if journal.exists() else ():
+def _references_before_transfer(journal: Path) -> Iterator[Reference]:
+    for entry in entries(journal) if journal.exists() else ():
         with suppress(LookupError):
-            yield line.reference(line.old)
+            yield entry.reference(entry.old)
 
 
 def _paths(references: Iterable[Reference]) -> Iterator[str]:
     for reference in references:
         try:
-            yield str(find(reference.column, reference.name).path)
-        except (Outside, OSError, StorageError):
+            yield str(locate(reference.column, reference.name).path)
+        except (OutsideMediaRoot, OSError, StorageError):
             continue

@@ -1,4 +1,4 @@
-"""A file's second name on this disk: the site that still runs on it follows its row to the new key."""
+"""Hard links under the new names, for a site that still serves local files after its rows have changed."""
 
 import errno
 import os
@@ -7,56 +7,54 @@ from pathlib import Path
 
 from storage.errors import StorageError
 from storage.local import disk, metadata
-from storage.transfer.local_files import Place, home_of
-from storage.transfer.sending import Failed, Sent, is_taken, sha256_of
+from storage.transfer.local_files import Location, local_bucket
+from storage.transfer.sending import Sent, TransferFailed, is_taken_locally, sha256_of
 
-NO_LINKS = (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS)
+LINK_UNSUPPORTED = (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS)
 
 
-def make(brought: Sent) -> None:
-    """The same bytes under the new key too, with what the local store knows of them. Raises Failed."""
-    file = brought.source
-    twin = file.place.folder / brought.key
+def create(sent: Sent) -> None:
+    """Link the local file to its new key, and copy its metadata in the local store. Raises TransferFailed."""
+    file = sent.source
+    link = file.location.folder / sent.key
     try:
-        if not os.path.lexists(twin):
-            _describe(brought)
-            twin.parent.mkdir(parents=True, exist_ok=True)
-            _link(file.place.path.resolve(), twin, twin.with_name(f".{brought.sha256}"))
-            disk.sync_folder(twin.parent)
-        elif is_taken(file, brought.key, lambda: brought.sha256):
-            message = (
-                f"{file.name!r} would become {brought.key!r}, and another file is called so on this disk."
-            )
-            raise Failed("conflict", message)
+        if not os.path.lexists(link):
+            _copy_metadata(sent)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            _link_or_copy(file.location.path.resolve(), link, link.with_name(f".{sent.sha256}"))
+            disk.sync_folder(link.parent)
+        elif is_taken_locally(file, sent.key, lambda: sent.sha256):
+            message = f"{file.name!r} would become {sent.key!r}, but another local file has that name."
+            raise TransferFailed("conflict", message)
     except (OSError, StorageError) as error:
-        raise Failed("disk", f"{brought.key!r} cannot be made on this disk: {error}") from error
+        raise TransferFailed("disk", f"{sent.key!r} cannot be created on this disk: {error}") from error
 
 
-def remove(old: Place, new: Place) -> None:
-    """Once no row names it; a file that is not the same as the old one stays."""
+def remove(old: Location, new: Location) -> None:
+    """Delete the link at `new` that no row names. A file that differs from the old one is kept."""
     if old.path != new.path and sha256_of(old.path) == sha256_of(new.path):
         new.path.unlink()
 
 
-def _describe(brought: Sent) -> None:
-    file = brought.source
-    home = home_of(file.column)
-    record = metadata.find_record(home, file.name, file.place.path.stat())
+def _copy_metadata(sent: Sent) -> None:
+    file = sent.source
+    bucket = local_bucket(file.column)
+    record = metadata.find_record(bucket, file.name, file.location.path.stat())
     if record is not None:
-        metadata.write_records(metadata.digest(home, brought.key), {**record, "key": brought.key})
+        metadata.write_records(metadata.digest(bucket, sent.key), {**record, "key": sent.key})
 
 
-def _link(path: Path, twin: Path, temporary: Path) -> None:
-    """Whole or not at all, also where a disk knows no second names."""
+def _link_or_copy(path: Path, link: Path, temporary: Path) -> None:
+    """Create the link atomically. Copy the file if the file system does not support hard links."""
     try:
-        os.link(path, twin)
+        os.link(path, link)
     except OSError as error:
-        if error.errno not in NO_LINKS:
+        if error.errno not in LINK_UNSUPPORTED:
             raise
         shutil.copy2(path, temporary)
-        if os.path.lexists(twin):  # the site has just made it
+        if os.path.lexists(link):  # the site has just created it
             temporary.unlink()
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
         with temporary.open("rb") as copy:
             os.fsync(copy.fileno())
-        temporary.replace(twin)
+        temporary.replace(link)

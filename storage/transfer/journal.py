@@ -1,8 +1,9 @@
-"""The journal: what was done, a line for each reference, on the disk before it counts as done.
+"""The journal: an append-only file with an entry for each row that was transferred.
 
-A run that was cut off leaves at most half a line, which is understood as not written. `state` is `moving`
-when the object is in its place and the row is about to name it, `done` when it does. `back` stands where a
-rollback began: what was done before it counts no more.
+An entry is written to disk before its row counts as done. A run that was interrupted leaves at most half a
+line, which is ignored. `state` is `moving` when the object is in its bucket and the row is about to be
+changed, and `done` when the row names the object. `back` marks the start of a rollback: entries before it
+no longer count as done.
 """
 
 import json
@@ -22,21 +23,21 @@ from django.core.files import locks
 from django.db import models
 
 from storage.errors import StorageError
-from storage.transfer.local_files import Outside, find
+from storage.transfer.local_files import OutsideMediaRoot, locate
 from storage.transfer.references import Column, Reference
 from storage.transfer.sending import Sent
 
-NAME = "migrate_to_supabase"
-BACK = "back"
+COMMAND = "migrate_to_supabase"
+ROLLBACK_STATE = "back"
 
 
-class WrongJournal(Exception):
-    """The file is no journal, or one of another project, or in use, or cannot be read or written."""
+class JournalError(Exception):
+    """The file is not a journal, belongs to another project, is in use, or cannot be read or written."""
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """`old` is the name that the row had, `new` the key of the object; the rest tells the file's bytes.
+class Entry:
+    """`old` is the name that the row had, `new` the key of the object; size, time and hash are the file's.
 
     `pk` has one text for each column of the primary key.
     """
@@ -54,7 +55,7 @@ class Line:
     at: str = ""
 
     def reference(self, name: str) -> Reference:
-        """The row, as naming this file. Raises LookupError for a model or field that is gone or another."""
+        """Return a reference from the row to `name`. Raises LookupError if model or field has changed."""
         try:
             field = apps.get_model(self.model)._meta.get_field(self.field)
             parts = zip(field.model._meta.pk_fields, self.pk, strict=True)
@@ -66,161 +67,168 @@ class Line:
         return Reference(Column(field, self.bucket), pk if len(pk) > 1 else pk[0], name)
 
     @classmethod
-    def of(cls, state: str, reference: Reference, brought: Sent) -> Self:
-        column, file = reference.column, brought.source
+    def of(cls, state: str, reference: Reference, sent: Sent) -> Self:
+        """Return the entry for a file that was sent."""
+        column, file = reference.column, sent.source
         return cls(
             state,
             column.field.model._meta.label,
             column.field.name,
-            list(reference.key),
+            list(reference.pk_texts),
             column.bucket,
             reference.name,
-            brought.key,
+            sent.key,
             file.size,
             file.mtime_ns,
-            brought.sha256,
+            sent.sha256,
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """What became of it: `done`, or the reason why not, with a message for people."""
+class EntryResult:
+    """The result of rolling back or purging an entry: `done`, or the reason why not, with a message."""
 
-    what: str
+    status: str
     message: str = ""
 
 
 class Journal:
-    """Opened once a run, by one process at a time. What was added is on the disk after `sync`."""
+    """The journal file, opened for appending by one process at a time. Entries are on disk after `sync`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def __enter__(self) -> Self:
-        with ExitStack() as opened:
+        with ExitStack() as stack:
             try:
                 if self.path.exists() and not self.path.is_file():
-                    raise WrongJournal(f"{self.path} is no file: name another: --journal.")
+                    raise JournalError(f"{self.path} is not a file: choose another with --journal.")
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                self.file = opened.enter_context(self.path.open("ab+"))
+                self.file = stack.enter_context(self.path.open("ab+"))
                 if not locks.lock(self.file, locks.LOCK_EX | locks.LOCK_NB):
-                    raise WrongJournal(f"{self.path} is being written by another run: let it end.")
-                self._begin()
+                    raise JournalError(f"{self.path} is being written by another run: wait for it to end.")
+                self._prepare()
             except OSError as error:
-                raise WrongJournal(
-                    f"{self.path} cannot be written: {error}. Name another: --journal."
+                raise JournalError(
+                    f"{self.path} cannot be written: {error}. Choose another with --journal."
                 ) from error
-            opened.pop_all()
+            stack.pop_all()
         return self
 
     def __exit__(self, *error: Any) -> None:
         self.file.close()
 
-    def add(self, line: Line) -> None:
-        self._write({name: getattr(line, name) for name in Line.__slots__})
+    def add(self, entry: Entry) -> None:
+        self._write({name: getattr(entry, name) for name in Entry.__slots__})
 
-    def add_back(self) -> None:
-        """A rollback begins."""
-        self._write({"state": BACK})
+    def add_rollback(self) -> None:
+        """Mark the start of a rollback."""
+        self._write({"state": ROLLBACK_STATE})
         self.sync()
 
-    def _write(self, said: dict[str, Any]) -> None:
-        moment = datetime.now(UTC).isoformat(timespec="seconds")
-        self.file.write(json.dumps({**said, "at": moment}).encode() + b"\n")
+    def _write(self, record: dict[str, Any]) -> None:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        self.file.write(json.dumps({**record, "at": now}).encode() + b"\n")
 
     def sync(self) -> None:
         self.file.flush()
         os.fsync(self.file.fileno())
 
-    def _begin(self) -> None:
+    def _prepare(self) -> None:
+        """Write the header if the file is new, otherwise check it."""
         self.file.seek(0)
         first = self.file.readline()
-        if not first.endswith(b"\n") and _head().startswith(first):  # nothing, or the head was cut off
+        if not first.endswith(b"\n") and _header().startswith(first):  # empty, or the header is incomplete
             self.file.truncate(0)
-            self.file.write(_head())
+            self.file.write(_header())
             return self.sync()
         check(self.path)
         self.file.seek(-1, os.SEEK_END)
         if self.file.read() != b"\n":
-            self.file.write(b"\n")  # what was cut off stays a line of its own
+            self.file.write(b"\n")  # an incomplete entry stays on a line of its own
 
 
-class Done:
-    """What earlier runs did, by hashes of rows and their files, to stay small."""
+class CompletedReferences:
+    """The references that earlier runs completed. Keeps hashes only, to save memory."""
 
     def __init__(self, path: Path) -> None:
         self.hashes: set[int] = set()
-        for line in lines(path):
-            if line.state == "done":
-                row = (line.bucket, line.model, line.field, *line.pk, line.new)
-                self.hashes |= {hash(row), hash((*row, line.size, line.mtime_ns))}
+        for entry in entries(path):
+            if entry.state == "done":
+                row = (entry.bucket, entry.model, entry.field, *entry.pk, entry.new)
+                self.hashes |= {hash(row), hash((*row, entry.size, entry.mtime_ns))}
 
     def has(self, reference: Reference) -> bool:
-        """Whether its object was brought, and the file is still the one that was, or is gone since."""
-        row = (reference.column.bucket, *reference.column.names, *reference.key, reference.name)
+        """Return True if the file was sent, and is unchanged or deleted since."""
+        row = (reference.column.bucket, *reference.column.names, *reference.pk_texts, reference.name)
         if hash(row) not in self.hashes:
             return False
         try:
-            stat = find(reference.column, reference.name).path.stat()
-        except (Outside, OSError, StorageError):
+            stat = locate(reference.column, reference.name).path.stat()
+        except (OutsideMediaRoot, OSError, StorageError):
             return True
         return hash((*row, stat.st_size, stat.st_mtime_ns)) in self.hashes
 
 
 def check(path: Path) -> None:
-    """Raises WrongJournal."""
-    first = next((said for _, said in _objects(path)), {})
-    if first.get("journal") != NAME:
-        raise WrongJournal(f"{path} is no journal of this command.")
+    """Check the header. Raises JournalError."""
+    first = next((record for _, record in _records(path)), {})
+    if first.get("journal") != COMMAND:
+        raise JournalError(f"{path} is not a journal of this command.")
     if first.get("target") != settings.SUPABASE_URL:
-        raise WrongJournal(f"{path} is of a move to {first.get('target')}, and SUPABASE_URL is another.")
+        raise JournalError(
+            f"{path} is the journal of a move to {first.get('target')}, but SUPABASE_URL is different."
+        )
 
 
-def lines(path: Path) -> Iterator[Line]:
-    """Those that count, in their order. Raises WrongJournal."""
+def entries(path: Path) -> Iterator[Entry]:
+    """Yield the entries since the last rollback, in order. Raises JournalError."""
     check(path)
-    begin = max((start for start, said in _objects(path) if said.get("state") == BACK), default=0)
-    for start, said in _objects(path):
-        if start >= begin and (line := _line(said)):
-            yield line
+    begin = max(
+        (start for start, record in _records(path) if record.get("state") == ROLLBACK_STATE), default=0
+    )
+    for start, record in _records(path):
+        if start >= begin and (entry := _parse(record)):
+            yield entry
 
 
-def backwards(path: Path) -> Iterator[Line]:
-    """All, the last first, and no more than one at a time in memory. Raises WrongJournal."""
+def entries_reversed(path: Path) -> Iterator[Entry]:
+    """Yield all entries, the last first, with no more than one in memory. Raises JournalError."""
     check(path)
-    starts = array("Q", (start for start, _ in _objects(path)))
+    starts = array("Q", (start for start, _ in _records(path)))
     with path.open("rb") as file:
         for start in reversed(starts):
             file.seek(start)
-            if line := _line(json.loads(file.readline())):
-                yield line
+            if entry := _parse(json.loads(file.readline())):
+                yield entry
 
 
-def _head() -> bytes:
-    return json.dumps({"journal": NAME, "target": settings.SUPABASE_URL}).encode() + b"\n"
+def _header() -> bytes:
+    return json.dumps({"journal": COMMAND, "target": settings.SUPABASE_URL}).encode() + b"\n"
 
 
-def _line(said: dict[str, Any]) -> Line | None:
+def _parse(record: dict[str, Any]) -> Entry | None:
+    """Return None for the header, a rollback, or an entry of an unknown format."""
     try:
-        line = Line(**said)
+        entry = Entry(**record)
     except TypeError:
-        return None  # the head, or a rollback
-    texts = (line.state, line.model, line.field, line.bucket, line.old, line.new, *line.pk)
-    return line if all(isinstance(text, str) for text in texts) else None
+        return None
+    texts = (entry.state, entry.model, entry.field, entry.bucket, entry.old, entry.new, *entry.pk)
+    return entry if all(isinstance(text, str) for text in texts) else None
 
 
-def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Each with the offset at which it begins."""
+def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the JSON object of each line with its offset in bytes. Incomplete lines are skipped."""
     start = 0
     try:
         with path.open("rb") as file:
             for line in file:
                 try:
-                    said = json.loads(line)
+                    record = json.loads(line)
                 except ValueError:
-                    said = None  # cut off
-                if isinstance(said, dict):
-                    yield start, said
+                    record = None  # incomplete
+                if isinstance(record, dict):
+                    yield start, record
                 start += len(line)
     except OSError as error:
-        raise WrongJournal(f"{path} cannot be read: {error.strerror}.") from error
+        raise JournalError(f"{path} cannot be read: {error.strerror}.") from error

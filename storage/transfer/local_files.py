@@ -1,4 +1,4 @@
-"""Where a file that the database names lies on this disk: as the local store or as plain Django has it."""
+"""Locate the local file that a row names, in the layout of the local store or of plain Django."""
 
 import errno
 from dataclasses import dataclass
@@ -15,23 +15,23 @@ from storage.local import buckets, disk
 from storage.local.objects import LocalObjects
 from storage.transfer.references import Column, Reference
 
-NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
+MISSING_ERRNOS = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
 
-class Outside(Exception):
-    """The database names a file that is not below MEDIA_ROOT."""
+class OutsideMediaRoot(Exception):
+    """The row names a file that is not below MEDIA_ROOT."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A file, and the folder to which the names of its field are relative."""
+class Location:
+    """The path of a file, and the folder to which the names of its field are relative."""
 
     folder: Path
     path: Path
 
 
 def media_root() -> Path:
-    """Without links, so that what is below it can be told."""
+    """Return MEDIA_ROOT with symbolic links resolved, so that paths can be compared with it."""
     return _resolved(disk.root())
 
 
@@ -40,43 +40,46 @@ def _resolved(folder: Path) -> Path:
     return folder.resolve()
 
 
-def home_of(column: Column) -> str:
-    """The bucket of the local store in which the files of this field lie; the move may lead to another."""
+def local_bucket(column: Column) -> str:
+    """Return the bucket of the local store that holds the column's files; the target bucket may differ."""
     store = column.field.storage
     return store.bucket if isinstance(store, SignedStorage) else column.bucket
 
 
 def identity(reference: Reference) -> tuple[str, ...]:
-    """Tells one file on its way to one bucket from all others, whichever rows name it."""
+    """Return a value that identifies one file and its target bucket, whichever rows name the file."""
     column = reference.column
-    return column.bucket, str(_location(column) or home_of(column)), reference.name
+    return column.bucket, str(_storage_folder(column) or local_bucket(column)), reference.name
 
 
-def find(column: Column, name: str) -> Place:
-    """Raises Outside, FileNotFoundError, other OSErrors of the disk, and StorageUnavailable."""
+def locate(column: Column, name: str) -> Location:
+    """Return the location of the file. It may not exist, or may not be a regular file.
+
+    Raises OutsideMediaRoot, FileNotFoundError, other OSErrors of the disk, and StorageUnavailable.
+    """
     if name.startswith(("/", "\\")) or "\0" in name or ".." in name.split("/"):
-        raise Outside(name)
+        raise OutsideMediaRoot(name)
     root, folders = media_root(), _folders(column)
     for folder in folders:
         path = folder / name
-        if _is_file(path) and (folder == folders[0] or not _is_of_another(column, folder, name)):
+        if _is_file(path) and (folder == folders[0] or not _belongs_to_another(column, folder, name)):
             if not path.resolve().is_relative_to(root):
-                raise Outside(name)
-            return Place(folder, path)
-    return Place(folders[0], _odd(home_of(column), name))
+                raise OutsideMediaRoot(name)
+            return Location(folder, path)
+    return Location(folders[0], _local_store_path(local_bucket(column), name))
 
 
-def place_of(reference: Reference) -> Place | None:
-    """Where its file is, if it is on this disk and can be looked at."""
+def find_existing(reference: Reference) -> Location | None:
+    """Return the location of the file, or None if it does not exist or cannot be accessed."""
     try:
-        place = find(reference.column, reference.name)
-        return place if place.path.exists() else None
-    except (Outside, OSError, StorageError):
+        location = locate(reference.column, reference.name)
+        return location if location.path.exists() else None
+    except (OutsideMediaRoot, OSError, StorageError):
         return None
 
 
-def _is_of_another(column: Column, folder: Path, name: str) -> bool:
-    """Whether a file that is where this one is only looked for last is another bucket's, or another row's."""
+def _belongs_to_another(column: Column, folder: Path, name: str) -> bool:
+    """Return True if the file found in the fallback folder belongs to another bucket or row."""
     if folder == media_root():
         return name.split("/")[0] in {bucket.name for bucket in buckets.list_buckets()}
     field = column.field.attname
@@ -84,22 +87,26 @@ def _is_of_another(column: Column, folder: Path, name: str) -> bool:
 
 
 def _folders(column: Column) -> list[Path]:
-    """The local store has a folder for each bucket, a plain project has none; a store leaves its traces."""
-    if location := _location(column):
-        return [location]
+    """Return the folders to search, in order.
+
+    The local store has a folder for each bucket, plain Django has none. The `.objects` folder shows that a
+    local store has run in MEDIA_ROOT.
+    """
+    if folder := _storage_folder(column):
+        return [folder]
     root = media_root()
-    of_store = root / home_of(column)
-    return [of_store, root] if (root / ".objects").is_dir() else [root, of_store]
+    bucket_folder = root / local_bucket(column)
+    return [bucket_folder, root] if (root / ".objects").is_dir() else [root, bucket_folder]
 
 
-def _location(column: Column) -> Path | None:
-    """The folder of a plain project's field."""
+def _storage_folder(column: Column) -> Path | None:
+    """Return the folder of the field's FileSystemStorage, or None if the field has another storage."""
     store = column.field.storage
     return _resolved(Path(store.location)) if isinstance(store, FileSystemStorage) else None
 
 
-def _odd(bucket: str, name: str) -> Path:
-    """What no folder can have, the local store keeps elsewhere."""
+def _local_store_path(bucket: str, name: str) -> Path:
+    """Return the local store's path for the name: it keeps keys that are no legal path elsewhere."""
     try:
         return LocalObjects(bucket).locate(name).resolve()
     except keys.InvalidKey:
@@ -110,6 +117,6 @@ def _is_file(path: Path) -> bool:
     try:
         return S_ISREG(path.stat().st_mode)
     except OSError as error:
-        if error.errno in NOT_THERE:
+        if error.errno in MISSING_ERRNOS:
             return False
         raise

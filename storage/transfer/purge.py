@@ -1,4 +1,4 @@
-"""Clearing up: local files go once the journal, every row, the object and the bytes all agree."""
+"""Delete local files that were transferred, once journal, rows, object and bytes all agree."""
 
 import secrets
 from collections.abc import Iterable, Iterator
@@ -11,127 +11,141 @@ from storage.errors import StorageError
 from storage.local import metadata
 from storage.supabase import SupabaseStorage
 from storage.supabase.transport import minimum_rate
-from storage.transfer.bandwidth import SLOWEST
-from storage.transfer.journal import Done, Journal, Line, Step, check, lines
-from storage.transfer.local_files import Outside, Place, home_of, place_of
+from storage.transfer.bandwidth import MIN_RATE
+from storage.transfer.journal import CompletedReferences, Entry, EntryResult, Journal, check, entries
+from storage.transfer.local_files import Location, OutsideMediaRoot, find_existing, local_bucket
 from storage.transfer.references import Column, Reference, columns
-from storage.transfer.sending import is_there, sha256_of
+from storage.transfer.sending import object_matches, sha256_of
 
 
-class Kept(Exception):
-    """The files stay: one word why, and a message for people."""
+class FileKept(Exception):
+    """The file must not be deleted. The arguments are a status word and the end of the message."""
 
 
 def buckets_in(journal: Path) -> set[str]:
-    """Raises WrongJournal."""
-    return {line.bucket for line in lines(journal)}
+    """Return the names of the buckets that files were moved to. Raises JournalError."""
+    return {entry.bucket for entry in entries(journal)}
 
 
-def moved(journal: Path) -> Iterator[Reference]:
-    """What rows name by now. Raises WrongJournal."""
-    for line in lines(journal):
+def moved_references(journal: Path) -> Iterator[Reference]:
+    """Yield references to the new names that the journal lists. Raises JournalError."""
+    for entry in entries(journal):
         with suppress(LookupError):
-            yield line.reference(line.new)
+            yield entry.reference(entry.new)
 
 
-def purge(journal: Path, verify: str) -> Iterator[Step]:
-    """No move and no rollback goes on meanwhile. Raises WrongJournal."""
+def purge(journal: Path, verify: str) -> Iterator[EntryResult]:
+    """Delete files and yield results. Holds the journal's lock, so that no other run changes anything.
+
+    Raises JournalError.
+    """
     check(journal)
     with Journal(journal):
-        done, everywhere = Done(journal), columns()
-        rows = chain.from_iterable(column.references() for column in everywhere)
-        needed = {hash(place.path.resolve()) for row in rows if not done.has(row) for place in _places([row])}
-        clearing = Clearing(done, everywhere, needed, verify)
-        for same in _by_file(journal):
-            yield from clearing.files_of(same)
+        completed, all_columns = CompletedReferences(journal), columns()
+        rows = chain.from_iterable(column.references() for column in all_columns)
+        needed = {
+            hash(location.path.resolve())
+            for row in rows
+            if not completed.has(row)
+            for location in _locations([row])
+        }
+        purger = Purger(completed, all_columns, needed, verify)
+        for group in _entries_by_file(journal):
+            yield from purger.purge_file(group)
 
 
 @dataclass(frozen=True, slots=True)
-class Clearing:
-    """`needed`: hashes of the paths that rows name which were not moved."""
+class Purger:
+    """`needed`: hashes of the paths named by rows that were not transferred."""
 
-    done: Done
+    completed: CompletedReferences
     columns: list[Column]
     needed: set[int]
     verify: str
 
-    def files_of(self, same: list[Line]) -> Iterator[Step]:
-        """All lines of one file: what one of them needs stays."""
-        about = f"{same[0].bucket}: {same[0].old!r}"
+    def purge_file(self, group: list[Entry]) -> Iterator[EntryResult]:
+        """Delete one file, given all its entries, unless one of them still needs it."""
+        about = f"{group[0].bucket}: {group[0].old!r}"
         try:
-            references = [line.reference(name) for line in same for name in (line.old, line.new)]
-            places = list({place.path: place for place in _places(references)}.values())
-            if not places:
+            references = [entry.reference(name) for entry in group for name in (entry.old, entry.new)]
+            locations = list({location.path: location for location in _locations(references)}.values())
+            if not locations:
                 return  # purged before
-            for line in same:
-                self._must_be_safe(line)
-            for place in places:
-                self._must_be_free(place)
-            for place in places:
-                _remove(place, same[0].sha256)
+            for entry in group:
+                self._check_object(entry)
+            for location in locations:
+                self._check_unused(location)
+            for location in locations:
+                _delete(location, group[0].sha256)
             for reference in references:
-                metadata.delete_records(metadata.digest(home_of(reference.column), reference.name))
-            yield Step("done")
-        except Kept as kept:
-            what, message = kept.args
-            yield Step(what, f"{about}{message}: kept.")
-        except (LookupError, Outside, OSError, StorageError) as error:
-            yield Step("kept", f"{about}: kept: {type(error).__name__} {error}")
+                metadata.delete_records(metadata.digest(local_bucket(reference.column), reference.name))
+            yield EntryResult("done")
+        except FileKept as kept:
+            status, message = kept.args
+            yield EntryResult(status, f"{about}{message}: kept.")
+        except (LookupError, OutsideMediaRoot, OSError, StorageError) as error:
+            yield EntryResult("kept", f"{about}: kept: {type(error).__name__} {error}")
 
-    def _must_be_safe(self, line: Line) -> None:
-        """The row names the object, the object is this file. Raises Kept."""
-        if not line.reference(line.new).is_current():
-            raise Kept("changed", ": its row has changed since, or is gone")
-        with minimum_rate(SLOWEST):
-            proved = is_there(SupabaseStorage(line.bucket), line.new, line.size, line.sha256, self.verify)
-        if not proved:
-            raise Kept("unproved", f": the object {line.new!r} in {line.bucket} is not this file")
+    def _check_object(self, entry: Entry) -> None:
+        """Raise FileKept unless the row names the object and the object has the bytes of the file."""
+        if not entry.reference(entry.new).is_current():
+            raise FileKept("changed", ": its row has changed since, or was deleted")
+        with minimum_rate(MIN_RATE):
+            matches = object_matches(
+                SupabaseStorage(entry.bucket), entry.new, entry.size, entry.sha256, self.verify
+            )
+        if not matches:
+            raise FileKept("unproved", f": the object {entry.new!r} in {entry.bucket} is not this file")
 
-    def _must_be_free(self, place: Place) -> None:
-        """Rows may have come to name it a moment ago. Raises Kept."""
-        name = str(place.path.relative_to(place.folder)) if place.path.is_relative_to(place.folder) else ""
-        rows = chain.from_iterable(column.naming(name) for column in self.columns if name)
-        named = any(place.path in _paths([row]) for row in rows if not self.done.has(row))
-        if named or hash(place.path.resolve()) in self.needed:
-            raise Kept("needed", ": a row that was not moved names it")
+    def _check_unused(self, location: Location) -> None:
+        """Raise FileKept if a row that was not transferred names the file, even since `needed` was built."""
+        path, folder = location.path, location.folder
+        name = str(path.relative_to(folder)) if path.is_relative_to(folder) else ""
+        rows = chain.from_iterable(column.references_to(name) for column in self.columns if name)
+        is_named = any(path in _paths([row]) for row in rows if not self.completed.has(row))
+        if is_named or hash(path.resolve()) in self.needed:
+            raise FileKept("needed", ": a row that was not moved names it")
 
 
-def _by_file(journal: Path) -> Iterable[list[Line]]:
-    """Lines that are done, together with the others of the same file."""
-    found: dict[str, list[Line]] = {}
-    for line in lines(journal):
-        if line.state == "done":
-            found.setdefault(_file(line), []).append(line)
+def _entries_by_file(journal: Path) -> Iterable[list[Entry]]:
+    """Return the entries that are done, grouped by local file."""
+    found: dict[str, list[Entry]] = {}
+    for entry in entries(journal):
+        if entry.state == "done":
+            found.setdefault(_file_of(entry), []).append(entry)
     return found.values()
 
 
-def _file(line: Line) -> str:
+def _file_of(entry: Entry) -> str:
     with suppress(LookupError):
-        for path in _paths([line.reference(line.old), line.reference(line.new)]):
+        for path in _paths([entry.reference(entry.old), entry.reference(entry.new)]):
             return str(path.resolve())
-    return f"{line.bucket}/{line.old}"
+    return f"{entry.bucket}/{entry.old}"
 
 
 def _paths(references: Iterable[Reference]) -> list[Path]:
-    return [place.path for place in _places(references)]
+    return [location.path for location in _locations(references)]
 
 
-def _places(references: Iterable[Reference]) -> Iterator[Place]:
-    """Where the files are that there are."""
-    return filter(None, map(place_of, references))
+def _locations(references: Iterable[Reference]) -> Iterator[Location]:
+    """Yield the locations of the files that exist."""
+    return filter(None, map(find_existing, references))
 
 
-def _remove(place: Place, sha256: str) -> None:
-    """Aside first: what is looked at is what goes, whoever writes here meanwhile. Raises Kept, OSError."""
-    aside = place.path.with_name(f".purged-{secrets.token_hex(16)}")
-    place.path.rename(aside)
-    if sha256_of(aside) != sha256:
-        if not place.path.exists():
-            aside.rename(place.path)
-        raise Kept("changed", " is another file than the one that was moved")
-    aside.unlink()
-    for folder in place.path.parents:
-        if not folder.is_relative_to(place.folder) or folder == place.folder:
+def _delete(location: Location, sha256: str) -> None:
+    """Delete the file and the folders that it leaves empty. Raises FileKept, OSError.
+
+    The file is renamed before it is hashed, so that a file written meanwhile is not deleted unchecked.
+    """
+    renamed = location.path.with_name(f".purged-{secrets.token_hex(16)}")
+    location.path.rename(renamed)
+    if sha256_of(renamed) != sha256:
+        if not location.path.exists():
+            renamed.rename(location.path)
+        raise FileKept("changed", " is not the file that was moved")
+    renamed.unlink()
+    for folder in location.path.parents:
+        if not folder.is_relative_to(location.folder) or folder == location.folder:
             return
         try:
             folder.rmdir()

@@ -1,4 +1,4 @@
-"""Which files the database names: every file field of every model of every installed app."""
+"""Find the files that the database names: every file field of every model of every installed app."""
 
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
@@ -12,16 +12,16 @@ from django.db import connections, models, router
 
 from storage.base import SignedStorage
 
-PAGE = 1000  # rows in one query
+PAGE_SIZE = 1000  # rows per query
 
 
 class NoSuchField(Exception):
-    """`--model` or MIGRATE_BUCKETS names nothing, or several; the message has the candidates."""
+    """`--model` or MIGRATE_BUCKETS names no file field, or several; the message lists the candidates."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A file field, and the bucket in which its files shall be."""
+    """A file field of a model, and the bucket that its files are sent to."""
 
     field: models.FileField
     bucket: str
@@ -32,7 +32,7 @@ class Column:
 
     @property
     def names(self) -> tuple[str, str]:
-        """Of its model and field."""
+        """Return the labels of the model and of the field."""
         return self.field.model._meta.label, self.field.name
 
     @property
@@ -40,74 +40,77 @@ class Column:
         return self.field.max_length
 
     def rows(self) -> "models.QuerySet[Any]":
-        """Of no manager: a manager may hide rows, and their files are files too."""
+        """Return all rows, without using a manager: a manager may hide rows whose files must be sent too."""
         return models.QuerySet(self.field.model)
 
     def count(self) -> int:
-        return self._with_file().count()
+        return self._rows_with_file().count()
 
-    def naming(self, name: str) -> Iterator["Reference"]:
-        """Rows that name this file."""
+    def references_to(self, name: str) -> Iterator["Reference"]:
+        """Yield a reference for each row that names this file."""
         rows = self.rows().filter(**{self.field.attname: name})
         yield from (Reference(self, pk, name) for pk, name in rows.values_list("pk", self.field.attname))
 
     def references(self) -> Iterator["Reference"]:
-        """By primary key, a page at a time: rows may come and go meanwhile."""
-        name, rows = self.field.attname, self._with_file().order_by("pk")
+        """Yield a reference for each row with a file, by primary key.
+
+        One page at a time (keyset pagination): rows may be added or deleted meanwhile.
+        """
+        name, rows = self.field.attname, self._rows_with_file().order_by("pk")
         last: Any = None
         while True:
             page = rows if last is None else rows.filter(pk__gt=last)
-            found = list(page.values_list("pk", name)[:PAGE])
+            found = list(page.values_list("pk", name)[:PAGE_SIZE])
             yield from (Reference(self, pk, file) for pk, file in found)
-            if len(found) < PAGE:
+            if len(found) < PAGE_SIZE:
                 return
             last = found[-1][0]
 
-    def _with_file(self) -> "models.QuerySet[Any]":
+    def _rows_with_file(self) -> "models.QuerySet[Any]":
         name = self.field.attname
         return self.rows().exclude(**{name: ""}).exclude(**{name: None})
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """One row that names one file."""
+    """A row, and the name of its file."""
 
     column: Column
     pk: Any
     name: str
 
     @property
-    def key(self) -> tuple[str, ...]:
-        """The primary key in texts, one for each of its columns."""
+    def pk_texts(self) -> tuple[str, ...]:
+        """Return the primary key as texts, one for each of its columns."""
         return tuple(_text(part) for part in (self.pk if isinstance(self.pk, tuple) else (self.pk,)))
 
     def __str__(self) -> str:
-        return printable(f"{self.column.label} {' '.join(self.key)}")
+        return printable(f"{self.column.label} {' '.join(self.pk_texts)}")
 
     def is_current(self) -> bool:
-        """Whether the row is there and names this file."""
-        return self._if_it_names(self.name).exists()
+        """Return True if the row exists and names this file."""
+        return self._rows_naming(self.name).exists()
 
-    def point_to(self, name: str, *, instead_of: str) -> bool:
-        """Whether the row was changed: not if it names another file by now. Touches this column alone."""
-        return bool(self._if_it_names(instead_of).update(**{self.column.field.attname: name}))
+    def update_name(self, name: str, *, expected: str) -> bool:
+        """Set this column only, if it still has the expected name; return True if the row was changed."""
+        return bool(self._rows_naming(expected).update(**{self.column.field.attname: name}))
 
-    def _if_it_names(self, name: str) -> "models.QuerySet[Any]":
+    def _rows_naming(self, name: str) -> "models.QuerySet[Any]":
         return self.column.rows().filter(pk=self.pk, **{self.column.field.attname: name})
 
 
 def _text(part: Any) -> str:
-    """What the field's `to_python` makes the same of again."""
+    """Return a text that the field's `to_python` converts back to the same value."""
     return b64encode(part).decode() if isinstance(part, bytes | memoryview) else str(part)
 
 
 def printable(text: str) -> str:
-    """On one line, and nothing that a terminal obeys."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+    """Escape line breaks and terminal control characters."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def columns(only: Sequence[str] = ()) -> list[Column]:
-    """All, or those of the named models and fields. Raises NoSuchField."""
+    """Return all file columns, or those of the named models and fields. Raises NoSuchField."""
     fields = [
         field
         for model in apps.get_models()
@@ -115,47 +118,47 @@ def columns(only: Sequence[str] = ()) -> list[Column]:
         for field in model._meta.local_fields
         if isinstance(field, models.FileField)
     ]
-    told = _told_buckets(fields)
-    found = [Column(field, told.get(_label(field)) or bucket_of(field)) for field in fields]
-    wanted = [column for name in only for column in _named(name, found)]
-    return list(dict.fromkeys(wanted)) if only else found
+    configured = _configured_buckets(fields)
+    found = [Column(field, configured.get(_label(field)) or bucket_of(field)) for field in fields]
+    selected = [column for name in only for column in _matching(name, found)]
+    return list(dict.fromkeys(selected)) if only else found
 
 
 def has_table(model: type[models.Model]) -> bool:
-    """Whether it stands in its database: that of a model which is not managed may be elsewhere."""
+    """Return True if the table exists: the table of an unmanaged model may be in another database."""
     connection = connections[router.db_for_read(model)]
     return model._meta.db_table in connection.introspection.table_names(include_views=True)
 
 
 def bucket_of(field: models.FileField) -> str:
-    """That of the field's storage, else of the default one."""
+    """Return the bucket of the field's storage, else that of the default storage."""
     for store in (field.storage, storages["default"]):
         if isinstance(store, SignedStorage):
             return store.bucket
     return settings.SUPABASE_STORAGE_BUCKET
 
 
-def _told_buckets(fields: Sequence[models.FileField]) -> dict[str, str]:
-    """MIGRATE_BUCKETS, whatever the case of its names."""
+def _configured_buckets(fields: Sequence[models.FileField]) -> dict[str, str]:
+    """Return MIGRATE_BUCKETS, with its names in lower case. Raises NoSuchField."""
     buckets = settings.MIGRATE_BUCKETS
     if not isinstance(buckets, dict):
-        raise NoSuchField('MIGRATE_BUCKETS is no dict such as {"app.Model.field": "bucket"}.')
-    told = {name.strip().lower(): bucket.strip() for name, bucket in buckets.items()}
+        raise NoSuchField('MIGRATE_BUCKETS is not a dict such as {"app.Model.field": "bucket"}.')
+    configured = {name.strip().lower(): bucket.strip() for name, bucket in buckets.items()}
     known = {_label(field): f"{field.model._meta.label}.{field.name}" for field in fields}
-    for name in told.keys() - known.keys():
+    for name in configured.keys() - known.keys():
         candidates = ", ".join(sorted(known.values()))
         raise NoSuchField(
-            f"MIGRATE_BUCKETS names {name!r}, which is no file field: choose from {candidates}."
+            f"MIGRATE_BUCKETS names {name!r}, which is not a file field: choose from {candidates}."
         )
-    return told
+    return configured
 
 
 def _label(field: models.FileField) -> str:
     return f"{field.model._meta.label_lower}.{field.name.lower()}"
 
 
-def _named(name: str, known: list[Column]) -> list[Column]:
-    """`Species`, `api.Species` or `api.Species.image`, whatever their case."""
+def _matching(name: str, known: list[Column]) -> list[Column]:
+    """Return the columns that `Species`, `api.Species` or `api.Species.image` names, in any case."""
     by_field = [column for column in known if column.label.lower() == name.lower()]
     by_label = [column for column in known if column.field.model._meta.label_lower == name.lower()]
     by_model = [column for column in known if column.field.model.__name__.lower() == name.lower()]
@@ -164,5 +167,5 @@ def _named(name: str, known: list[Column]) -> list[Column]:
     if len({column.field.model for column in by_model}) == 1:
         return by_model
     candidates = sorted({column.field.model._meta.label for column in by_model or known})
-    problem = "is several models" if by_model else "is no model with files"
+    problem = "matches several models" if by_model else "is not a model with files"
     raise NoSuchField(f"{name!r} {problem}: choose from {', '.join(candidates) or 'none'}.")

@@ -1,4 +1,4 @@
-"""What a file of MEDIA_ROOT is called in a bucket: the same, unless Supabase would refuse it."""
+"""Turn a file name into a legal key: the same name, unless Supabase would reject it."""
 
 import hashlib
 import re
@@ -6,52 +6,53 @@ import unicodedata
 
 from storage import keys
 
-DIGITS = 8  # of a hash: they tell two names apart that became the same
-REFUSED = re.compile(r"[^A-Za-z0-9_. -]", re.ASCII)
+HASH_DIGITS = 8  # hexadecimal: they tell apart two names that would become the same
+ILLEGAL_CHARACTERS = re.compile(r"[^A-Za-z0-9_. -]", re.ASCII)
 
 
-def new_name(name: str, most: int | None = None) -> str:
-    """A plain key stays as it is; a letter that no key may have goes, and the directories stay.
+def key_for_name(name: str, max_length: int | None = None) -> str:
+    """Return a legal key. A name that is one is unchanged; otherwise illegal characters are removed.
 
-    A name that changes gets some digits of its hash: `guía.pdf` and `guia.pdf` stay two files, and each run
-    gives the same name. `most`: letters, what the column holds. Raises InvalidKey if it cannot be had.
+    Directories are kept. A changed name gets some digits of its hash, so that `guía.pdf` and `guia.pdf` stay
+    two files and each run returns the same key. `max_length`: characters that the column holds. Raises
+    InvalidKey if no key is short enough.
     """
     try:
         return keys.check(name)
     except keys.InvalidKey:
         *folders, file = [part for part in name.split("/") if part not in ("", ".", "..")] or ["file"]
-    path = "".join(f"{_short(_plain(folder).strip('.') or _digits(folder))}/" for folder in folders)
-    room = min(keys.MAX_SEGMENT, (most or keys.MAX_KEY) - len(path))
-    return keys.check(path + _beside(_plain(file), f"-{_digits(name)}", room))
+    path = "".join(f"{_shorten(_to_ascii(folder).strip('.') or _hash(folder))}/" for folder in folders)
+    room = min(keys.MAX_SEGMENT, (max_length or keys.MAX_KEY) - len(path))
+    return keys.check(path + _add_suffix(_to_ascii(file), f"-{_hash(name)}", room))
 
 
-def renamed(name: str, number: int, most: int | None = None) -> str:
-    """Another name for what must stand beside an object of this name: `a.pdf`, `a-2.pdf`."""
-    folder, slash, file = name.rpartition("/")
-    room = min(keys.MAX_SEGMENT, (most or keys.MAX_KEY) - len(folder + slash))
-    return keys.check(folder + slash + _beside(file, f"-{number}", room))
+def numbered_key(key: str, number: int, max_length: int | None = None) -> str:
+    """Return the key with a number before its extension: `a.pdf`, `a-2.pdf`. Raises InvalidKey."""
+    folder, slash, file = key.rpartition("/")
+    room = min(keys.MAX_SEGMENT, (max_length or keys.MAX_KEY) - len(folder + slash))
+    return keys.check(folder + slash + _add_suffix(file, f"-{number}", room))
 
 
-def _plain(segment: str) -> str:
-    """`guía.pdf` becomes `guia.pdf`, and what has no such letters may become nothing."""
-    return REFUSED.sub("", unicodedata.normalize("NFKD", segment)).strip(" ")
+def _to_ascii(segment: str) -> str:
+    """`guía.pdf` becomes `guia.pdf`. The result is empty if no character is legal."""
+    return ILLEGAL_CHARACTERS.sub("", unicodedata.normalize("NFKD", segment)).strip(" ")
 
 
-def _beside(file: str, mark: str, room: int) -> str:
-    """The mark goes before the ending, which tells the type; the stem gives way where there is no room."""
-    stem, dot, ending = file.rpartition(".")
-    if not dot or len(ending) > keys.MAX_SEGMENT // 2:
-        stem, dot, ending = file, "", ""
-    left = room - len(mark + dot + ending)
+def _add_suffix(file: str, suffix: str, room: int) -> str:
+    """Insert the suffix before the extension, which tells the type; shorten the stem to `room` characters."""
+    stem, dot, extension = file.rpartition(".")
+    if not dot or len(extension) > keys.MAX_SEGMENT // 2:
+        stem, dot, extension = file, "", ""
+    left = room - len(suffix + dot + extension)
     if left < 0:
         raise keys.InvalidKey("Invalid key")
-    return f"{stem[:left]}{mark}{dot}{ending}" if stem[:left] else f"{mark[1:]}{dot}{ending}"
+    return f"{stem[:left]}{suffix}{dot}{extension}" if stem[:left] else f"{suffix[1:]}{dot}{extension}"
 
 
-def _short(segment: str) -> str:
-    room = keys.MAX_SEGMENT - DIGITS - 1
-    return segment if len(segment) <= keys.MAX_SEGMENT else f"{segment[:room]}-{_digits(segment)}"
+def _shorten(segment: str) -> str:
+    room = keys.MAX_SEGMENT - HASH_DIGITS - 1
+    return segment if len(segment) <= keys.MAX_SEGMENT else f"{segment[:room]}-{_hash(segment)}"
 
 
-def _digits(text: str) -> str:
-    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:DIGITS]
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:HASH_DIGITS]

@@ -1,4 +1,4 @@
-"""What a run says of itself: while it lasts, at its end, and in a file for machines."""
+"""Counts and failures of a run, shown while it runs and at its end, and written to a JSON file."""
 
 import json
 import time
@@ -12,12 +12,12 @@ from django.conf import settings
 
 from storage.transfer.run import Outcome
 
-MOST_MESSAGES = 10_000  # that are kept in memory
+MAX_MESSAGES = 10_000  # failures that are kept in memory
 
 
 @dataclass
 class Report:
-    """Counts by field and outcome, and every file that failed with the reason. Bytes and seconds."""
+    """Counts by model field and status, bytes that were moved, and each failed file with the reason."""
 
     journal: Path
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -27,19 +27,19 @@ class Report:
     failures: int = 0
 
     def __post_init__(self) -> None:
-        self.begun = time.monotonic()
+        self.started = time.monotonic()
 
     def add(self, outcome: Outcome) -> None:
-        self.counts.setdefault(outcome.reference.column.label, Counter())[outcome.what] += 1
-        self.bytes += outcome.size if outcome.what == "moved" else 0
-        self.failures += not outcome.is_good
-        if not outcome.is_good and len(self.failed) < MOST_MESSAGES:
+        self.counts.setdefault(outcome.reference.column.label, Counter())[outcome.status] += 1
+        self.bytes += outcome.size if outcome.status == "moved" else 0
+        self.failures += not outcome.is_success
+        if not outcome.is_success and len(self.failed) < MAX_MESSAGES:
             self.failed.append(
                 {
                     "model": outcome.reference.column.label,
-                    "id": " ".join(outcome.reference.key),
+                    "id": " ".join(outcome.reference.pk_texts),
                     "name": outcome.reference.name,
-                    "reason": outcome.what,
+                    "reason": outcome.status,
                     "message": outcome.message,
                 }
             )
@@ -50,11 +50,12 @@ class Report:
 
     @property
     def seconds(self) -> float:
-        return time.monotonic() - self.begun
+        return time.monotonic() - self.started
 
     @property
-    def pace(self) -> str:
-        return f"{size(self.bytes)}, {size(self.bytes / max(self.seconds, 0.001))}/s"
+    def throughput(self) -> str:
+        """Return bytes and bytes per second: `3.4 MB, 1.1 MB/s`."""
+        return f"{format_size(self.bytes)}, {format_size(self.bytes / max(self.seconds, 0.001))}/s"
 
     def as_json(self, *, stopped: bool) -> dict[str, Any]:
         return {
@@ -74,8 +75,8 @@ class Report:
         path.write_text(json.dumps(self.as_json(stopped=stopped), indent=2) + "\n")
 
 
-def size(number: float) -> str:
-    """`3.4 MB`."""
+def format_size(number: float) -> str:
+    """Return bytes in a decimal unit: `3.4 MB`."""
     for unit in ("B", "kB", "MB", "GB"):
         if number < 1000:
             return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"

@@ -1,4 +1,4 @@
-"""The way back: rows name again what they did before the move, and this disk has the names it had."""
+"""Undo a transfer: rows get back their old file names, and hard links that no row needs are deleted."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,63 +6,70 @@ from pathlib import Path
 from django.db import DatabaseError
 
 from storage.transfer import hard_links
-from storage.transfer.journal import Journal, Line, Step, backwards, check
-from storage.transfer.local_files import place_of
+from storage.transfer.journal import Entry, EntryResult, Journal, check, entries_reversed
+from storage.transfer.local_files import find_existing
 from storage.transfer.references import columns
 from storage.transfer.sending import sha256_of
 
 
-def roll_back(journal: Path) -> Iterator[Step]:
-    """Those that changed since, and those whose file is not here, are left and named. Raises WrongJournal."""
+def roll_back(journal: Path) -> Iterator[EntryResult]:
+    """Restore rows and yield results. Raises JournalError.
+
+    Rows that have changed since and rows without a local file are left unchanged and reported.
+    """
     check(journal)
-    judged: set[int] = set()  # hashes of rows: what the last line of a row tells of it is enough
+    seen: set[int] = set()  # hashes of rows: only the last entry of a row is reported
     with Journal(journal) as opened:
-        opened.add_back()
-        for line in backwards(journal):
-            row = hash((line.model, line.field, *line.pk))
-            step = _back(line)
-            if step and (step.what == "done" or row not in judged):
-                yield step
-            judged.add(row)
-        _remove_twins(journal)
+        opened.add_rollback()
+        for entry in entries_reversed(journal):
+            row = hash((entry.model, entry.field, *entry.pk))
+            result = _roll_back_entry(entry)
+            if result and (result.status == "done" or row not in seen):
+                yield result
+            seen.add(row)
+        _remove_unused_links(journal)
     for column in columns():
         for reference in column.references():
-            if hash((*column.names, *reference.key)) not in judged and not place_of(reference):
-                message = f"{reference}: {reference.name!r} is not on this disk, but where it was sent."
-                yield Step("missing", message)
+            row = hash((*column.names, *reference.pk_texts))
+            if row not in seen and not find_existing(reference):
+                message = f"{reference}: {reference.name!r} is not on this disk, but only where it was sent."
+                yield EntryResult("missing", message)
 
 
-def _back(line: Line) -> Step | None:
-    """None: there is nothing to do, and nothing to say."""
-    row = f"{line.model} {' '.join(line.pk)}"
+def _roll_back_entry(entry: Entry) -> EntryResult | None:
+    """Return None if there is nothing to do or to report."""
+    row = f"{entry.model} {' '.join(entry.pk)}"
     try:
-        before, after = line.reference(line.old), line.reference(line.new)
-        here, there = place_of(before), place_of(after)
-        if here is None:
-            return Step("missing", f"{row}: {line.old!r} is not on this disk any more: left as it is.")
-        if before.is_current() or (line.state == "moving" and after.is_current() and there is None):
+        before, after = entry.reference(entry.old), entry.reference(entry.new)
+        old, new = find_existing(before), find_existing(after)
+        if old is None:
+            return EntryResult("missing", f"{row}: {entry.old!r} is no longer on this disk: left unchanged.")
+        if before.is_current() or (entry.state == "moving" and after.is_current() and new is None):
             return None
-        if line.old != line.new and after.is_current():
-            if any(sha256_of(place.path) != line.sha256 for place in (here, there) if place):
-                return Step("changed", f"{row}: its file was replaced since, as {line.new!r}: left as it is.")
-            if before.point_to(line.old, instead_of=line.new):
-                return Step("done")
+        if entry.old != entry.new and after.is_current():
+            if any(sha256_of(location.path) != entry.sha256 for location in (old, new) if location):
+                message = f"{row}: its file was replaced since, as {entry.new!r}: left unchanged."
+                return EntryResult("changed", message)
+            if before.update_name(entry.old, expected=entry.new):
+                return EntryResult("done")
     except DatabaseError as error:
-        return Step("database", f"{row} cannot be changed: {error}: left as it is.")
+        return EntryResult("database", f"{row} cannot be changed: {error}: left unchanged.")
     except (LookupError, OSError) as error:
-        return Step("missing", f"{row}: {line.old!r} cannot be put back: {error}: left as it is.")
-    return Step("changed", f"{row} has changed since, or is gone: left as it is.")
+        message = f"{row}: {entry.old!r} cannot be put back: {error}: left unchanged."
+        return EntryResult("missing", message)
+    return EntryResult("changed", f"{row} has changed since, or was deleted: left unchanged.")
 
 
-def _remove_twins(journal: Path) -> None:
-    """Second names that no row has."""
+def _remove_unused_links(journal: Path) -> None:
+    """Delete hard links that no row names."""
     rows = (reference for column in columns() for reference in column.references())
-    named = {hash(place.path) for place in map(place_of, rows) if place}
-    for line in backwards(journal):
-        if line.state == "moving":
+    named = {hash(location.path) for location in map(find_existing, rows) if location}
+    for entry in entries_reversed(journal):
+        if entry.state == "moving":
             try:
-                old, new = place_of(line.reference(line.old)), place_of(line.reference(line.new))
+                old = find_existing(entry.reference(entry.old))
+                new = find_existing(entry.reference(entry.new))
                 if old and new and hash(new.path) not in named:
                     hard_links.remove(old, new)
             except (LookupError, OSError):
-                continue  # it must stay
+                continue  # the link is kept

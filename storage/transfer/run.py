@@ -1,8 +1,8 @@
-"""The whole move: files by many threads, rows and journal by one.
+"""Run the transfer: threads send files, the main thread changes rows and writes the journal.
 
-Each reference goes through the same steps, and may be cut off between any two of them: the object stands
-in its bucket, proved; the file has its new name on this disk too; the journal says that the row is about
-to change; the row changes, if it still names what it did; the journal says so.
+Each reference goes through the same steps, and may be interrupted between any two of them: the object is in
+its bucket and verified; the local file has a hard link with its new name; the journal says that the row is
+about to change; the row changes, if it still has the old name; the journal says that it is done.
 """
 
 import threading
@@ -21,226 +21,238 @@ from storage.errors import ObjectMissing, StorageError, StorageMisconfigured, St
 from storage.keys import InvalidKey
 from storage.supabase.transport import minimum_rate
 from storage.transfer import hard_links
-from storage.transfer.journal import Done, Journal, Line
+from storage.transfer.journal import CompletedReferences, Entry, Journal
 from storage.transfer.local_files import identity
 from storage.transfer.references import Column, Reference
-from storage.transfer.renaming import new_name
-from storage.transfer.sending import Failed, SendOptions, Sent, bring
-from storage.transfer.target import LONGEST_PAUSE
+from storage.transfer.renaming import key_for_name
+from storage.transfer.sending import SendOptions, Sent, TransferFailed, send_file
+from storage.transfer.target import MAX_PAUSE
 
-PROVING = 2  # for so many files that may be sent at once, one more may be read back or moved meanwhile
-IN_FLIGHT = 2  # files that are begun or wait, for each thread
-GRACE = 25  # seconds that files in flight have to end once the move is to stop
-SLOW = 1  # seconds for a row to change: once the move is to stop, no other is begun
-LOOK = 0.2  # seconds between two looks whether it is to stop
-PAUSES = (1, 3, 9, 27)  # seconds between the attempts at one file, after those at each call
-MOST_LOST = 3  # files in a row, for each thread, that the storage's trouble may cost
+JOBS_PER_EXTRA_THREAD = 2  # one more thread, for verifying and moving objects, for so many jobs
+FILES_PER_THREAD = 2  # submitted at once: sent, or waiting to be
+STOP_TIMEOUT = 25  # seconds that files in flight have to finish after a stop
+SLOW_UPDATE = 1  # seconds: after a stop, no row is changed once a change took longer
+POLL_INTERVAL = 0.2  # seconds between two checks for a stop
+RETRY_PAUSES = (1, 3, 9, 27)  # seconds between attempts at one file; each call has attempts of its own
+MAX_FAILURES_PER_THREAD = (
+    3  # consecutive files that may fail because of the storage before the transfer stops
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Of one reference. Size in bytes.
+    """The outcome for one reference. Size in bytes.
 
-    `what` is moved, there (before), done (by an earlier run), remote (never on this disk), changed (the row
-    names another file by now, which the next run takes), or another reason of a Failed, storage,
-    misconfigured or database.
+    `status` is moved, there (it existed before), done (by an earlier run), remote (uploaded to the bucket
+    directly), changed (the row names another file by now, which the next run sends), another reason of a
+    TransferFailed, storage, misconfigured or database.
     """
 
-    what: str
+    status: str
     reference: Reference
     size: int = 0
     message: str = ""
 
     @property
-    def is_good(self) -> bool:
-        return self.what in ("moved", "there", "done", "remote", "changed")
+    def is_success(self) -> bool:
+        return self.status in ("moved", "there", "done", "remote", "changed")
 
 
 class Stopped(Exception):
-    """The move ended early; what was done stands in the journal."""
+    """The transfer ended early; the journal has what was done."""
 
 
 @dataclass
-class Move:
-    """`buckets`: by name, as the project has them. Set `stop` to end it early."""
+class Transfer:
+    """`buckets`: the buckets of the project by name. Set `stop` to end the transfer early."""
 
     columns: list[Column]
     buckets: dict[str, Bucket]
-    rules: SendOptions
-    path: Path  # of the journal
+    options: SendOptions
+    journal_path: Path
     jobs: int = 8
     limit: int | None = None
     stop: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
-        self.threads = self.jobs + self.jobs // PROVING
-        self.rules = replace(self.rules, turns=threading.BoundedSemaphore(self.jobs))
-        self.begun: set[int] = set()  # hashes of files: what another row names too is not sent again
-        self.sharing: dict[tuple[str, ...], list[Reference]] = {}  # by file: who waits for it
-        self.waiting: dict[Future[Sent], tuple[str, ...]] = {}
-        self.ended: SimpleQueue[Future[Sent]] = SimpleQueue()
-        self.expect = False  # whether objects are there: if the last one was, it is cheaper to look first
-        self.lost = 0  # files in a row
-        self.slow = False  # whether the last row took long
-        self.taken = 0  # references that were begun and have not failed
+        self.threads = self.jobs + self.jobs // JOBS_PER_EXTRA_THREAD
+        self.options = replace(self.options, semaphore=threading.BoundedSemaphore(self.jobs))
+        self.submitted: set[int] = set()  # hashes of files: one that several rows name is sent only once
+        self.references: dict[tuple[str, ...], list[Reference]] = {}  # rows waiting for a file, by file
+        self.pending: dict[Future[Sent], tuple[str, ...]] = {}  # files, by future
+        self.finished: SimpleQueue[Future[Sent]] = SimpleQueue()
+        self.look_first = False  # whether the last object already existed: then looking first is cheaper
+        self.storage_failures = 0  # consecutive files
+        self.is_database_slow = False  # whether the last change of a row took longer than SLOW_UPDATE
+        self.counted = 0  # references that were submitted and have not failed
 
     def run(self) -> Iterator[Outcome]:
-        """Raises Stopped, once the files in flight have ended, or have had their time."""
+        """Transfer all files and yield an outcome for each reference.
+
+        Raises Stopped after a stop, once the files in flight have finished or STOP_TIMEOUT has passed.
+        """
         pool = ThreadPoolExecutor(self.threads, thread_name_prefix="move")
         try:
-            with Journal(self.path) as self.journal:
-                yield from self._all(pool, Done(self.path))
+            with Journal(self.journal_path) as self.journal:
+                yield from self._transfer_all(pool, CompletedReferences(self.journal_path))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _all(self, pool: ThreadPoolExecutor, done: Done) -> Iterator[Outcome]:
-        for reference in wanted(self.columns, self.rules):
+    def _transfer_all(self, pool: ThreadPoolExecutor, completed: CompletedReferences) -> Iterator[Outcome]:
+        for reference in selected(self.columns, self.options):
             if self.stop.is_set():
                 break
-            if done.has(reference):
+            if completed.has(reference):
                 yield Outcome("done", reference)
                 continue
             while self._must_wait():
-                yield from self._finished()
-            if self.taken == self.limit:
+                yield from self._process_finished()
+            if self.counted == self.limit:
                 break
-            self.taken += 1
-            self._begin(pool, reference)
-        yield from self._rest()
+            self.counted += 1
+            self._submit(pool, reference)
+        yield from self._finish_pending()
 
     def _must_wait(self) -> bool:
-        """For room, or to know whether the limit is reached: what fails is not counted."""
-        full = len(self.waiting) >= self.threads * IN_FLIGHT or self.taken == self.limit
-        return bool(self.waiting) and full and not self.stop.is_set()
+        """Return True while the queue is full, or pending files may still fail and free up the limit."""
+        is_full = len(self.pending) >= self.threads * FILES_PER_THREAD or self.counted == self.limit
+        return bool(self.pending) and is_full and not self.stop.is_set()
 
-    def _begin(self, pool: ThreadPoolExecutor, reference: Reference) -> None:
-        """Rows that name the same file share one journey; if it has ended, the object is looked for."""
-        file = (*identity(reference), _destination(reference))
-        if file in self.sharing:
-            return self.sharing[file].append(reference)
-        rules = replace(self.rules, look_first=self.expect or hash(file) in self.begun)
-        self.begun.add(hash(file))
-        self.sharing[file] = [reference]
-        future = pool.submit(self._bring, reference, rules)
-        self.waiting[future] = file
-        future.add_done_callback(self.ended.put)
+    def _submit(self, pool: ThreadPoolExecutor, reference: Reference) -> None:
+        """Submit the file, or wait for it with the other rows that name it.
 
-    def _bring(self, reference: Reference, rules: SendOptions) -> Sent:
-        with minimum_rate(rules.pace.slowest):
-            return self._patiently(reference, rules)
+        If it was sent before and has finished, the object is looked for first.
+        """
+        file = (*identity(reference), _expected_key(reference))
+        if file in self.references:
+            return self.references[file].append(reference)
+        options = replace(self.options, look_first=self.look_first or hash(file) in self.submitted)
+        self.submitted.add(hash(file))
+        self.references[file] = [reference]
+        future = pool.submit(self._send, reference, options)
+        self.pending[future] = file
+        future.add_done_callback(self.finished.put)
 
-    def _patiently(self, reference: Reference, rules: SendOptions) -> Sent:
-        """Storage in trouble is given time: longer each time, and as long as it asks for."""
+    def _send(self, reference: Reference, options: SendOptions) -> Sent:
+        with minimum_rate(options.bandwidth.min_rate):
+            return self._send_with_retries(reference, options)
+
+    def _send_with_retries(self, reference: Reference, options: SendOptions) -> Sent:
+        """Retry after growing pauses, or after Retry-After if that is longer."""
         bucket = self.buckets[reference.column.bucket]
-        for pause in PAUSES:
+        for pause in RETRY_PAUSES:
             try:
-                return bring(bucket, reference, rules)
+                return send_file(bucket, reference, options)
             except StorageMisconfigured:
                 raise
             except (StorageUnavailable, ObjectMissing) as error:
-                asked = getattr(error, "retry_after", None) or 0
-                if self.stop.wait(min(max(pause, asked), LONGEST_PAUSE)):
+                retry_after = getattr(error, "retry_after", None) or 0
+                if self.stop.wait(min(max(pause, retry_after), MAX_PAUSE)):
                     raise
-                rules = replace(rules, look_first=True)
-        return bring(bucket, reference, rules)
+                options = replace(options, look_first=True)
+        return send_file(bucket, reference, options)
 
-    def _rest(self) -> Iterator[Outcome]:
-        """Wait for what is in flight; nothing new is begun."""
+    def _finish_pending(self) -> Iterator[Outcome]:
+        """Wait for the files in flight, without submitting more. Raises Stopped after a stop."""
         until = None
-        while self.waiting and (until is None or time.monotonic() < until):
+        while self.pending and (until is None or time.monotonic() < until):
             if self.stop.is_set() and until is None:
-                until = time.monotonic() + GRACE
-                self.waiting = {each: file for each, file in self.waiting.items() if not each.cancel()}
-            yield from self._finished()
+                until = time.monotonic() + STOP_TIMEOUT
+                self.pending = {each: file for each, file in self.pending.items() if not each.cancel()}
+            yield from self._process_finished()
         if self.stop.is_set():
             raise Stopped
 
-    def _finished(self) -> Iterator[Outcome]:
-        brought: list[tuple[Reference, Sent]] = []
-        for future in self._ended():
-            references = self.sharing.pop(self.waiting.pop(future))
+    def _process_finished(self) -> Iterator[Outcome]:
+        sent: list[tuple[Reference, Sent]] = []
+        for future in self._finished_futures():
+            references = self.references.pop(self.pending.pop(future))
             try:
                 result = future.result()
-                brought += [(reference, result) for reference in references]
-                self.expect, self.lost = result.was_there, 0
-            except (Failed, StorageError) as error:
-                yield from (self._failed(reference, error) for reference in references)
-        yield from self._recorded(brought)
+                sent += [(reference, result) for reference in references]
+                self.look_first, self.storage_failures = result.already_existed, 0
+            except (TransferFailed, StorageError) as error:
+                yield from (self._fail(reference, error) for reference in references)
+        yield from self._record(sent)
 
-    def _ended(self) -> list[Future[Sent]]:
-        """At least one, unless none ends for a while; what was cancelled has been forgotten."""
-        found: list[Future[Sent]] = []
+    def _finished_futures(self) -> list[Future[Sent]]:
+        """Wait up to POLL_INTERVAL for the first future, and return all that have finished, not cancelled."""
+        futures: list[Future[Sent]] = []
         with suppress(Empty):
-            found.append(self.ended.get(timeout=LOOK))
+            futures.append(self.finished.get(timeout=POLL_INTERVAL))
             while True:
-                found.append(self.ended.get_nowait())
-        return [future for future in found if not future.cancelled()]
+                futures.append(self.finished.get_nowait())
+        return [future for future in futures if not future.cancelled()]
 
-    def _failed(self, reference: Reference, error: Failed | StorageError) -> Outcome:
-        self.taken -= 1
-        if isinstance(error, Failed):
-            gone = error.reason == "missing" and not reference.is_current()
-            if error.reason == "conflict" and self.rules.on_conflict == "fail":
+    def _fail(self, reference: Reference, error: TransferFailed | StorageError) -> Outcome:
+        """Count the failure and return its outcome; set `stop` if the transfer cannot go on."""
+        self.counted -= 1
+        if isinstance(error, TransferFailed):
+            is_changed = error.reason == "missing" and not reference.is_current()
+            if error.reason == "conflict" and self.options.on_conflict == "fail":
                 self.stop.set()
-            return Outcome("changed" if gone else error.reason, reference, message=str(error))
-        self.lost += 1
-        if isinstance(error, StorageMisconfigured) or self.lost >= MOST_LOST * self.threads:
+            return Outcome("changed" if is_changed else error.reason, reference, message=str(error))
+        self.storage_failures += 1
+        is_misconfigured = isinstance(error, StorageMisconfigured)
+        if is_misconfigured or self.storage_failures >= MAX_FAILURES_PER_THREAD * self.threads:
             self.stop.set()
-        what = "misconfigured" if isinstance(error, StorageMisconfigured) else "storage"
-        return Outcome(what, reference, message=f"{reference.name!r}: {error}")
+        status = "misconfigured" if is_misconfigured else "storage"
+        return Outcome(status, reference, message=f"{reference.name!r}: {error}")
 
-    def _recorded(self, brought: Iterable[tuple[Reference, Sent]]) -> Iterator[Outcome]:
-        """What ended at the same time shares the waits for the disk."""
-        moving = []
-        for reference, each in brought:
+    def _record(self, sent: Iterable[tuple[Reference, Sent]]) -> Iterator[Outcome]:
+        """Write journal and rows. Files that finished at the same time share one sync of the journal."""
+        linked = []
+        for reference, each in sent:
             try:
                 if each.key != reference.name:
-                    _must_fit(reference, each.key)
-                    hard_links.make(each)
-                    self.journal.add(Line.of("moving", reference, each))
-                moving.append((reference, each))
-            except Failed as failed:
+                    _check_length(reference, each.key)
+                    hard_links.create(each)
+                    self.journal.add(Entry.of("moving", reference, each))
+                linked.append((reference, each))
+            except TransferFailed as failed:
                 yield Outcome(failed.reason, reference, each.source.size, str(failed))
         self.journal.sync()
         outcomes = []
-        for reference, each in moving:
-            if self.stop.is_set() and self.slow:
-                break  # a database that is locked: the next run takes these up
-            asked = time.monotonic()
-            outcomes.append(self._pointed(reference, each))
-            self.slow = time.monotonic() - asked > SLOW
+        for reference, each in linked:
+            if self.stop.is_set() and self.is_database_slow:
+                break  # the database is locked: the next run changes these rows
+            started = time.monotonic()
+            outcomes.append(self._update_row(reference, each))
+            self.is_database_slow = time.monotonic() - started > SLOW_UPDATE
         self.journal.sync()
         yield from outcomes
 
-    def _pointed(self, reference: Reference, brought: Sent) -> Outcome:
-        size = brought.source.size
+    def _update_row(self, reference: Reference, sent: Sent) -> Outcome:
+        """Change the row, if its name must change and is still the old one, and add it to the journal."""
+        size, old, new = sent.source.size, reference.name, sent.key
         try:
-            if brought.key != reference.name and not reference.point_to(
-                brought.key, instead_of=reference.name
-            ):
-                return Outcome("changed", reference, size, f"{reference.name!r} is named no more.")
+            if new != old and not reference.update_name(new, expected=old):
+                return Outcome("changed", reference, size, f"The row no longer names {old!r}.")
         except DatabaseError as error:
             return Outcome("database", reference, size, f"The row cannot be changed: {error}")
-        self.journal.add(Line.of("done", reference, brought))
-        return Outcome("there" if brought.was_there else "moved", reference, size)
+        self.journal.add(Entry.of("done", reference, sent))
+        return Outcome("there" if sent.already_existed else "moved", reference, size)
 
 
-def wanted(columns: Iterable[Column], rules: SendOptions) -> Iterator[Reference]:
+def selected(columns: Iterable[Column], options: SendOptions) -> Iterator[Reference]:
+    """Yield the references of all rows whose names are not excluded."""
     for column in columns:
         for reference in column.references():
-            if not rules.excludes(reference.name):
+            if not options.excludes(reference.name):
                 yield reference
 
 
-def _destination(reference: Reference) -> str:
-    """Rows of shorter columns may have to give the same file a shorter name."""
+def _expected_key(reference: Reference) -> str:
+    """Return the key unless it is taken: a shorter column may need a shorter key for the same file."""
     try:
-        return new_name(reference.name, reference.column.max_length)
+        return key_for_name(reference.name, reference.column.max_length)
     except InvalidKey:
         return ""
 
 
-def _must_fit(reference: Reference, key: str) -> None:
-    most = reference.column.max_length
-    if most is not None and len(key) > most:
-        raise Failed("name", f"{key!r} has more than the {most} letters of {reference.column.label}.")
+def _check_length(reference: Reference, key: str) -> None:
+    """Raise TransferFailed if the key does not fit in the row's column."""
+    max_length = reference.column.max_length
+    if max_length is not None and len(key) > max_length:
+        message = f"{key!r} has more than the {max_length} characters of {reference.column.label}."
+        raise TransferFailed("name", message)

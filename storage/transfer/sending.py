@@ -1,4 +1,4 @@
-"""One file: from this disk into its bucket, proved, under a key that was free or had these very bytes."""
+"""Send one file to its bucket and verify it, under a key that was free or already had the same bytes."""
 
 import errno
 import fnmatch
@@ -19,15 +19,15 @@ from storage.supabase import SupabaseStorage
 from storage.supabase.backend import STAGING_FOLDER
 from storage.supabase.client import retry
 from storage.transfer.bandwidth import Bandwidth
-from storage.transfer.local_files import Outside, Place, find, home_of
+from storage.transfer.local_files import Location, OutsideMediaRoot, local_bucket, locate
 from storage.transfer.references import Column, Reference
-from storage.transfer.renaming import new_name, renamed
+from storage.transfer.renaming import key_for_name, numbered_key
 
-MOST_NAMES = 100  # that are tried beside an object of the same name
+MAX_KEYS = 100  # numbers up to which `--on-conflict rename` tries keys
 
 
-class Failed(Exception):
-    """This file stays where it is. `reason` is one word, for reports; the message is for people."""
+class TransferFailed(Exception):
+    """The file was not transferred. `reason` is one word for reports; the message is for people."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -36,25 +36,25 @@ class Failed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SendOptions:
-    """How files are brought. `verify`: sha256 or size; `on_conflict`: skip, fail or rename."""
+    """How files are sent. `verify`: sha256 or size; `on_conflict`: skip, fail or rename."""
 
     verify: str = "sha256"
     on_conflict: str = "skip"
-    look_first: bool = False  # whether an object with these bytes is to be expected
+    look_first: bool = False  # look for an object with the same bytes before sending: one probably exists
     exclude: Sequence[str] = ()
-    pace: Bandwidth = field(default_factory=Bandwidth)
-    turns: AbstractContextManager[Any] = field(default_factory=nullcontext)  # one is held to send a file
+    bandwidth: Bandwidth = field(default_factory=Bandwidth)
+    semaphore: AbstractContextManager[Any] = field(default_factory=nullcontext)  # limits concurrent uploads
 
     def excludes(self, name: str) -> bool:
         return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.exclude)
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """A file of MEDIA_ROOT, as it will be told to the bucket."""
+class SourceFile:
+    """A local file below MEDIA_ROOT, with the headers for its upload. Size in bytes."""
 
     column: Column
-    place: Place
+    location: Location
     name: str
     size: int
     mtime_ns: int
@@ -64,123 +64,143 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """`was_there`: an object with these bytes had the key before. SHA-256 in hex."""
+    """A file whose object is verified. `already_existed`: the key had these bytes before. SHA-256 in hex."""
 
-    source: Source
+    source: SourceFile
     key: str
     sha256: str
-    was_there: bool = False
+    already_existed: bool = False
 
 
-def source(bucket: Bucket, reference: Reference) -> Source:
-    """Raises Failed."""
+def local_source(bucket: Bucket, reference: Reference) -> SourceFile:
+    """Return the local file that the row names. Raises TransferFailed."""
     column, name = reference.column, reference.name
     try:
-        place = find(column, name)
-        stat = place.path.stat()
-        if not os.access(place.path, os.R_OK):
+        location = locate(column, name)
+        stat = location.path.stat()
+        if not os.access(location.path, os.R_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        record = metadata.find_record(home_of(column), name, stat) or {}
-    except Outside:
-        raise Failed("outside", f"{name!r} leaves MEDIA_ROOT, or its storage does: not looked at.") from None
+        record = metadata.find_record(local_bucket(column), name, stat) or {}
+    except OutsideMediaRoot:
+        message = f"{name!r} is outside MEDIA_ROOT, or its storage is: not read."
+        raise TransferFailed("outside", message) from None
     except FileNotFoundError:
-        raise Failed("missing", f"{name!r} is not on this disk.") from None
+        raise TransferFailed("missing", f"{name!r} is not on this disk.") from None
     except (OSError, StorageError) as error:
-        raise Failed("unreadable", f"{name!r} cannot be read: {error}") from error
-    lasting = f"max-age={PUBLIC_MAX_AGE if bucket.public else 3600}"
-    by_hand = {**metadata.infer_record(name, stat), "cache_control": lasting}
-    told = {**by_hand, **record}
-    return Source(
-        column, place, name, stat.st_size, stat.st_mtime_ns, told["content_type"], told["cache_control"]
+        raise TransferFailed("unreadable", f"{name!r} cannot be read: {error}") from error
+    cache_control = f"max-age={PUBLIC_MAX_AGE if bucket.public else 3600}"
+    defaults = {**metadata.infer_record(name, stat), "cache_control": cache_control}
+    headers = {**defaults, **record}
+    return SourceFile(
+        column,
+        location,
+        name,
+        stat.st_size,
+        stat.st_mtime_ns,
+        headers["content_type"],
+        headers["cache_control"],
     )
 
 
-def sought(bucket: Bucket, reference: Reference) -> Source:
-    """As `source`. What is not on this disk is asked for in the bucket: since the switch, files go there.
+def find_source(bucket: Bucket, reference: Reference) -> SourceFile:
+    """As `local_source`; a missing file is `remote` if the bucket has it: since the switch, files go there.
 
-    Raises Failed, StorageUnavailable, StorageMisconfigured.
+    Raises TransferFailed, StorageUnavailable, StorageMisconfigured.
     """
     try:
-        return source(bucket, reference)
-    except Failed as failed:
+        return local_source(bucket, reference)
+    except TransferFailed as failed:
         if failed.reason != "missing" or not SupabaseStorage(bucket.name).exists(reference.name):
             raise
-    raise Failed("remote", f"{reference.name!r} is in {bucket.name}, and was not sent from this disk.")
+    message = f"{reference.name!r} is in {bucket.name}, and was not sent from this disk."
+    raise TransferFailed("remote", message)
 
 
-def key_of(bucket: Bucket, file: Source) -> str:
-    """What it will be called, if the bucket takes it. Raises Failed."""
-    if bucket.file_size_limit is not None and file.size > bucket.file_size_limit:
-        limit = bucket.file_size_limit
-        raise Failed("too_large", f"{file.name!r} has {file.size} bytes, and {bucket.name} takes {limit}.")
+def key_for(bucket: Bucket, file: SourceFile) -> str:
+    """Return the key that the file gets. Raises TransferFailed if the bucket does not allow the file."""
+    limit = bucket.file_size_limit
+    if limit is not None and file.size > limit:
+        message = f"{file.name!r} has {file.size} bytes, and {bucket.name} allows {limit}."
+        raise TransferFailed("too_large", message)
     if not bucket.allows(file.content_type):
-        raise Failed("refused_type", f"{file.name!r} is {file.content_type}, which {bucket.name} refuses.")
+        message = f"{file.name!r} is {file.content_type}, which {bucket.name} does not allow."
+        raise TransferFailed("refused_type", message)
+    max_length = file.column.max_length
     try:
-        return new_name(file.name, file.column.max_length)
+        return key_for_name(file.name, max_length)
     except keys.InvalidKey:
-        most = file.column.max_length
-        raise Failed("name", f"{file.name!r} cannot be made a key of at most {most} letters.") from None
+        message = f"{file.name!r} cannot be turned into a key of at most {max_length} characters."
+        raise TransferFailed("name", message) from None
 
 
-def bring(bucket: Bucket, reference: Reference, rules: SendOptions) -> Sent:
-    """Raises Failed, StorageUnavailable when asked in vain, and StorageMisconfigured."""
-    file = sought(bucket, reference)
-    wanted = key_of(bucket, file)
-    with _opened(file, rules.pace) as content:
-        sha256 = digest_of(content)
-        bringing = Sending(SupabaseStorage(bucket.name, public=bucket.public), file, content, sha256, rules)
-        if rules.look_first or bringing.is_taken_here(wanted) or not bringing.send(wanted):
-            return bringing.beside(wanted)
-    return Sent(file, wanted, sha256)
+def send_file(bucket: Bucket, reference: Reference, options: SendOptions) -> Sent:
+    """Send the file that the row names to the bucket.
+
+    Raises TransferFailed, StorageMisconfigured, and StorageUnavailable after several attempts.
+    """
+    file = find_source(bucket, reference)
+    key = key_for(bucket, file)
+    with _open_unchanged(file, options.bandwidth) as content:
+        sha256 = sha256_of_stream(content)
+        store = SupabaseStorage(bucket.name, public=bucket.public)
+        sending = Sending(store, file, content, sha256, options)
+        if options.look_first or sending.is_taken_locally(key) or not sending.upload(key):
+            return sending.find_or_upload(key)
+    return Sent(file, key, sha256)
 
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """A file that is open and hashed, on its way to its bucket."""
+    """The upload of a file that is open and hashed."""
 
     store: SupabaseStorage
-    file: Source
+    file: SourceFile
     content: BinaryIO
     sha256: str
-    rules: SendOptions
+    options: SendOptions
 
-    def beside(self, wanted: str) -> Sent:
-        """Where objects are to be expected: look, then send. Raises Failed."""
-        for number in range(1, MOST_NAMES):
-            key = wanted if number == 1 else self.another(wanted, number)
-            if not self.is_taken_here(key):
-                same = is_there(self.store, key, self.file.size, self.sha256, self.rules.verify)
-                if same or (same is None and self.send(key)):
-                    return Sent(self.file, key, self.sha256, was_there=bool(same))
-            if self.rules.on_conflict != "rename":
+    def find_or_upload(self, key: str) -> Sent:
+        """Look for an object with the same bytes, and upload the file if the key is free.
+
+        With `on_conflict` rename, try numbered keys until one is free. Raises TransferFailed.
+        """
+        for number in range(1, MAX_KEYS):
+            candidate = key if number == 1 else self._numbered(key, number)
+            if not self.is_taken_locally(candidate):
+                same = self._matches(candidate)
+                if same or (same is None and self.upload(candidate)):
+                    return Sent(self.file, candidate, self.sha256, already_existed=bool(same))
+            if self.options.on_conflict != "rename":
                 break
-        raise Failed(
+        raise TransferFailed(
             "conflict",
-            f"{self.store.bucket}, or this disk, has another file called {wanted!r}: delete the one that is "
-            "not wanted, or let --on-conflict rename find another name.",
+            f"{self.store.bucket}, or this disk, has a different file named {key!r}: delete the one that is "
+            "not wanted, or use --on-conflict rename.",
         )
 
-    def another(self, wanted: str, number: int) -> str:
+    def _numbered(self, key: str, number: int) -> str:
         try:
-            return renamed(wanted, number, self.file.column.max_length)
+            return numbered_key(key, number, self.file.column.max_length)
         except keys.InvalidKey:
-            raise Failed(
-                "name", f"{wanted!r} is taken, and its column has no room for another name."
-            ) from None
+            message = f"{key!r} is taken, and its column has no room for another name."
+            raise TransferFailed("name", message) from None
 
-    def is_taken_here(self, key: str) -> bool:
-        return is_taken(self.file, key, lambda: self.sha256)
+    def is_taken_locally(self, key: str) -> bool:
+        return is_taken_locally(self.file, key, lambda: self.sha256)
 
-    def send(self, key: str) -> bool:
-        """Whether the key was free. The name on the way is the same in each run: none leaves anything."""
-        about = f"{self.store.bucket}/{key} {self.sha256}"
+    def upload(self, key: str) -> bool:
+        """Upload the file and verify it; return False if the key is taken. Raises TransferFailed.
+
+        The staging key is deterministic: the next run overwrites what an interrupted run left there.
+        """
+        target = f"{self.store.bucket}/{key} {self.sha256}"
         try:
-            with ExitStack() as turn:
-                turn.enter_context(self.rules.turns)
+            with ExitStack() as upload_slot:
+                upload_slot.enter_context(self.options.semaphore)
 
-                def prove(stage: str) -> bool | None:
-                    turn.close()  # the next file leaves while this one is read back
-                    return retry(lambda: self.has_arrived(stage))
+                def verify(staging_key: str) -> bool | None:
+                    upload_slot.close()  # the next upload may start while this one is verified
+                    return retry(lambda: self._matches(staging_key))
 
                 self.store.put_file(
                     key,
@@ -188,62 +208,69 @@ class Sending:
                     self.file.size,
                     content_type=self.file.content_type,
                     cache_control=self.file.cache_control,
-                    prove=prove,
-                    stage=f"{STAGING_FOLDER}/{hashlib.sha256(about.encode()).hexdigest()}",
+                    prove=verify,
+                    stage=f"{STAGING_FOLDER}/{hashlib.sha256(target.encode()).hexdigest()}",
                 )
         except ObjectExists:
             return False
         except keys.InvalidKey:
-            raise Failed("name", f"{self.store.bucket} refuses the key {key!r}.") from None
+            raise TransferFailed("name", f"{self.store.bucket} refuses the key {key!r}.") from None
         except ObjectRefused as error:
-            raise Failed("refused", f"{self.store.bucket} refuses {self.file.name!r}: {error}") from error
+            message = f"{self.store.bucket} refuses {self.file.name!r}: {error}"
+            raise TransferFailed("refused", message) from error
         return True
 
-    def has_arrived(self, stage: str) -> bool | None:
-        return is_there(self.store, stage, self.file.size, self.sha256, self.rules.verify)
+    def _matches(self, key: str) -> bool | None:
+        return object_matches(self.store, key, self.file.size, self.sha256, self.options.verify)
 
 
-def is_taken(file: Source, key: str, sha256: Callable[[], str]) -> bool:
-    """Whether another file of this disk has the name that this one shall have here too. Raises Failed."""
-    twin = file.place.folder / key
+def is_taken_locally(file: SourceFile, key: str, sha256: Callable[[], str]) -> bool:
+    """Return True if a different local file already has the name `key`. Raises TransferFailed."""
+    path = file.location.folder / key
     try:
-        return key != file.name and os.path.lexists(twin) and sha256_of(twin) != sha256()
+        return key != file.name and os.path.lexists(path) and sha256_of(path) != sha256()
     except OSError as error:
-        raise Failed("disk", f"{key!r} is on this disk, and cannot be read: {error.strerror}.") from error
+        message = f"{key!r} is on this disk, and cannot be read: {error.strerror}."
+        raise TransferFailed("disk", message) from error
 
 
-def is_there(store: SupabaseStorage, key: str, size: int, sha256: str, verify: str) -> bool | None:
-    """Whether the object at this key has these bytes, as far as is asked; None if there is none."""
+def object_matches(store: SupabaseStorage, key: str, size: int, sha256: str, verify: str) -> bool | None:
+    """Return whether the object has this size, or this SHA-256, as `verify` says; None if there is none."""
     try:
         if verify == "size":
             return store.size(key) == size
-        with store.read(key) as there:
-            return digest_of(there) == sha256
+        with store.read(key) as content:
+            return sha256_of_stream(content) == sha256
     except ObjectMissing:
         return None
 
 
 @contextmanager
-def _opened(file: Source, pace: Bandwidth) -> Iterator[BinaryIO]:
-    """One file from its hash to its last byte sent, whatever takes its name meanwhile. Raises Failed."""
+def _open_unchanged(file: SourceFile, bandwidth: Bandwidth) -> Iterator[BinaryIO]:
+    """Open the file, so that the same bytes are hashed and sent even if its path is replaced meanwhile.
+
+    Raises TransferFailed if it was replaced before it was opened.
+    """
     try:
-        with pace.open(file.place.path) as content:
-            these = metadata.size_and_mtime(os.fstat(content.fileno()))
-            if these != {"size": file.size, "mtime_ns": file.mtime_ns}:
-                raise Failed("replaced", f"{file.name!r} was replaced meanwhile: the next run takes it.")
+        with bandwidth.open(file.location.path) as content:
+            fingerprint = metadata.size_and_mtime(os.fstat(content.fileno()))
+            if fingerprint != {"size": file.size, "mtime_ns": file.mtime_ns}:
+                message = f"{file.name!r} was replaced meanwhile: run the command again."
+                raise TransferFailed("replaced", message)
             yield content
     except OSError as error:
         if isinstance(error, StorageError):
             raise
-        raise Failed("unreadable", f"{file.name!r} cannot be read: {error.strerror}.") from error
+        message = f"{file.name!r} cannot be read: {error.strerror}."
+        raise TransferFailed("unreadable", message) from error
 
 
 def sha256_of(path: Path) -> str:
-    """Raises OSError."""
+    """Return the SHA-256 of the file in hex. Raises OSError."""
     with path.open("rb") as file:
-        return digest_of(file)
+        return sha256_of_stream(file)
 
 
-def digest_of(file: BinaryIO) -> str:
-    """Of all its bytes. Raises OSError, StorageError."""
+def sha256_of_stream(file: BinaryIO) -> str:
+    """Return the SHA-256 of the bytes from the current position, in hex. Raises OSError, StorageError."""
     return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The project that files are moved to, asked before the first one."""
+"""Checks of the target project before the first file is sent."""
 
 import secrets
 import time
@@ -10,73 +10,78 @@ from storage.buckets import Bucket
 from storage.errors import ObjectMissing, StorageMisconfigured, StorageUnavailable
 from storage.keys import InvalidKey
 from storage.supabase import SupabaseStorage
-from storage.supabase.client import call
-from storage.transfer.local_files import Outside, find, media_root
+from storage.supabase.client import ours, retry, sdk
+from storage.transfer.local_files import OutsideMediaRoot, locate, media_root
 from storage.transfer.references import Reference
 
 Result = TypeVar("Result")
 
-LONGEST_PAUSE = 120  # seconds, also when the project asks for more
-SAMPLE = 20  # references, of which one should have its file
-SAME_TIME = 0.01  # seconds
+MAX_PAUSE = 120  # seconds, also when Retry-After asks for more
+SAMPLE_SIZE = 20  # references that are tried until one has a file
+MTIME_TOLERANCE = 0.01  # seconds
 
 
-def buckets_of(names: Iterable[str]) -> dict[str, Bucket]:
-    """The named buckets as they are there. Raises StorageMisconfigured with the cure, StorageUnavailable."""
+def required_buckets(names: Iterable[str]) -> dict[str, Bucket]:
+    """Return the named buckets of the project. Raises StorageMisconfigured with the cure, StorageUnavailable.
 
-    rows = _once_more(lambda: call(lambda sdk: sdk.list_buckets(), "the list of buckets"))
-    there = {
+    A size limit of 0 bytes stays 0 here, so that files are reported as too large before they are sent;
+    `storage.supabase.buckets.existing` treats it as no limit.
+    """
+
+    rows = _retry_after(lambda: retry(lambda: ours(sdk().list_buckets, "the list of buckets")))
+    existing = {
         row.id: Bucket(row.id, row.public, row.file_size_limit, tuple(row.allowed_mime_types or ()))
         for row in rows
     }
-    wanted = sorted(set(names))
-    missing = [name for name in wanted if name not in there]
+    required = sorted(set(names))
+    missing = [name for name in required if name not in existing]
     if missing:
         raise StorageMisconfigured(
             f"The project has no bucket {', no bucket '.join(missing)}: run `manage.py setup_supabase` for "
-            "Vivarium's own, make others in the dashboard."
+            "Vivarium's buckets, create others in the dashboard."
         )
-    return {name: there[name] for name in wanted}
+    return {name: existing[name] for name in required}
 
 
-def _once_more(act: Callable[[], Result]) -> Result:
-    """Where the project says when to ask again, it is asked then."""
+def _retry_after(call: Callable[[], Result]) -> Result:
+    """Call again once, after the time that the project's Retry-After asks for."""
     try:
-        return act()
+        return call()
     except StorageUnavailable as error:
         if not error.retry_after:
             raise
-        time.sleep(min(error.retry_after, LONGEST_PAUSE))
-    return act()
+        time.sleep(min(error.retry_after, MAX_PAUSE))
+    return call()
 
 
 def is_same_store(references: Iterable[Reference]) -> bool:
-    """Whether the target is a local store on this very MEDIA_ROOT: to clear up would be to lose everything.
+    """Return True if the target is a local store in this same MEDIA_ROOT: a purge would delete everything.
 
-    Its objects then have the times of the files here; an object that was brought has that of its arrival,
-    which may be the same by chance. So it is asked for a file that is laid into the bucket's folder by hand.
+    Its objects then have the modification times of the local files. A sent object has the time of its upload,
+    which may be the same by chance, so a probe file is written to the bucket's folder and requested too.
     """
-    for reference in islice(references, SAMPLE):
+    for reference in islice(references, SAMPLE_SIZE):
         try:
-            here = find(reference.column, reference.name).path.stat()
-        except (Outside, OSError):
+            local = locate(reference.column, reference.name).path.stat()
+        except (OutsideMediaRoot, OSError):
             continue
         try:
-            there = SupabaseStorage(reference.column.bucket).describe(reference.name)
+            remote = SupabaseStorage(reference.column.bucket).describe(reference.name)
         except InvalidKey:
             continue
         except ObjectMissing:
             return False
-        same_time = abs(there.last_modified.timestamp() - here.st_mtime) < SAME_TIME
-        return same_time and there.size == here.st_size and _has_what_is_laid_here(reference.column.bucket)
+        same_time = abs(remote.last_modified.timestamp() - local.st_mtime) < MTIME_TOLERANCE
+        return same_time and remote.size == local.st_size and _serves_probe(reference.column.bucket)
     return False
 
 
-def _has_what_is_laid_here(bucket: str) -> bool:
+def _serves_probe(bucket: str) -> bool:
+    """Return True if the target has an object for a probe file in the local folder of the bucket."""
     probe = media_root() / bucket / f".probe-{secrets.token_hex(16)}"
     try:
         probe.touch()
-    except OSError:  # no such folder, or nothing can be written, or deleted, here
+    except OSError:  # the folder does not exist or is not writable
         return False
     try:
         return SupabaseStorage(bucket).exists(probe.name)

@@ -1,8 +1,8 @@
-"""Moves every file that the database names from MEDIA_ROOT to Supabase, and proves each. Safe to repeat.
+"""Copies every file that the database names from MEDIA_ROOT to Supabase, and verifies each. Safe to repeat.
 
-Its own process has the target's settings (STORAGE=supabase, SUPABASE_URL, SUPABASE_SECRET_KEY); the site
-may run on with STORAGE=local meanwhile. Exit code: 0 all is well, 1 some files failed or it was stopped,
-2 it refused to start.
+Run it with the settings of the target (STORAGE=supabase, SUPABASE_URL, SUPABASE_SECRET_KEY); the site may
+keep running with STORAGE=local. Exit code: 0 for success, 1 if some files failed or it was stopped, 2 if it
+did not start.
 """
 
 import os
@@ -28,30 +28,30 @@ from storage.supabase import configuration
 from storage.transfer import backup, console
 from storage.transfer.bandwidth import Bandwidth
 from storage.transfer.dry_run import dry_run, orphans
-from storage.transfer.journal import Done, Journal, Step, WrongJournal
-from storage.transfer.purge import buckets_in, moved, purge
+from storage.transfer.journal import CompletedReferences, EntryResult, Journal, JournalError
+from storage.transfer.purge import buckets_in, moved_references, purge
 from storage.transfer.references import Column, NoSuchField, Reference, columns, has_table, printable
-from storage.transfer.report import Report, size
+from storage.transfer.report import Report, format_size
 from storage.transfer.rollback import roll_back
-from storage.transfer.run import Move, Stopped, wanted
+from storage.transfer.run import Stopped, Transfer, selected
 from storage.transfer.sending import SendOptions
-from storage.transfer.target import buckets_of, is_same_store
+from storage.transfer.target import is_same_store, required_buckets
 
 JOURNAL = Path("migrate_to_supabase.journal")
 BACKUPS = Path("media_backup")
-MOST_JOBS = 64
-GOING_BACK = ("rollback", "purge_source")
-#: What says nothing to those, and must not be passed over in silence.
-OF_MOVES = ("model", "dry_run", "backup", "report", "limit", "exclude", "bwlimit")
+MAX_JOBS = 64
+OTHER_MODES = ("rollback", "purge_source")
+#: Options of a transfer. Other modes refuse them instead of ignoring them.
+TRANSFER_OPTIONS = ("model", "dry_run", "backup", "report", "limit", "exclude", "bwlimit")
 SIZE = re.compile(r"(\d{1,12}(?:\.\d{1,12})?)([kMG]?)B?", re.IGNORECASE)
 UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3}
 
 
-class Refused(Exception):
-    """The command cannot start as it was typed, or where it was; the message has the cure."""
+class CannotStart(Exception):
+    """The options or settings are wrong; the message has the cure."""
 
 
-REFUSALS = (Refused, NoSuchField, WrongJournal, StorageError, backup.BackupFailed)
+START_ERRORS = (CannotStart, NoSuchField, JournalError, StorageError, backup.BackupFailed)
 
 
 class Command(BaseCommand):
@@ -63,165 +63,186 @@ class Command(BaseCommand):
             "--model",
             action="append",
             default=[],
-            help="Species, api.Species or api.Species.image; repeatable",
+            help="only these files: Species, api.Species or api.Species.image; repeatable",
         )
-        add("--dry-run", action="store_true", help="write nothing anywhere, and say what would happen")
-        add("--backup", nargs="?", const=BACKUPS, type=Path, metavar="DIR", help="copy first (media_backup/)")
-        add("--jobs", type=_jobs, default=8, help=f"files sent at the same time (8; at most {MOST_JOBS})")
-        add("--journal", type=Path, default=JOURNAL, help=f"where it stands what was done ({JOURNAL})")
-        add("--report", type=Path, metavar="FILE.json", help="the result, for machines")
+        add("--dry-run", action="store_true", help="write nothing, and report what would happen")
+        add(
+            "--backup",
+            nargs="?",
+            const=BACKUPS,
+            type=Path,
+            metavar="DIR",
+            help="copy the files first (media_backup/)",
+        )
+        add("--jobs", type=_jobs, default=8, help=f"files uploaded at the same time (8; at most {MAX_JOBS})")
+        add("--journal", type=Path, default=JOURNAL, help=f"record of what was done ({JOURNAL})")
+        add("--report", type=Path, metavar="FILE.json", help="write the result as JSON")
         conflicts = ["skip", "fail", "rename"]
-        add("--on-conflict", choices=conflicts, default="skip", help="another object has the key (skip)")
-        add("--verify", choices=["sha256", "size"], default="sha256", help="how an object is proved (sha256)")
-        add("--rollback", type=Path, metavar="JOURNAL", help="rows name their local files again")
-        add("--purge-source", action="store_true", help="delete local files that were moved and verify")
-        add("--yes", action="store_true", help="do not ask")
-        add("--limit", type=_positive, help="stop after so many files")
-        add("--exclude", action="append", default=[], metavar="GLOB", help="names to leave alone; repeatable")
-        add("--bwlimit", type=_bytes, metavar="5M", help="bytes a second, for all jobs together")
+        add("--on-conflict", choices=conflicts, default="skip", help="if another object has the key (skip)")
+        add(
+            "--verify", choices=["sha256", "size"], default="sha256", help="how objects are verified (sha256)"
+        )
+        add("--rollback", type=Path, metavar="JOURNAL", help="undo: rows name their local files again")
+        add(
+            "--purge-source",
+            action="store_true",
+            help="delete local files that were moved, after verifying their objects",
+        )
+        add("--yes", action="store_true", help="do not ask for confirmation")
+        add("--limit", type=_positive, help="stop after this number of files")
+        add("--exclude", action="append", default=[], metavar="GLOB", help="file names to skip; repeatable")
+        add("--bwlimit", type=_bytes, metavar="5M", help="bytes per second, for all jobs together")
 
     def handle(self, *args: Any, **options: Any) -> None:
         for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, TextIOWrapper):  # a terminal that lacks letters must not end a move
+            if isinstance(stream, TextIOWrapper):  # a terminal without Unicode must not abort a transfer
                 stream.reconfigure(errors="backslashreplace")
         try:
-            good = self._run(options)
-        except REFUSALS as error:
+            is_success = self._run(options)
+        except START_ERRORS as error:
             raise CommandError(str(error), returncode=2) from error
         except DatabaseError as error:
-            raise CommandError(f"The database fails: {error}. Type the same command again.") from error
+            raise CommandError(f"Database error: {error}. Run the same command again.") from error
         except KeyboardInterrupt:
-            self.stderr.write("Stopped at once. Type the same command again, and it goes on.")
-            self._leave()
-        if not good:
+            self.stderr.write("Stopped immediately. Run the same command again to continue.")
+            self._exit_now()
+        if not is_success:
             sys.exit(1)
 
     def _run(self, options: dict[str, Any]) -> bool:
         if getattr(settings, "STORAGE", "supabase") != "supabase":
-            raise Refused("Set STORAGE=supabase for this command: it is where files go.")
-        _must_agree(options)
+            raise CannotStart("Set STORAGE=supabase for this command: it sends files to Supabase.")
+        _check_options(options)
         for name in ("SUPABASE_URL", "SUPABASE_SECRET_KEY"):
             if not getattr(settings, name):
-                raise Refused(f"Set {name}: files go to that project.")
+                raise CannotStart(f"Set {name} of the project that files are sent to.")
         for wrong in configuration.check_url():
             if wrong.level == "problem":
-                raise Refused(f"{wrong.what} {wrong.cure}")
+                raise CannotStart(f"{wrong.what} {wrong.cure}")
         if options["rollback"]:
             return self._roll_back(options["rollback"])
         if options["purge_source"]:
             return self._purge(options)
-        return self._move(options)
+        return self._transfer(options)
 
-    # --- Moving -----------------------------------------------------------------------------------------
+    # --- Transfer ---------------------------------------------------------------------------------------
 
-    def _move(self, options: dict[str, Any]) -> bool:
+    def _transfer(self, options: dict[str, Any]) -> bool:
         found = columns(options["model"])
         for column in found:
             if not has_table(column.field.model):
-                raise Refused(f"{column.label} has no table: migrate, or name the others by --model.")
+                raise CannotStart(f"{column.label} has no table: run migrate, or select others with --model.")
         if any(column.count() for column in found) and not Path(settings.MEDIA_ROOT).is_dir():
-            raise Refused(f"MEDIA_ROOT {settings.MEDIA_ROOT} is not there: set it to where the files are.")
-        buckets = buckets_of(column.bucket for column in found)
-        rules = SendOptions(
+            raise CannotStart(
+                f"MEDIA_ROOT {settings.MEDIA_ROOT} does not exist: set it to the folder of the files."
+            )
+        buckets = required_buckets(column.bucket for column in found)
+        send_options = SendOptions(
             verify=options["verify"],
             on_conflict=options["on_conflict"],
             exclude=options["exclude"],
-            pace=Bandwidth(options["bwlimit"], options["jobs"]),
+            bandwidth=Bandwidth(options["bwlimit"], options["jobs"]),
         )
         if options["dry_run"]:
-            return self._survey(found, buckets, rules, options["journal"])
+            return self._dry_run(found, buckets, send_options, options["journal"])
         for column in found:
-            _must_be_another_store(column.references())
-        move = Move(found, buckets, rules, options["journal"], options["jobs"], options["limit"])
+            _check_target(column.references())
+        transfer = Transfer(
+            found, buckets, send_options, options["journal"], options["jobs"], options["limit"]
+        )
         if options["report"]:
-            _try_to_write(options["report"])
+            _check_writable(options["report"])
         self.stdout.write(f"from {settings.MEDIA_ROOT} to {settings.SUPABASE_URL}")
         self.stdout.write(f"journal {options['journal'].absolute()}")
-        with Journal(options["journal"]):  # before anything is copied
+        with Journal(options["journal"]):  # check it before anything is copied
             pass
         if options["backup"]:
-            self._back_up(move, options["backup"])
-        return self._watch(move, options["report"], narrowed=bool(options["model"]))
+            self._back_up(transfer, options["backup"])
+        return self._run_transfer(transfer, options["report"], has_models=bool(options["model"]))
 
-    def _back_up(self, move: Move, folder: Path) -> None:
-        place = backup.place_in(folder)
-        done = Done(move.path) if move.path.exists() else None
-        left = (each for each in wanted(move.columns, move.rules) if not (done and done.has(each)))
-        copied = sum(1 for _ in backup.back_up(islice(left, move.limit), move.buckets, place))
-        self.stdout.write(f"backup of {copied} files in {place.absolute()}")
+    def _back_up(self, transfer: Transfer, parent: Path) -> None:
+        folder = backup.create_folder(parent)
+        path = transfer.journal_path
+        completed = CompletedReferences(path) if path.exists() else None
+        references = selected(transfer.columns, transfer.options)
+        left = (each for each in references if not (completed and completed.has(each)))
+        copies = backup.back_up(islice(left, transfer.limit), transfer.buckets, folder)
+        self.stdout.write(f"backup of {sum(1 for _ in copies)} files in {folder.absolute()}")
 
-    def _watch(self, move: Move, report_path: Path | None, *, narrowed: bool) -> bool:
-        report, stopped, failure = Report(move.path), False, None
-        total = sum(column.count() for column in move.columns)
-        with _interrupt(move.stop.set), console.progress(self.stdout, total) as show:
+    def _run_transfer(self, transfer: Transfer, report_path: Path | None, *, has_models: bool) -> bool:
+        report, is_stopped, failure = Report(transfer.journal_path), False, None
+        total = sum(column.count() for column in transfer.columns)
+        with _stop_on_interrupt(transfer.stop.set), console.progress(self.stdout, total) as show:
             try:
-                for outcome in move.run():
+                for outcome in transfer.run():
                     report.add(outcome)
                     show(outcome, report)
             except Stopped:
-                stopped = True
+                is_stopped = True
             except DatabaseError as error:
-                stopped, failure = True, error
-        self._conclude(report, stopped, all_asked=not (move.limit or move.rules.exclude or narrowed))
+                is_stopped, failure = True, error
+        is_partial = bool(transfer.limit or transfer.options.exclude or has_models)
+        self._print_summary(report, is_stopped, is_partial=is_partial)
         if report_path:
-            _written(report, report_path, stopped)
+            _write_report(report, report_path, is_stopped)
         if failure:
             raise failure
-        if move.waiting:
-            self._leave()
-        return not report.failures and not stopped
+        if transfer.pending:
+            self._exit_now()
+        return not report.failures and not is_stopped
 
-    def _leave(self) -> NoReturn:
-        """Threads that hang in the network would keep this process from ending."""
+    def _exit_now(self) -> NoReturn:
+        """End the process without joining threads that may hang in network calls."""
         self.stdout.flush()
         self.stderr.flush()
         os._exit(1)
 
-    def _conclude(self, report: Report, stopped: bool, *, all_asked: bool) -> None:
-        say = self.stdout.write
+    def _print_summary(self, report: Report, is_stopped: bool, *, is_partial: bool) -> None:
+        write = self.stdout.write
         if report.counts:
-            say(console.summary(report))
-        counts = ", ".join(f"{number} {what}" for what, number in sorted(report.totals.items()))
-        say(f"{counts or 'nothing to move'}; {size(report.bytes)} in {report.seconds:.0f} s")
+            write(console.summary_table(report))
+        counts = ", ".join(f"{number} {status}" for status, number in sorted(report.totals.items()))
+        write(f"{counts or 'nothing to move'}; {format_size(report.bytes)} in {report.seconds:.0f} s")
         for failed in report.failed:
-            say(f"  {failed['reason']}: {failed['model']} {failed['id']}: {failed['message']}")
+            write(f"  {failed['reason']}: {failed['model']} {failed['id']}: {failed['message']}")
         if report.failures > len(report.failed):
-            say(f"  and {report.failures - len(report.failed)} more")
+            write(f"  and {report.failures - len(report.failed)} more")
         if report.failures:
-            say("mend what is named above, and type the same command again: it goes on from here")
-        elif stopped:
-            say("stopped: type the same command again, and it goes on from here")
-        elif not all_asked or report.totals["changed"]:
-            say("what was asked for is there: run it again, for all, before the site is switched")
+            write("fix the failures above, and run the same command again to continue")
+        elif is_stopped:
+            write("stopped: run the same command again to continue")
+        elif is_partial or report.totals["changed"]:
+            write("the selected files are moved: run it again for all files before you switch the site")
         elif report.totals["moved"] + report.totals["there"]:
-            say("all is there: switch the site to Supabase, then run this once more")
+            write("all files are moved: switch the site to Supabase, then run this command once more")
         else:
-            say("all is there, and nothing was left to move")
+            write("all files are moved, and nothing was left to move")
 
-    def _survey(
-        self, columns_: list[Column], buckets: dict[str, Bucket], rules: SendOptions, journal: Path
+    def _dry_run(
+        self, found: list[Column], buckets: dict[str, Bucket], send_options: SendOptions, journal: Path
     ) -> bool:
-        say = self.stdout.write
-        found = list(dry_run(columns_, buckets, rules, Done(journal) if journal.exists() else None))
-        say(console.findings(found))
-        for each in found:
-            for old, new in each.renamed.items():
-                say(f"  becomes: {each.bucket}: {old!r} → {new!r}")
-            for message in each.collisions:
-                say(f"  collision: {message}")
-            for message in each.messages:
-                say(f"  {message}")
+        write = self.stdout.write
+        completed = CompletedReferences(journal) if journal.exists() else None
+        results = list(dry_run(found, buckets, send_options, completed))
+        write(console.dry_run_table(results))
+        for result in results:
+            for old, new in result.renamed.items():
+                write(f"  becomes: {result.bucket}: {old!r} → {new!r}")
+            for message in result.collisions:
+                write(f"  collision: {message}")
+            for message in result.messages:
+                write(f"  {message}")
         for path in orphans(columns(), journal):
-            say(f"  orphan: {path!r} is named by no row: it stays where it is")
-        say("nothing was written; whether other objects have these keys shows when they are sent")
-        return all(each.is_good for each in found)
+            write(f"  orphan: {path!r} is named by no row and is not moved")
+        write("nothing was written; conflicts with existing objects are only found when files are sent")
+        return all(result.is_success for result in results)
 
-    # --- Going back, and clearing up --------------------------------------------------------------------
+    # --- Rollback and purge -----------------------------------------------------------------------------
 
     def _roll_back(self, journal: Path) -> bool:
-        left = self._steps("put back", roll_back(journal))
+        left = self._print_results("put back", roll_back(journal))
         self.stdout.write(
-            "rows whose name had not changed need nothing; with STORAGE=local the site reads this disk"
+            "rows whose name did not change need no update; with STORAGE=local the site reads local files"
         )
         return "database" not in left
 
@@ -230,31 +251,31 @@ class Command(BaseCommand):
         if not buckets:
             self.stdout.write("nothing was moved since the journal began, or since the last rollback")
             return True
-        buckets_of(buckets)
-        _must_be_another_store(moved(options["journal"]))
+        required_buckets(buckets)
+        _check_target(moved_references(options["journal"]))
         question = (
-            f"Delete the files below {settings.MEDIA_ROOT} that were moved and prove to be there? [y/N] "
+            f"Delete the files below {settings.MEDIA_ROOT} that were moved and have verified objects? [y/N] "
         )
         if not options["yes"] and _answer(question) not in ("y", "yes"):
             self.stdout.write("nothing was deleted")
             return True
-        return not self._steps("deleted", purge(options["journal"], options["verify"]))
+        return not self._print_results("deleted", purge(options["journal"], options["verify"]))
 
-    def _steps(self, verb: str, steps: Iterable[Step]) -> Counter[str]:
-        """Why some were left, and how many."""
+    def _print_results(self, verb: str, results: Iterable[EntryResult]) -> Counter[str]:
+        """Print the results, and return how many files were left for each reason."""
         counts: Counter[str] = Counter()
-        for step in steps:
-            counts[step.what] += 1
-            if step.message:
-                self.stdout.write(printable(f"  {step.what}: {step.message}"))
+        for result in results:
+            counts[result.status] += 1
+            if result.message:
+                self.stdout.write(printable(f"  {result.status}: {result.message}"))
         done = counts.pop("done", 0)
         self.stdout.write(f"{done} {verb}, {counts.total()} left as they are")
         return counts
 
 
 @contextmanager
-def _interrupt(stop: Callable[[], None]) -> Iterator[None]:
-    """Ctrl-C once lets the files in flight end; twice, and it is over."""
+def _stop_on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
+    """Call `stop` on the first Ctrl-C, so that files in flight finish. The second one interrupts."""
 
     def handle(*args: Any) -> None:
         stop()
@@ -267,41 +288,44 @@ def _interrupt(stop: Callable[[], None]) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _must_agree(options: dict[str, Any]) -> None:
-    """Whoever asks for a dry run, or for some files only, must not see all deleted. Raises Refused."""
-    for mode in GOING_BACK:
-        others = [name for name in (*OF_MOVES, *GOING_BACK) if name != mode and options[name]]
+def _check_options(options: dict[str, Any]) -> None:
+    """Refuse options that a mode would ignore, such as a dry run of a purge. Raises CannotStart."""
+    for mode in OTHER_MODES:
+        others = [name for name in (*TRANSFER_OPTIONS, *OTHER_MODES) if name != mode and options[name]]
         if options[mode] and others:
-            raise Refused(f"{_spelled(mode)} does not go with {', '.join(map(_spelled, others))}.")
+            raise CannotStart(f"{_flag(mode)} cannot be combined with {', '.join(map(_flag, others))}.")
     if options["report"] and options["report"].absolute() == options["journal"].absolute():
-        raise Refused("--report and --journal name the same file, and the journal is the way back.")
+        raise CannotStart("--report and --journal name the same file, and a rollback needs the journal.")
 
 
-def _must_be_another_store(references: Iterable[Reference]) -> None:
+def _check_target(references: Iterable[Reference]) -> None:
+    """Raise CannotStart if the target is a local store in this MEDIA_ROOT."""
     if is_same_store(references):
-        raise Refused(
-            f"SUPABASE_URL {settings.SUPABASE_URL} is a store that keeps its files in this very MEDIA_ROOT: "
-            "set it to your project."
+        raise CannotStart(
+            f"SUPABASE_URL {settings.SUPABASE_URL} is a local store that uses the same MEDIA_ROOT: "
+            "set it to your Supabase project."
         )
 
 
-def _spelled(option: str) -> str:
+def _flag(option: str) -> str:
+    """Return the option as it is typed on the command line."""
     return f"--{option.replace('_', '-')}"
 
 
-def _try_to_write(path: Path) -> None:
+def _check_writable(path: Path) -> None:
+    """Raises CannotStart."""
     try:
         path.open("ab").close()
     except OSError as error:
-        raise Refused(f"--report {path} cannot be written: {error.strerror}.") from error
+        raise CannotStart(f"--report {path} cannot be written: {error.strerror}.") from error
 
 
-def _written(report: Report, path: Path, stopped: bool) -> None:
+def _write_report(report: Report, path: Path, is_stopped: bool) -> None:
     try:
-        report.write(path, stopped=stopped)
+        report.write(path, stopped=is_stopped)
     except OSError as error:
         raise CommandError(
-            f"--report {path} cannot be written: {error.strerror}. All else is as it says above."
+            f"--report {path} cannot be written: {error.strerror}. The results above are complete."
         ) from error
 
 
@@ -309,23 +333,25 @@ def _answer(question: str) -> str:
     try:
         return input(question).strip().lower()
     except EOFError:
-        raise Refused("Nobody is here to answer: say --yes to delete without a question.") from None
+        raise CannotStart(
+            "There is no terminal for the question: use --yes to delete without asking."
+        ) from None
 
 
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise ArgumentTypeError(f"{text!r} is no number from 1 on")
+        raise ArgumentTypeError(f"{text!r} is not a number of at least 1")
     return int(text)
 
 
 def _jobs(text: str) -> int:
-    if _positive(text) > MOST_JOBS:
-        raise ArgumentTypeError(f"{text} is more than {MOST_JOBS}")
+    if _positive(text) > MAX_JOBS:
+        raise ArgumentTypeError(f"{text} is more than {MAX_JOBS}")
     return int(text)
 
 
 def _bytes(text: str) -> int:
     match = SIZE.fullmatch(text)
     if not match or int(float(match[1]) * UNITS[match[2].upper()]) < 1:
-        raise ArgumentTypeError(f"{text!r} is no rate: 500k, 5M, 1.5G")
+        raise ArgumentTypeError(f"{text!r} is not a rate such as 500k, 5M or 1.5G")
     return int(float(match[1]) * UNITS[match[2].upper()])

@@ -61,11 +61,11 @@ def test_what_is_only_hashed_does_not_wait(clock, file):
 
 
 @pytest.mark.parametrize(
-    ("rate", "threads", "slowest"),
+    ("rate", "threads", "min_rate"),
     [(None, 8, 32 * 1024), (10**9, 8, 32 * 1024), (60_000, 8, 3750), (1, 64, 1)],
 )
-def test_what_is_held_back_is_given_the_time_that_it_needs(rate, threads, slowest):
-    assert Bandwidth(rate, threads).slowest == slowest
+def test_what_is_held_back_is_given_the_time_that_it_needs(rate, threads, min_rate):
+    assert Bandwidth(rate, threads).min_rate == min_rate
 
 
 def test_without_a_limit_nothing_waits(clock, file):

@@ -267,7 +267,7 @@ def test_ctrl_c_ends_what_is_in_flight_and_says_how_to_go_on(site: Site):
         retarget(site, slow.url)
 
     assert running.returncode == 1
-    assert "type the same command again" in said
+    assert "run the same command again" in said
     moved = [name for name in site.names() if name.isascii()]
     assert 2 <= len(moved) < 60
     assert site.target().keys() == set(moved)
@@ -292,7 +292,7 @@ def test_ctrl_c_ends_in_time_although_the_storage_hangs(site: Site):
         retarget(site, hanging.url)
 
     assert running.returncode == 1
-    assert "type the same command again" in said
+    assert "run the same command again" in said
     site.run()
     site.is_moved()
 
@@ -311,7 +311,7 @@ def test_a_second_ctrl_c_ends_it_at_once(site: Site):
         retarget(site, hanging.url)
 
     assert running.returncode == 1
-    assert "Stopped at once. Type the same command again" in said
+    assert "Stopped immediately. Run the same command again" in said
     assert "Traceback" not in said
     site.run()
     site.is_moved()
@@ -460,7 +460,7 @@ def test_a_table_that_is_not_there_is_told_at_once(site: Site):
 
     said = site.run(code=2)
 
-    assert "foreign.Guide.leaflet has no table: migrate, or name the others by --model." in said
+    assert "foreign.Guide.leaflet has no table: run migrate, or select others with --model." in said
     assert "Traceback" not in said
     site.sql("alter table elsewhere rename to foreign_guide")
     site.run()
@@ -505,7 +505,7 @@ def test_a_large_file_and_thousands_of_small_ones(tmp_path: Path, template: Path
 
         said = site.run("--jobs", "16")
 
-        assert "all is there" in said
+        assert "all files are moved" in said
         site.is_moved()
 
 

@@ -212,7 +212,7 @@ def test_a_new_name_that_a_file_of_this_disk_has_is_a_conflict_before_anything_i
     looked = site.run("--dry-run", code=1)
     said = site.run(code=1)
 
-    assert f"a file of this disk would both be {new!r}" in looked
+    assert f"another local file would both become {new!r}" in looked
     assert "conflict: foreign.Guide.leaflet 1" in said
     assert site.target() == {}
     site.run("--on-conflict", "rename")
@@ -279,16 +279,16 @@ def test_a_part_is_not_all(site: Site, part: list[str]):
 
     said = site.run(*part)
 
-    assert "all is there" not in said
-    assert "run it again, for all, before the site is switched" in said
+    assert "all files are moved" not in said
+    assert "run it again for all files before you switch the site" in said
 
 
 @pytest.mark.parametrize(
     ("arguments", "environment", "cure"),
     [
-        (["--report", "same", "--journal", "same"], {}, "the journal is the way back"),
+        (["--report", "same", "--journal", "same"], {}, "a rollback needs the journal"),
         (["--bwlimit", "9" * 400], {}, "--bwlimit"),
-        (["--journal", "/dev/full"], {}, "is no file"),
+        (["--journal", "/dev/full"], {}, "is not a file"),
         (
             [],
             {"FOREIGN_URL": "http://user:hunter2@127.0.0.1:9"},
@@ -296,7 +296,7 @@ def test_a_part_is_not_all(site: Site, part: list[str]):
         ),
         ([], {"FOREIGN_URL": "https://["}, "is not the address of a project"),
         ([], {"FOREIGN_URL": "http://127.0.0.1:9/"}, "SUPABASE_URL has a path"),
-        ([], {"MIGRATE_BUCKETS": '"foreign.Guide.leaflet=b"'}, "MIGRATE_BUCKETS is no dict"),
+        ([], {"MIGRATE_BUCKETS": '"foreign.Guide.leaflet=b"'}, "MIGRATE_BUCKETS is not a dict"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(site: Site, arguments, environment, cure):

@@ -5,11 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from storage.transfer.journal import Done, Journal, Line, WrongJournal, backwards, lines
+from storage.transfer.journal import (
+    CompletedReferences,
+    Entry,
+    Journal,
+    JournalError,
+    entries,
+    entries_reversed,
+)
 from storage.transfer.references import Column, Reference, columns
 
-MOVED = Line("done", "api.Document", "file", ["7"], "documents", "a b.pdf", "a b.pdf", 3, 5, "ab" * 32)
-RENAMED = Line("moving", "api.Species", "image", ["8"], "species", "ñ.png", "n-1.png", 3, 5, "cd" * 32)
+MOVED = Entry("done", "api.Document", "file", ["7"], "documents", "a b.pdf", "a b.pdf", 3, 5, "ab" * 32)
+RENAMED = Entry("moving", "api.Species", "image", ["8"], "species", "ñ.png", "n-1.png", 3, 5, "cd" * 32)
 
 
 @pytest.fixture
@@ -23,12 +30,12 @@ def path(tmp_path: Path) -> Path:
 
 
 def said(path: Path) -> list[tuple[str, str]]:
-    return [(line.state, line.new) for line in lines(path)]
+    return [(line.state, line.new) for line in entries(path)]
 
 
 def test_it_tells_what_was_done_in_both_directions(path: Path):
     assert said(path) == [("done", "a b.pdf"), ("moving", "n-1.png")]
-    assert [line.new for line in backwards(path)] == ["n-1.png", "a b.pdf"]
+    assert [line.new for line in entries_reversed(path)] == ["n-1.png", "a b.pdf"]
 
 
 def test_half_a_line_is_no_line_at_whatever_byte_it_ends(path: Path):
@@ -38,7 +45,7 @@ def test_half_a_line_is_no_line_at_whatever_byte_it_ends(path: Path):
     for end in range(second, len(whole) - 1):
         path.write_bytes(whole[:end])
         assert said(path) == [("done", "a b.pdf")]
-        assert [line.new for line in backwards(path)] == ["a b.pdf"]
+        assert [line.new for line in entries_reversed(path)] == ["a b.pdf"]
 
 
 def test_what_is_written_after_half_a_line_is_whole(path: Path):
@@ -66,7 +73,7 @@ def test_a_head_that_was_cut_off_begins_anew(path: Path):
 def test_what_is_no_journal_is_left_alone(path: Path, content: bytes):
     path.write_bytes(content)
 
-    with pytest.raises(WrongJournal, match="no journal"), Journal(path):
+    with pytest.raises(JournalError, match="not a journal"), Journal(path):
         pass
     assert path.read_bytes() == content
 
@@ -74,14 +81,14 @@ def test_what_is_no_journal_is_left_alone(path: Path, content: bytes):
 def test_that_of_another_project_is_refused(path: Path, settings):
     settings.SUPABASE_URL = "https://another.supabase.co"
 
-    with pytest.raises(WrongJournal, match=r"SUPABASE_URL is another"), Journal(path):
+    with pytest.raises(JournalError, match=r"SUPABASE_URL is different"), Journal(path):
         pass
-    with pytest.raises(WrongJournal):
-        list(lines(path))
+    with pytest.raises(JournalError):
+        list(entries(path))
 
 
 def test_only_one_run_writes_it(path: Path):
-    with Journal(path), pytest.raises(WrongJournal, match="another run"), Journal(path):
+    with Journal(path), pytest.raises(JournalError, match="another run"), Journal(path):
         pass
 
 
@@ -96,12 +103,12 @@ def test_lines_of_a_later_version_are_passed_over(path: Path):
 def test_a_file_that_changed_since_is_not_done(path: Path, settings):
     [column] = [column for column in columns() if column.label == "api.Document.file"]
     reference = Reference(Column(column.field, "documents"), 7, "a b.pdf")
-    gone = Done(path).has(reference)
+    gone = CompletedReferences(path).has(reference)
 
     file = Path(settings.MEDIA_ROOT, "documents", "a b.pdf")
     file.parent.mkdir(parents=True)
     file.write_bytes(b"new")
 
     assert gone
-    assert not Done(path).has(reference)
-    assert not Done(path).has(Reference(reference.column, 8, "a b.pdf"))
+    assert not CompletedReferences(path).has(reference)
+    assert not CompletedReferences(path).has(Reference(reference.column, 8, "a b.pdf"))

@@ -69,7 +69,7 @@ def test_nothing_is_ever_written_by_a_dry_run_and_it_names_all_there_is(site: Si
     assert "1 outside" in row
     assert "'leaflets/guía.pdf' → 'leaflets/guia-" in said
     assert "missing: foreign.Guide.leaflet 4: 'leaflets/missing.pdf' is not on this disk." in said
-    assert "'../secret.pdf' leaves MEDIA_ROOT" in said
+    assert "'../secret.pdf' is outside MEDIA_ROOT" in said
     assert "too_large: annex.Guide.plan 1: 'plans/long.txt' has 14 bytes" in said
     assert "refused_type: annex.Guide.plan 2: 'plans/a.pdf' is application/pdf" in said
     assert "orphan: 'orphan.pdf'" in said
@@ -178,7 +178,7 @@ def test_who_asks_for_less_does_not_get_all_put_back_or_deleted(site: Site, mode
 
     said = site.run(*{"--rollback": [mode, str(site.journal)]}.get(mode, [mode, "--yes"]), *option, code=2)
 
-    assert f"{mode} does not go with {option[0]}." in said
+    assert f"{mode} cannot be combined with {option[0]}." in said
     assert (site.dump(), site.disk()) == before
 
 
@@ -188,7 +188,7 @@ def test_nobody_goes_back_and_clears_up_at_once(site: Site):
 
     said = site.run("--rollback", str(site.journal), "--purge-source", "--yes", code=2)
 
-    assert "--rollback does not go with --purge-source." in said
+    assert "--rollback cannot be combined with --purge-source." in said
     assert site.disk().keys() == {"plan.pdf"}
 
 
@@ -221,8 +221,8 @@ def test_a_store_that_keeps_its_files_in_this_media_root_is_no_target(site: Site
         journal.write(json.dumps(line) + "\n")
     purged = site.run("--purge-source", "--yes", environment=environment, code=2)
 
-    assert "in this very MEDIA_ROOT" in said
-    assert "in this very MEDIA_ROOT" in purged
+    assert "uses the same MEDIA_ROOT" in said
+    assert "uses the same MEDIA_ROOT" in purged
     assert tree(bucket) == {"plan.pdf": b"plan.pdf"}
 
 
@@ -327,7 +327,7 @@ def test_a_conflict_can_end_it(site: Site):
 
     said = site.run("--on-conflict", "fail", "--jobs", "1", code=1)
 
-    assert "mend what is named above" in said
+    assert "fix the failures above" in said
     assert len(site.target()) < 10
 
 
@@ -381,7 +381,7 @@ def test_hostile_names_are_reported_and_never_followed(site: Site):
     assert site.target() == {"plan.pdf": b"plan.pdf"}
     assert site.names() == [*hostile, "plan.pdf"]
     assert "1 moved" in said
-    assert said.count("leaves MEDIA_ROOT") >= 6
+    assert said.count("is outside MEDIA_ROOT") >= 6
     assert "Traceback" not in said
 
 
@@ -496,10 +496,10 @@ def test_the_journal_of_another_project_is_refused(site: Site):
     with Proxy(site.server.url) as another:
         for arguments in ([], ["--rollback", str(site.journal)], ["--purge-source", "--yes"]):
             said = site.run(*arguments, environment={"FOREIGN_URL": another.url}, code=2)
-            assert f"is of a move to {site.server.url}" in said
+            assert f"is the journal of a move to {site.server.url}" in said
     site.journal.write_text("these are my notes\n")
 
-    assert "is no journal of this command" in site.run(code=2)
+    assert "is not a journal of this command" in site.run(code=2)
     assert site.journal.read_text() == "these are my notes\n"
 
 

@@ -8,7 +8,7 @@ from django.core.files.storage import FileSystemStorage
 from api.catalog.models import Species
 from storage.local import LocalStorage
 from storage.transfer.bandwidth import Bandwidth
-from storage.transfer.local_files import Outside, find, identity
+from storage.transfer.local_files import OutsideMediaRoot, identity, locate
 from storage.transfer.references import Column, NoSuchField, Reference, columns
 
 OURS = {
@@ -76,7 +76,7 @@ def lay(media: Path, *names: str) -> None:
 
 
 def found(name: str, bucket: str = "species") -> str:
-    return find(Column(Species._meta.get_field("image"), bucket), name).path.read_text()
+    return locate(Column(Species._meta.get_field("image"), bucket), name).path.read_text()
 
 
 @pytest.mark.django_db
@@ -118,7 +118,7 @@ def test_what_leaves_the_folder_of_files_is_not_followed(media: Path, tmp_path: 
     (media / "link").symlink_to(tmp_path / "a")
     (media / "away").symlink_to(tmp_path)
 
-    with pytest.raises(Outside):
+    with pytest.raises(OutsideMediaRoot):
         found(name)
 
 
@@ -153,9 +153,9 @@ def test_rows_are_changed_only_where_they_still_say_the_same(django_assert_num_q
     changed_at = species.updated_at
 
     with django_assert_num_queries(1):
-        assert reference.point_to("b.png", instead_of="a.png")
+        assert reference.update_name("b.png", expected="a.png")
 
-    assert not reference.point_to("c.png", instead_of="a.png")
+    assert not reference.update_name("c.png", expected="a.png")
     assert not reference.is_current()
     species.refresh_from_db()
     assert (species.image.name, species.updated_at) == ("b.png", changed_at)
@@ -171,7 +171,7 @@ def test_every_row_is_met_once_whatever_the_size_of_a_page(monkeypatch):
     [column] = columns(["api.Species.image"])
 
     for size in (1, 3, 7, 100):
-        monkeypatch.setattr("storage.transfer.references.PAGE", size)
+        monkeypatch.setattr("storage.transfer.references.PAGE_SIZE", size)
         assert sorted(each.name for each in column.references()) == [str(number) for number in range(7)]
     assert column.count() == 7
 

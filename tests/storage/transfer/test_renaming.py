@@ -3,14 +3,14 @@
 import pytest
 
 from storage import keys
-from storage.transfer.renaming import new_name, renamed
+from storage.transfer.renaming import key_for_name, numbered_key
 
 
 @pytest.mark.parametrize(
     "name", ["plan.pdf", "a/b c/plan (1).pdf", "año".encode().hex(), "x" * 255, "a/.hidden"]
 )
 def test_a_plain_key_stays_as_it_is(name: str):
-    assert new_name(name) == name
+    assert key_for_name(name) == name
 
 
 @pytest.mark.parametrize(
@@ -33,9 +33,9 @@ def test_a_plain_key_stays_as_it_is(name: str):
     ],
 )
 def test_another_name_becomes_a_legal_key_that_is_the_same_each_time(name: str, start: str, end: str):
-    new = new_name(name)
+    new = key_for_name(name)
 
-    assert new == new_name(name)
+    assert new == key_for_name(name)
     assert keys.check(new) == new
     assert new.startswith(start)
     assert new.endswith(end)
@@ -44,16 +44,16 @@ def test_another_name_becomes_a_legal_key_that_is_the_same_each_time(name: str, 
 def test_names_that_look_alike_stay_two():
     alike = ["guía.pdf", "gui\u0301a.pdf", "guiа.pdf", "guia#.pdf", "guia.pdf", "ñ/a.pdf", "n\u0303/a.pdf"]
 
-    assert len({new_name(name) for name in alike}) == len(alike)
+    assert len({key_for_name(name) for name in alike}) == len(alike)
 
 
 def test_directories_stay_together():
-    assert new_name("日本/a.pdf").split("/")[0] == new_name("日本/b.pdf").split("/")[0]
+    assert key_for_name("日本/a.pdf").split("/")[0] == key_for_name("日本/b.pdf").split("/")[0]
 
 
 @pytest.mark.parametrize("most", [13, 20, 40, 100])
 def test_it_fits_its_column_and_keeps_its_ending(most: int):
-    new = new_name("ñ" * 95 + ".pdf", most)
+    new = key_for_name("ñ" * 95 + ".pdf", most)
 
     assert len(new) <= most
     assert new.endswith(".pdf")
@@ -61,9 +61,9 @@ def test_it_fits_its_column_and_keeps_its_ending(most: int):
 
 def test_a_column_that_has_no_room_is_told():
     with pytest.raises(keys.InvalidKey):
-        new_name("a-long-folder/ñ.pdf", 20)
+        key_for_name("a-long-folder/ñ.pdf", 20)
     with pytest.raises(keys.InvalidKey):
-        renamed("a-long-folder/plan.pdf", 2, 18)
+        numbered_key("a-long-folder/plan.pdf", 2, 18)
 
 
 @pytest.mark.parametrize(
@@ -71,4 +71,4 @@ def test_a_column_that_has_no_room_is_told():
     [("a.pdf", "a-2.pdf"), ("x.y/a", "x.y/a-2"), (".hidden", "2.hidden"), ("a/b.tar.gz", "a/b.tar-2.gz")],
 )
 def test_another_name_beside_one(name: str, expected: str):
-    assert renamed(name, 2) == expected
+    assert numbered_key(name, 2) == expected
