@@ -38,7 +38,7 @@ def jwks() -> Iterator[Finding]:
 
 
 def issuer() -> Iterator[Finding]:
-    found = list(configuration.issuer())
+    found = list(configuration.issuer_findings())
     yield from found or [ok("issuer", f"Tokens must have the `iss` {shown(settings.SUPABASE_JWT_ISSUER)}.")]
 
 

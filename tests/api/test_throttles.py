@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from api.throttling import Completions, PerPrincipal, Tickets
+from api.throttling import Completions, PrincipalRateThrottle, Tickets
 from tests.cast import Caller, announcement, code, send
 
 
@@ -12,7 +12,7 @@ from tests.cast import Caller, announcement, code, send
 def clock(monkeypatch) -> list[float]:
     """What the throttles take for the time; the tests move it."""
     now = [1_000_000.0]
-    monkeypatch.setattr(PerPrincipal, "timer", staticmethod(lambda: now[0]))
+    monkeypatch.setattr(PrincipalRateThrottle, "timer", staticmethod(lambda: now[0]))
     return now
 
 

@@ -234,7 +234,7 @@ def test_what_admits_more_than_members_is_off_unless_it_is_on(value: str, expect
 def test_what_cannot_be_read_names_the_setting_and_never_its_value(name: str, value: str):
     told = refusal(DEBUG="true", **{name: value})
 
-    assert told == f"{name} is not of the form it should have."
+    assert told == f"{name} has an invalid value."
 
 
 def test_an_unknown_store_is_refused_with_the_cure():
@@ -303,7 +303,7 @@ def test_an_address_that_cannot_be_read_names_the_setting():
         DEBUG="true", STORAGE="supabase", SUPABASE_URL="https://user:hush@[", SUPABASE_SECRET_KEY="k"
     )
 
-    assert told == "SUPABASE_URL is not of the form it should have."
+    assert told == "SUPABASE_URL has an invalid value."
 
 
 def test_production_names_everything_that_is_missing():
