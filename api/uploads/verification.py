@@ -90,7 +90,7 @@ def verify(
             _check_image(file, stored_type, found)
         found = VerifiedFile(stored_type, info.size, _sha256(file, info.size, still_reading))
     if declared["sha256"] and found.sha256 and declared["sha256"] != found.sha256:
-        detail = _("The SHA-256 of the file is not the declared one.")
+        detail = _("The SHA-256 is not the declared one.")
         raise VerificationFailed("checksum_mismatch", detail, found)
     return found
 
@@ -116,9 +116,9 @@ def _check_image(file: BinaryIO, content_type: str, found: VerifiedFile) -> None
     except (StorageError, MemoryError):
         raise
     except Exception as error:  # a hostile file can make a decoder raise anything
-        raise VerificationFailed("image_invalid", _("The image cannot be opened."), found) from error
+        raise VerificationFailed("image_invalid", _("The picture cannot be opened."), found) from error
     if width * height > settings.IMAGE_MAX_PIXELS:
-        detail = _("%(width)s × %(height)s pixels are more than the maximum of %(limit)s.")
+        detail = _("%(width)s × %(height)s pixels are over %(limit)s.")
         limit = settings.IMAGE_MAX_PIXELS
         raise VerificationFailed("image_too_large", detail, found, width=width, height=height, limit=limit)
 
