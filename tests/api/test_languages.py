@@ -151,7 +151,7 @@ def test_titles_are_the_phrases_of_their_status(db):
 def test_a_host_that_is_none_of_ours_is_told_too():
     answer = Client(headers={"accept-language": "es", "host": "evil.example.org"}).get("/api/v1/species/")
 
-    assert answer.json()["detail"] == "Este servidor no atiende al host de la solicitud."
+    assert answer.json()["detail"] == "Este servidor no está configurado para el host de la solicitud."
     assert answer.headers["Content-Language"] == "es"
 
 

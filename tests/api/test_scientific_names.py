@@ -197,10 +197,10 @@ def test_what_is_no_name_is_refused_with_a_word(sent: str):
     [
         ("Panthera", "genus and an epithet"),
         ("Panthera leo L.", "authors"),
-        ("Panthera sp.", "open"),
+        ("Panthera sp.", "undetermined"),
         ("Panthera leo leo leo", "rank"),
-        ("Panthera leo ×", "too early"),
-        ("Panthera leo subsp.", "too early"),
+        ("Panthera leo ×", "incomplete"),
+        ("Panthera leo subsp.", "incomplete"),
         ("Rosa 'Peace", "single quotes"),
         ("Panthera\nleo", "line breaks"),
     ],

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from api.throttling import Completions, PrincipalRateThrottle, Tickets
+from api.throttling import CompletionRateThrottle, PrincipalRateThrottle, TicketRateThrottle
 from tests.cast import Caller, announcement, code, send
 
 
@@ -18,7 +18,7 @@ def clock(monkeypatch) -> list[float]:
 
 @pytest.fixture
 def three_a_minute(monkeypatch) -> None:
-    for throttle in (Tickets, Completions):
+    for throttle in (TicketRateThrottle, CompletionRateThrottle):
         monkeypatch.setitem(throttle.THROTTLE_RATES, throttle.scope, "3/min")
 
 

@@ -277,7 +277,7 @@ def test_who_signs_is_one_of_two():
 def test_a_language_that_there_is_not_is_refused_with_the_cure():
     told = refusal(DEBUG="true", LANGUAGE_CODE="pt")
 
-    assert told == "LANGUAGE_CODE='pt' is not a language of this version: set en or es."
+    assert told == "LANGUAGE_CODE='pt' is not supported by this version: set en or es."
 
 
 def test_production_starts_with_keys_of_its_own():
@@ -380,7 +380,7 @@ def test_a_cache_of_each_process_is_told_with_the_cure():
 
 
 def test_a_rate_that_is_none_is_told_with_the_cure():
-    assert refusal(**PRODUCTION, THROTTLE_TICKETS="often").startswith("THROTTLE_TICKETS is not of the form")
+    assert refusal(**PRODUCTION, THROTTLE_TICKETS="often").startswith("THROTTLE_TICKETS is not a rate")
     assert "300/min" in refusal(**PRODUCTION, THROTTLE_COMPLETE="10/fortnight")
 
 
