@@ -21,7 +21,7 @@ from storage.errors import ObjectMissing, StorageError
 from storage.fields import stored_file
 
 PNG = "image/png"
-ERROR_LEVEL = "Q"  # readable with a quarter of it damaged; segno uses H if that needs no more space
+ERROR_CORRECTION = "Q"  # readable with a quarter of it damaged; segno uses H if that needs no more space
 QUIET_ZONE = 4  # white modules on each side (ISO/IEC 18004), which scanners need to find the code
 WIDTH = 600  # pixels, approximately: a module is a whole number of pixels, so that its edges are sharp
 ABANDONED_AFTER = timedelta(hours=1)  # normally the row is written milliseconds after the object
@@ -36,7 +36,7 @@ def public_url(species: Species) -> str:
 
 def png(text: str) -> bytes:
     """Return a QR code of this text as a PNG, in black on white."""
-    code = segno.make_qr(text, error=ERROR_LEVEL)
+    code = segno.make_qr(text, error=ERROR_CORRECTION)
     modules, _ = code.symbol_size(border=QUIET_ZONE)
     file = BytesIO()
     code.save(file, kind="png", border=QUIET_ZONE, scale=max(1, round(WIDTH / modules)), light="white")

@@ -91,7 +91,7 @@ const dropped = await page.evaluateHandle((bytes) => {
   return transfer
 }, [...(await readFile(picture))])
 await page.dispatchEvent('.drop', 'drop', { dataTransfer: dropped })
-seen.dropped = await page.textContent('.status:has-text("verified and in place")')
+seen.dropped = await page.textContent('.status:has-text("verified and saved")')
 
 // --- What is only looked at --------------------------------------------------------------------------
 for (const kind of ['document', 'profile', 'upload']) {
