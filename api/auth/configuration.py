@@ -20,7 +20,7 @@ def issuer_findings() -> Iterator[Finding]:
     exact = f"https://{ref}.supabase.co/auth/v1"
     if ref and iss != exact:
         what = f"SUPABASE_JWT_ISSUER is {shown(iss)}, which is not the `iss` of that project's tokens."
-        yield problem("issuer", what, f"Set SUPABASE_JWT_ISSUER to exactly {exact}.", id="api.E002")
+        yield problem("issuer", what, f"Set SUPABASE_JWT_ISSUER to {exact}, exactly.", id="api.E002")
     elif iss.endswith("/"):
         what = "SUPABASE_JWT_ISSUER ends with a slash, but the `iss` of Supabase Auth does not."
         yield warning("issuer", what, "Remove the slash.", id="api.W002")
