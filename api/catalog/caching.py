@@ -14,7 +14,7 @@ CACHE_CONTROL = "public, max-age=60"
 IGNORED_CONDITIONS = ("HTTP_IF_MATCH", "HTTP_IF_UNMODIFIED_SINCE")
 
 
-class CachedForVisitors:
+class VisitorCacheMixin:
     """A mixin for views: reads by visitors get `Cache-Control`, an ETag, and 304 if the ETag matches.
 
     `backend.middleware.ApiHeaders` sets `Vary`, and the headers of all other responses.

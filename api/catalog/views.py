@@ -12,7 +12,7 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import ModelViewSet
 
 from api.catalog import qr_codes
-from api.catalog.caching import CachedForVisitors
+from api.catalog.caching import VisitorCacheMixin
 from api.catalog.filters import EducationalServiceFilters, ExhibitionFilters, SpeciesFilters
 from api.catalog.models import EducationalService, Exhibition, Species
 from api.catalog.serializers import EducationalServiceSerializer, ExhibitionSerializer, SpeciesSerializer
@@ -31,7 +31,7 @@ SUMMARIES = {
 }
 
 
-class EntryViewSet(CachedForVisitors, UploadURLMixin, ModelViewSet[Any]):
+class EntryViewSet(VisitorCacheMixin, UploadURLMixin, ModelViewSet[Any]):
     upload_field = "image"
     permission_classes = (IsStaffOrReadOnly,)
     lookup_field = "slug"
