@@ -1,4 +1,4 @@
-"""How gunicorn serves Vivarium. It is read from the current folder: `gunicorn` alone is enough."""
+"""The configuration of gunicorn, which reads this file from the current folder: run `gunicorn`."""
 
 import json
 import socket
@@ -13,21 +13,22 @@ from backend.settings import LOGGING, PORT
 wsgi_app = "backend.wsgi"
 bind = f"127.0.0.1:{PORT}"
 worker_class = "gthread"
-threads = 16  # a file that comes or goes slowly holds one of them
+threads = 16  # a slow upload or download of the local file storage occupies one
 timeout = 60
 limit_request_line = 8190
-limit_request_field_size = 16384  # so that an overlong token gets our 401
+limit_request_field_size = 16384  # above the maximum length of a token, so that longer ones get a 401
 control_socket_disable = True
 
-LINGER_BYTES, LINGER_SECONDS = 64 * 1024 * 1024, 10  # what may be sent in vain, and for how long
+#: How many bytes, and for how many seconds, a request body is read after the response.
+LINGER_BYTES, LINGER_SECONDS = 64 * 1024 * 1024, 10
 
 logconfig_dict = LOGGING
-access_log_format = "%(m)s %(U)s %(s)s %(b)s %(M)sms"  # never %(r)s or %(q)s: queries hold tokens
+access_log_format = "%(m)s %(U)s %(s)s %(b)s %(M)sms"  # without %(r)s and %(q)s: queries contain tokens
 
 
-class logger_class(glogging.Logger):  # noqa: N801  (a setting)
+class logger_class(glogging.Logger):  # noqa: N801  (the name of a setting)
     def atoms(self, resp, req, environ, request_time):  # type: ignore[no-untyped-def]
-        """What the format above asks for. gunicorn would gather every header too, for each line."""
+        """Return the values of `access_log_format` only. gunicorn's own also copies every header."""
         return {
             "m": environ.get("REQUEST_METHOD"),
             "U": environ.get("PATH_INFO"),
@@ -38,25 +39,28 @@ class logger_class(glogging.Logger):  # noqa: N801  (a setting)
 
 
 def post_request(worker, request, environ, response):  # type: ignore[no-untyped-def]
-    """The request id must not stand in the lines of the next request."""
+    """Clear the request id of the logs, and read the rest of the request body."""
     structlog.contextvars.clear_contextvars()
     if "wsgi.input" in environ and "HTTP_EXPECT" not in environ:
         linger(environ["wsgi.input"], environ["gunicorn.socket"])
 
 
 def linger(body, connection: socket.socket) -> None:  # type: ignore[no-untyped-def]
-    """Read what a refused client still sends: a reset would keep from it why (RFC 9112, 9.6)."""
+    """Read and drop the rest of a request body, so that the client can read the response.
+
+    Closing the connection before that would reset it, and the client would lose the response (RFC 9112, 9.6).
+    """
     left, deadline = LINGER_BYTES, time.monotonic() + LINGER_SECONDS
-    patience = connection.gettimeout()
-    with suppress(Exception):  # it has gone, or says no more
+    timeout_before = connection.gettimeout()
+    with suppress(Exception):  # the client has closed the connection, or sends no more
         connection.settimeout(LINGER_SECONDS)
-        while left > 0 and time.monotonic() < deadline and (piece := body.read(64 * 1024)):
-            left -= len(piece)
-        connection.settimeout(patience)
+        while left > 0 and time.monotonic() < deadline and (chunk := body.read(64 * 1024)):
+            left -= len(chunk)
+        connection.settimeout(timeout_before)
 
 
 def write_problem(sock: socket.socket, status: int, reason: str, message: str) -> None:
-    """What gunicorn refuses before Django sees it is problem+json too, instead of a page."""
+    """Answer requests that gunicorn itself refuses with problem+json instead of HTML."""
     code = {413: "too_large", 414: "too_large", 431: "too_large", 500: "internal"}.get(status, "malformed")
     body = json.dumps(
         {

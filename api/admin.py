@@ -1,4 +1,4 @@
-"""Gathers the rooms' admin pages, where Django looks for them, and names the site."""
+"""Imports the admin pages of all rooms, so that Django finds them, and configures the admin site."""
 
 from django.conf import settings
 from django.contrib import admin
@@ -24,7 +24,7 @@ __all__ = [
     "TicketAdmin",
 ]
 
-admin.site.unregister([Group, User])  # as Django registers them
+admin.site.unregister([Group, User])  # registered by Django, and registered again below
 
 
 @admin.register(User)
@@ -38,11 +38,12 @@ class BoundedGroupAdmin(BoundedAdmin, GroupAdmin):
 
 
 admin.site.site_header = admin.site.site_title = "Vivarium"
-admin.site.index_title = _("What is kept here")
+admin.site.index_title = _("Content management")
 admin.site.site_url = settings.PUBLIC_SITE_URL
 
-#: What Django's Spanish says as if every noun were masculine: our catalogue, which comes first, does not.
-SAID_BY_DJANGO = [
+#: Messages of Django whose Spanish translation treats every noun as masculine. LOCALE_PATHS has precedence
+#: over Django's catalogue, so they are translated again in `api/locale`.
+DJANGO_MESSAGES = [
     gettext_noop("The {name} “{obj}” was added successfully."),
     gettext_noop("The {name} “{obj}” was added successfully. You may add another {name} below."),
     gettext_noop("The {name} “{obj}” was changed successfully."),

@@ -1,4 +1,4 @@
-"""The app of the API itself."""
+"""The Django app `api`."""
 
 from django.apps import AppConfig
 

@@ -1,4 +1,4 @@
-"""What can be wrong with the configuration of the API, told at start-up with the cure."""
+"""System checks of the API's configuration."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,30 +6,30 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
-from api.auth.configuration import issuer
+from api.auth.configuration import issuer_findings
 from api.uploads.verification import PILLOW_FORMATS
 from storage.checks import as_message
 from storage.fields import upload_fields
 
 
 @register()
-def check_pictures(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+def check_image_types(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
     return [
         Error(
-            f"{field} accepts {kind}, a picture that verification cannot open.",
+            f"{field} accepts {content_type}, an image type that cannot be verified.",
             hint=f"Accept {', '.join(PILLOW_FORMATS)}.",
             obj=field,
             id="api.E001",
         )
         for field in upload_fields()
-        for kind in field.accepts
-        if kind.startswith("image/") and kind not in PILLOW_FORMATS
+        for content_type in field.accepts
+        if content_type.startswith("image/") and content_type not in PILLOW_FORMATS
     ]
 
 
 @register()
 def check_issuer(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
-    return [as_message(found) for found in issuer()]
+    return [as_message(finding) for finding in issuer_findings()]
 
 
 @register(deploy=True)
@@ -38,8 +38,8 @@ def check_cache(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckM
         return []
     return [
         Warning(
-            "The cache is in-process: each worker process counts throttles and keeps keys for itself.",
-            hint="Set CACHE_URL=redis://… when more than one process serves.",
+            "The cache is in-process: each process counts requests and fetches public keys for itself.",
+            hint="Set CACHE_URL=redis://… if there is more than one process.",
             id="api.W001",
         )
     ]

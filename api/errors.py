@@ -1,4 +1,4 @@
-"""Refusals become problem+json (RFC 9457), in one table."""
+"""Turns exceptions into `application/problem+json` responses (RFC 9457)."""
 
 import json
 import math
@@ -28,29 +28,29 @@ from storage.errors import ObjectMissing, StorageUnavailable
 
 logger = structlog.get_logger("api.errors")
 
-RETRY_AFTER = 5  # seconds: trouble of a store or a key server is short, or long
+RETRY_AFTER = 5  # seconds, for every 503 of a storage or auth server that fails
 
-#: Every code that an answer may carry, with its status and what it says when nothing better is known.
-PROBLEMS: dict[str, tuple[int, str | Promise]] = {
+#: Every error code of the API, with its HTTP status and its default detail.
+ERROR_CODES: dict[str, tuple[int, str | Promise]] = {
     "invalid": (400, _("Some fields are not valid: see `errors`.")),
     "malformed": (400, _("The request could not be read.")),
     "not_authenticated": (401, _("Send a Supabase access token: `Authorization: Bearer …`.")),
-    "token_invalid": (401, _("The access token is not valid here.")),
+    "token_invalid": (401, _("The access token is not valid for this server.")),
     "token_expired": (401, _("The access token has expired: refresh the session.")),
     "session_revoked": (401, _("The session has ended, or its user is banned: sign in again.")),
-    "anonymous_not_allowed": (401, _("Anonymous sign-ins are not admitted: sign in.")),
-    "client_not_allowed": (401, _("Tokens of OAuth clients are not admitted.")),
+    "anonymous_not_allowed": (401, _("Anonymous users are not allowed: sign in.")),
+    "client_not_allowed": (401, _("Tokens of OAuth clients are not allowed.")),
     "permission_denied": (403, _("Your account does not allow this.")),
-    "not_found": (404, _("There is nothing here, or nothing that you may see.")),
-    "file_missing": (404, _("No file has been uploaded for this yet.")),
-    "method_not_allowed": (405, _("This method is not possible here.")),
+    "not_found": (404, _("This does not exist, or you may not see it.")),
+    "file_missing": (404, _("No file has been uploaded yet.")),
+    "method_not_allowed": (405, _("This method is not allowed here.")),
     "object_missing": (409, _("Nothing has been uploaded yet: send the file to the ticket's `url`.")),
     "ticket_expired": (409, _("The ticket expired before a file arrived: ask for a new one.")),
-    "ticket_cancelled": (409, _("The ticket was given up: ask for a new one.")),
-    "ticket_completed": (409, _("The ticket is completed and can no longer be given up.")),
-    "verification_in_progress": (409, _("The file is being verified: ask again.")),
-    "resource_gone": (409, _("What the file was for has been deleted.")),
-    "too_large": (413, _("The body is too large.")),
+    "ticket_cancelled": (409, _("The ticket was cancelled: ask for a new one.")),
+    "ticket_completed": (409, _("The ticket is completed and can no longer be cancelled.")),
+    "verification_in_progress": (409, _("The file is being verified: try again.")),
+    "resource_gone": (409, _("The resource that the file was for has been deleted.")),
+    "too_large": (413, _("The request body is too large.")),
     "unsupported_media_type": (415, _("Send JSON: `Content-Type: application/json`.")),
     "size_mismatch": (422, _("The size is not the declared one.")),
     "content_type_not_allowed": (422, _("Files of this type are not accepted here.")),
@@ -61,15 +61,15 @@ PROBLEMS: dict[str, tuple[int, str | Promise]] = {
     "throttled": (429, _("Too many requests.")),
     "internal": (
         500,
-        _("Something went wrong on our side. The `X-Request-ID` of this answer finds it in the logs."),
+        _("Internal error. The server's logs have the details under the `X-Request-ID` of this response."),
     ),
-    "storage_unavailable": (503, _("The file store does not answer: try again.")),
-    "not_ready": (503, _("The server cannot work yet: try again.")),
-    "keys_unavailable": (503, _("The keys that verify access tokens cannot be had: try again.")),
-    "sessions_unavailable": (503, _("Whether the session still lives cannot be asked: try again.")),
+    "storage_unavailable": (503, _("The file storage does not answer: try again.")),
+    "not_ready": (503, _("The server is not ready: try again.")),
+    "keys_unavailable": (503, _("The keys that verify access tokens are not available: try again.")),
+    "sessions_unavailable": (503, _("The session cannot be checked at the moment: try again.")),
 }
 
-#: The phrases of HTTP, for people: with `about:blank`, they are the titles (RFC 9457, 4.2.1).
+#: The HTTP status phrases, which are the titles of problems of the type `about:blank` (RFC 9457, 4.2.1).
 TITLES: dict[int, str | Promise] = {
     400: _("Bad Request"),
     401: _("Unauthorized"),
@@ -85,14 +85,15 @@ TITLES: dict[int, str | Promise] = {
     503: _("Service Unavailable"),
 }
 
-#: What DRF says and has no Spanish for, or none worth saying: our catalogue comes before its own.
-SAID_BY_DRF = [
+#: Messages of DRF whose Spanish translation is missing or poor. LOCALE_PATHS has precedence over DRF's
+#: catalogue, so they are translated in `api/locale`.
+DRF_MESSAGES = [
     gettext_noop("Surrogate characters are not allowed: U+{code_point:X}."),
     gettext_noop("Request was throttled."),
 ]
 
-#: Errors that are not DRF's, and what they are to a client. The first that fits counts.
-FACTS: dict[type[Exception], str] = {
+#: The error codes of exceptions that are not DRF's. The first class that matches decides.
+EXCEPTION_CODES: dict[type[Exception], str] = {
     StorageUnavailable: "storage_unavailable",
     KeysUnavailable: "keys_unavailable",
     SessionsUnavailable: "sessions_unavailable",
@@ -108,13 +109,16 @@ FACTS: dict[type[Exception], str] = {
 def problem_body(
     code: str, detail: str | Promise = "", errors: list[dict[str, str]] | None = None
 ) -> dict[str, Any]:
-    """The JSON object of a refusal; `code` is one of PROBLEMS. Its words are translated as it is written."""
-    status, usual = PROBLEMS[code]
+    """Return the JSON object of a problem; `code` is one of ERROR_CODES.
+
+    Its texts may be lazy: they are translated when the object is serialised.
+    """
+    status, default_detail = ERROR_CODES[code]
     return {
         "type": "about:blank",
         "title": TITLES[status],
         "status": status,
-        "detail": detail or usual,
+        "detail": detail or default_detail,
         "code": code,
         "errors": errors or [],
     }
@@ -126,7 +130,7 @@ def problem(
     errors: list[dict[str, str]] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> HttpResponse:
-    """A refusal as a response that no renderer, and no cache, has a say in."""
+    """Return the response of a problem, without DRF's content negotiation, and never cached."""
     body = problem_body(code, detail, errors)
     return HttpResponse(
         json.dumps(body, cls=DjangoJSONEncoder),
@@ -138,10 +142,10 @@ def problem(
 
 @csrf_exempt
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """Any path that no route has."""
+    """The view of every path without a route."""
     if request.path.endswith("/"):
-        return problem("not_found", gettext("There is no such path."))
-    return problem("not_found", gettext("There is no such path. Every path of the API ends with a slash."))
+        return problem("not_found", gettext("This path does not exist."))
+    return problem("not_found", gettext("This path does not exist. All paths of the API end with a slash."))
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
@@ -157,7 +161,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
-    """DRF's exception handler, and the middleware's. None for what nobody foresaw."""
+    """The exception handler of DRF and of ProblemMiddleware. Returns None for unexpected exceptions."""
     set_rollback()
     match error:
         case Refused():
@@ -173,14 +177,14 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
             return problem("malformed", str(error.detail))
         case exceptions.MethodNotAllowed():
             return problem("method_not_allowed", headers=_allow(context))
-        case exceptions.APIException() if error.get_codes() in PROBLEMS:
+        case exceptions.APIException() if error.get_codes() in ERROR_CODES:
             return problem(str(error.get_codes()))
-    code = next((code for kind, code in FACTS.items() if isinstance(error, kind)), None)
+    code = next((code for kind, code in EXCEPTION_CODES.items() if isinstance(error, kind)), None)
     if code is None:
         return None
-    if PROBLEMS[code][0] < 500:
+    if ERROR_CODES[code][0] < 500:
         return problem(code)
-    logger.warning("unavailable", exc_info=error)  # the client is not told what, the log is
+    logger.warning("service_unavailable", exc_info=error)  # the response does not contain the cause
     return problem(code, headers=_retry_after(RETRY_AFTER))
 
 
@@ -201,7 +205,7 @@ def _allow(context: dict[str, Any]) -> dict[str, str]:
 
 
 def _flatten(details: Any, pointer: str) -> Iterator[dict[str, str]]:
-    """DRF's nested details as a flat list; each pointer is a JSON pointer in URI form (RFC 6901, 6)."""
+    """Flatten DRF's nested details. Each pointer is a JSON pointer as a URI fragment (RFC 6901, 6)."""
     if isinstance(details, dict) and {"message", "code"} == details.keys():
         yield {"pointer": pointer, "code": str(details["code"]), "detail": str(details["message"])}
     elif isinstance(details, dict):

@@ -1,8 +1,12 @@
-"""What rules raise when they say no. They know no status codes: `api.errors` has those."""
+"""The exception that rules raise. `api.errors` knows its HTTP status."""
 
 
 class Refused(Exception):
-    """`code` names the reason, `detail` helps, `retry_after` is in seconds, if it is worth asking again."""
+    """A rule does not allow the action.
+
+    `code` is one of `api.errors.ERROR_CODES`. `detail` replaces its default detail. `retry_after` is the
+    number of seconds after which another attempt may succeed, None if it cannot.
+    """
 
     def __init__(self, code: str, detail: str = "", retry_after: int | None = None) -> None:
         super().__init__(code)

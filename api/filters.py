@@ -1,4 +1,4 @@
-"""How lists are searched and ordered."""
+"""Search and ordering of lists."""
 
 from typing import Any
 
@@ -9,8 +9,11 @@ from rest_framework.filters import OrderingFilter, SearchFilter
 from rest_framework.request import Request
 
 
-class BoundedSearch(SearchFilter):
-    """Each word is a condition on each field, and databases take only so many."""
+class BoundedSearchFilter(SearchFilter):
+    """A SearchFilter with a maximum number of words.
+
+    Every word is a condition on every search field, and databases limit the size of a query.
+    """
 
     max_words = 20
 
@@ -22,8 +25,8 @@ class BoundedSearch(SearchFilter):
         return words
 
 
-class StrictOrdering(OrderingFilter):
-    """An unknown field is refused instead of ignored, and ties are broken by id, so pages never overlap."""
+class StrictOrderingFilter(OrderingFilter):
+    """An OrderingFilter that refuses unknown fields, and breaks ties by id so that pages never overlap."""
 
     def remove_invalid_fields(self, queryset: Any, fields: Any, view: Any, request: Any) -> list[str]:
         known = super().remove_invalid_fields(queryset, fields, view, request)

@@ -1,9 +1,11 @@
-"""Whether the process lives, and whether it can work. For load balancers and orchestrators."""
+"""Liveness and readiness probes for load balancers and orchestrators."""
 
 from typing import Any
 
 from django.db import DatabaseError, connection
+from django.utils.decorators import method_decorator
 from django.utils.translation import gettext
+from django.views.decorators.cache import cache_control
 from drf_spectacular.utils import OpenApiExample, extend_schema, inline_serializer
 from rest_framework import serializers
 from rest_framework.permissions import AllowAny
@@ -16,26 +18,26 @@ from storage.base import incoming_store
 from storage.errors import StorageUnavailable
 
 STATUS = inline_serializer("Status", {"status": serializers.CharField()})
-NO_STORE = {"Cache-Control": "no-store"}
 
 
+@method_decorator(cache_control(no_store=True), name="dispatch")
 @extend_schema(tags=["health"], responses=STATUS, examples=[OpenApiExample("ok", {"status": "ok"})])
-class Probe(APIView):
+class HealthView(APIView):
     authentication_classes: Any = ()
     permission_classes: Any = (AllowAny,)
 
 
-class Live(Probe):
-    @extend_schema(summary="Ask whether the process lives")
+class LivenessView(HealthView):
+    @extend_schema(summary="Check that the process is running")
     def get(self, request: Request) -> Response:
-        """The process answers. Asks nothing of anybody."""
-        return Response({"status": "ok"}, headers=NO_STORE)
+        """The process answers requests. Does not use the database or the file storage."""
+        return Response({"status": "ok"})
 
 
-class Ready(Probe):
-    @extend_schema(summary="Ask whether it can work")
+class ReadinessView(HealthView):
+    @extend_schema(summary="Check that the server can work")
     def get(self, request: Request) -> Response:
-        """Database and store answer. Writes nothing."""
+        """The database and the file storage answer. Nothing is written."""
         try:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT 1")
@@ -45,4 +47,4 @@ class Ready(Probe):
             incoming_store().check_ready()
         except StorageUnavailable as error:
             raise Refused("storage_unavailable", retry_after=5) from error
-        return Response({"status": "ok"}, headers=NO_STORE)
+        return Response({"status": "ok"})

@@ -1,4 +1,4 @@
-"""How lists are divided into pages."""
+"""Pagination of lists."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ class StandardPagination(PageNumberPagination):
     max_page_size = 100
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
-        """The usual one shows the addresses of some other API."""
+        """Replace the example URLs of DRF, which show another API."""
         paginated = super().get_paginated_response_schema(schema)
         for name, page in (("next", 3), ("previous", 1)):
             paginated["properties"][name]["example"] = f"https://api.example.org/api/v1/…/?page={page}"

@@ -1,4 +1,4 @@
-"""JSON in, JSON out: bounded, whatever its framing says, and whatever `Accept` says."""
+"""Parses request bodies as JSON of a limited size, and negotiates JSON responses."""
 
 import json
 from io import BytesIO
@@ -11,10 +11,10 @@ from rest_framework.exceptions import APIException, NotAcceptable, ParseError
 from rest_framework.negotiation import BaseContentNegotiation, DefaultContentNegotiation
 from rest_framework.parsers import JSONParser
 
-MAX_BODY = 1024 * 1024  # bytes: the largest list of ids is 4 kB, the longest text a few
+MAX_BODY_SIZE = 1024 * 1024  # bytes: the largest list of ids has 4 kB, the longest text a few
 UNREADABLE = _("not readable as UTF-8 JSON")
-#: What Python says of bad JSON, so that the catalogues have it too.
-SAID_BY_PYTHON = [
+#: The messages of Python's JSONDecodeError, collected for translation.
+JSON_DECODE_MESSAGES = [
     _("Expecting value"),
     _("Expecting property name enclosed in double quotes"),
     _("Expecting ':' delimiter"),
@@ -29,20 +29,20 @@ SAID_BY_PYTHON = [
 ]
 
 
-class TooLarge(APIException):
+class BodyTooLarge(APIException):
     status_code = 413
     default_code = "too_large"
 
 
 class BoundedJSONParser(JSONParser):
-    """DRF's parser reads a body of any size and any depth; this one does not."""
+    """A JSONParser that reads at most MAX_BODY_SIZE. Raises BodyTooLarge, and ParseError for deep nesting."""
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
-        body = stream.read(MAX_BODY + 1)
-        if len(body) > MAX_BODY:
-            raise TooLarge
+        body = stream.read(MAX_BODY_SIZE + 1)
+        if len(body) > MAX_BODY_SIZE:
+            raise BodyTooLarge
         try:
-            return json.loads(body.decode("utf-8-sig"), parse_constant=_no_constant)
+            return json.loads(body.decode("utf-8-sig"), parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
             reason = error.msg if isinstance(error, json.JSONDecodeError) else UNREADABLE
             raise ParseError(
@@ -50,8 +50,8 @@ class BoundedJSONParser(JSONParser):
             ) from None
 
 
-class AlwaysJSON(BaseContentNegotiation):
-    """There is one renderer, so nobody is refused for asking for another (RFC 9110, 12.5.1)."""
+class IgnoreClientContentNegotiation(BaseContentNegotiation):
+    """Always selects the first renderer, whatever `Accept` says, instead of 406 (RFC 9110, 12.5.1)."""
 
     def select_parser(self, request: Any, parsers: Any) -> Any:
         sent = request.content_type.split(";")[0].strip().lower()
@@ -61,8 +61,8 @@ class AlwaysJSON(BaseContentNegotiation):
         return renderers[0], renderers[0].media_type
 
 
-class YAMLOrJSON(DefaultContentNegotiation):
-    """For the schema: who asks for neither gets the first, as above."""
+class SchemaContentNegotiation(DefaultContentNegotiation):
+    """For the OpenAPI schema: YAML or JSON as `Accept` says, else the first renderer instead of 406."""
 
     def select_renderer(self, request: Any, renderers: Any, format_suffix: Any = None) -> Any:
         try:
@@ -72,24 +72,25 @@ class YAMLOrJSON(DefaultContentNegotiation):
 
 
 def read_chunked(request: HttpRequest) -> str:
-    """Put a chunked body where Django looks for one. Returns the code of a problem, or "".
+    """Read a chunked body into memory, so that Django finds it. Returns an error code, "" if all is well.
 
-    Django trusts Content-Length alone and hands a view nothing of a chunked body; a server that
-    sets `wsgi.input_terminated` (gunicorn) can be read to the end.
+    Django only reads as many bytes as Content-Length says, so it takes a chunked body for an empty one.
+    A server that sets `wsgi.input_terminated`, as gunicorn does, can be read to the end of the body.
     """
     environ = request.META
     if not environ.get("HTTP_TRANSFER_ENCODING") or not environ.get("wsgi.input_terminated"):
         return ""
     try:
-        body = environ["wsgi.input"].read(MAX_BODY + 1)
-    except Exception:  # WSGI names no error: each server raises its own
+        body = environ["wsgi.input"].read(MAX_BODY_SIZE + 1)
+    except Exception:  # WSGI defines no exceptions: each server has its own
         return "malformed"
-    if len(body) > MAX_BODY:
+    if len(body) > MAX_BODY_SIZE:
         return "too_large"
     request._stream = BytesIO(body)
     environ["CONTENT_LENGTH"] = str(len(body))
     return ""
 
 
-def _no_constant(name: str) -> Any:
+def _refuse_constant(name: str) -> Any:
+    """Called for NaN and Infinity, which Python accepts and JSON does not have."""
     raise ValueError(f"{name} is not JSON")

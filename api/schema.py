@@ -1,4 +1,4 @@
-"""What the OpenAPI schema says beside shapes: every operation may answer with a problem."""
+"""The OpenAPI schema: it is always in English, and every operation may answer with a problem."""
 
 from typing import Any
 
@@ -14,26 +14,26 @@ from api.errors import problem_body
 MEDIA_TYPE = "application/problem+json"
 
 
-class ProblemItem(serializers.Serializer[Any]):
+class ProblemItemSerializer(serializers.Serializer[Any]):
     pointer = serializers.CharField(help_text="JSON pointer to the field, `#/size`.")
     code = serializers.CharField()
     detail = serializers.CharField()
 
 
-class Problem(serializers.Serializer[Any]):
-    """A refusal (RFC 9457). Decide by `code`; `detail` is for people."""
+class ProblemSerializer(serializers.Serializer[Any]):
+    """An error (RFC 9457). Programs use `code`; `detail` is for people."""
 
     type = serializers.CharField(default="about:blank")
     title = serializers.CharField()
     status = serializers.IntegerField()
     detail = serializers.CharField()
     code = serializers.CharField()
-    errors = ProblemItem(many=True)  # type: ignore[assignment]
+    errors = ProblemItemSerializer(many=True)  # type: ignore[assignment]
 
 
 EXAMPLES = [
     OpenApiExample(
-        "Fields",
+        "Invalid fields",
         problem_body(
             "invalid", "", [{"pointer": "#/title", "code": "required", "detail": "This field is required."}]
         ),
@@ -45,26 +45,28 @@ EXAMPLES = [
         "Not as declared", problem_body("size_mismatch"), response_only=True, status_codes=["4XX"]
     ),
     OpenApiExample(
-        "Store down", problem_body("storage_unavailable"), response_only=True, status_codes=["5XX"]
+        "Storage unavailable", problem_body("storage_unavailable"), response_only=True, status_codes=["5XX"]
     ),
 ]
 
 
-class EnglishSchema(SchemaGenerator):
-    """One document, whoever asks for it and wherever it is made."""
+class EnglishSchemaGenerator(SchemaGenerator):
+    """Generates the schema in English, whatever the language of the request or of the machine."""
 
     def get_schema(self, *args: Any, **options: Any) -> Any:
         with translation.override("en"):
             return super().get_schema(*args, **options)
 
 
-class ProblemSchema(AutoSchema):
+class ProblemAutoSchema(AutoSchema):
+    """Adds the problem responses to every operation."""
+
     def get_description(self) -> str:  # type: ignore[override]
-        """Of the action alone: the docstring of a view class is for developers."""
+        """Return the docstring of the action, and never that of the view class, which is for developers."""
         return get_doc(getattr(self.view, getattr(self.view, "action", self.method.lower()), None))
 
     def _get_response_bodies(self, direction: Direction = "response") -> Any:
-        """Here, and not where a view's own responses are declared: those would take the place of these."""
+        """Add the problems last, so that the declared responses of a view do not replace them."""
         bodies = super()._get_response_bodies(direction)
         if direction == "response":
             for status in ("4XX", "5XX"):
@@ -74,4 +76,4 @@ class ProblemSchema(AutoSchema):
 
 def _problem(status: str) -> OpenApiResponse:
     examples = [example for example in EXAMPLES if status in (example.status_codes or [])]
-    return OpenApiResponse(Problem, description="A refusal", examples=examples)
+    return OpenApiResponse(ProblemSerializer, description="An error", examples=examples)

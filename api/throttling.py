@@ -1,4 +1,4 @@
-"""How often one principal may ask for what costs the store something."""
+"""Limits how often a principal may ask for tickets and for completions, which call the file storage."""
 
 from typing import Any
 
@@ -9,22 +9,22 @@ from rest_framework.throttling import SimpleRateThrottle
 logger = structlog.get_logger("api.throttling")
 
 
-class PerPrincipal(SimpleRateThrottle):
+class PrincipalRateThrottle(SimpleRateThrottle):
     def allow_request(self, request: Request, view: Any) -> bool:
-        """A cache that is down does not take the API down: then nobody is counted."""
+        """Allow every request while the cache fails, so that the API still works."""
         try:
             return super().allow_request(request, view)
-        except Exception as error:  # each cache raises its own
-            logger.error("not_throttled", exc_info=error)
+        except Exception as error:  # each cache backend has its own exceptions
+            logger.error("throttle_cache_failed", exc_info=error)
             return True
 
     def get_cache_key(self, request: Request, view: Any) -> str:
         return self.cache_format % {"scope": self.scope, "ident": request.user.pk or self.get_ident(request)}
 
 
-class Tickets(PerPrincipal):
+class TicketRateThrottle(PrincipalRateThrottle):
     scope = "tickets"
 
 
-class Completions(PerPrincipal):
+class CompletionRateThrottle(PrincipalRateThrottle):
     scope = "complete"

@@ -1,4 +1,4 @@
-"""The routes of /api/v1/."""
+"""The URLs of /api/v1/."""
 
 from rest_framework.routers import SimpleRouter
 

@@ -1,4 +1,4 @@
-"""In which language a request is answered: the one of `Accept-Language` that there is, else LANGUAGE_CODE."""
+"""Selects the language of a response: the best match of `Accept-Language`, else LANGUAGE_CODE."""
 
 from collections.abc import Callable
 
@@ -8,42 +8,42 @@ from django.utils import translation
 from django.utils.cache import has_vary_header, patch_vary_headers
 from django.utils.translation.trans_real import parse_accept_lang_header
 
-BY_LANGUAGE = "Accept-Language"
+ACCEPT_LANGUAGE = "Accept-Language"
 
 
 class LanguageMiddleware:
-    """Speaks the language of who asks, in problems and in the admin; whatever else does says so by `Vary`.
+    """Activates the language of the request. Sets `Vary` and `Content-Language` on translated responses.
 
-    Django's LocaleMiddleware lets every answer vary. Then caches would keep the catalogue once for each
-    list of languages that a browser may have, though it is the same in all of them; and a cookie would
-    have a say.
+    Problems and the admin are translated; a view that translates anything else sets `Vary` itself.
+    Django's LocaleMiddleware sets `Vary` on every response. Caches would then store the catalogue once for
+    each value of `Accept-Language`, although it is the same for all. It also reads a cookie.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        language = preferred(request.headers.get(BY_LANGUAGE, ""))
+        language = preferred_language(request.headers.get(ACCEPT_LANGUAGE, ""))
         with translation.override(language):
             response = self.get_response(request)
-        problem = response.headers.get("Content-Type") == "application/problem+json"
-        if problem or request.path.startswith("/admin/"):
-            patch_vary_headers(response, [BY_LANGUAGE])
-        if has_vary_header(response, BY_LANGUAGE):
+        is_problem = response.headers.get("Content-Type") == "application/problem+json"
+        if is_problem or request.path.startswith("/admin/"):
+            patch_vary_headers(response, [ACCEPT_LANGUAGE])
+        if has_vary_header(response, ACCEPT_LANGUAGE):
             response.headers["Content-Language"] = language
         return response
 
 
-def preferred(accepted: str) -> str:
-    """The code of the language that this header likes best, of those in LANGUAGES: `es` for `es-MX`.
+def preferred_language(accept_language: str) -> str:
+    """Return the code in LANGUAGES that matches this header best, such as `es` for `es-MX`.
 
-    What cannot be read asks for nothing. Django bounds the length, and refuses numbers that are none.
+    Malformed headers count as empty. `parse_accept_lang_header` limits the length and validates the weights.
     """
-    for tag, weight in parse_accept_lang_header(accepted):
+    for tag, weight in parse_accept_lang_header(accept_language):
         if tag == "*":
             break
         try:
-            if weight:  # 0 is said of what is not wanted (RFC 9110, 12.4.2)
+            if weight:  # 0 means "not acceptable" (RFC 9110, 12.4.2)
                 return translation.get_supported_language_variant(tag)
         except LookupError:
             continue

@@ -1,4 +1,4 @@
-"""Structured logs that carry the request id and no secret."""
+"""Configures structured logs, with the request id and without secrets."""
 
 import json
 import logging
@@ -12,7 +12,7 @@ REDACTED = "[redacted]"
 SECRETS = re.compile(
     r"""
       (?<=token=)[^&\s"'\\]+                                  # a signed URL
-    | (?<=token%3D)[^&\s"'\\]+                                # ... inside another one
+    | (?<=token%3D)[^&\s"'\\]+                                # a signed URL, percent-encoded in another URL
     | (?<=Bearer[ ])[^\s"',\\]+                               # an Authorization header
     | eyJ[\w-]{5,}\.[\w-]*(?:\.[\w-]*)?                       # any other JSON web token
     | sb_secret_[\w-]+                                        # a Supabase key
@@ -23,34 +23,37 @@ SECRETS = re.compile(
 
 
 class RedactingFormatter(structlog.stdlib.ProcessorFormatter):
-    """Takes secrets out of the finished line: whoever wrote it, and whatever traceback it carries."""
+    """Replaces secrets in the finished line, so that messages of all loggers and tracebacks are covered.
+
+    `secrets` are replaced in addition to everything that SECRETS matches.
+    """
 
     def __init__(self, *args: Any, secrets: Iterable[str] = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.known = {spelling for secret in secrets if secret for spelling in _spellings(secret)}
+        self.secrets = {spelling for secret in secrets if secret for spelling in _spellings(secret)}
 
     def format(self, record: logging.LogRecord) -> str:
         line = super().format(record)
-        for secret in self.known:
+        for secret in self.secrets:
             line = line.replace(secret, REDACTED)
         return SECRETS.sub(REDACTED, line)
 
 
 def _spellings(secret: str) -> set[str]:
-    """As it stands, as Python writes it, and both as JSON escapes them."""
+    """Return the secret as it is, as `repr` writes it, and both with JSON escapes."""
     plain = {secret, repr(secret)[1:-1]}
     return plain | {json.dumps(text)[1:-1] for text in plain}
 
 
-def _one_line(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
-    """A path may hold a line break, and must not look like a line of its own."""
+def _escape_line_breaks(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
+    """A processor that escapes line breaks, with which a request path could forge log lines."""
     text = str(event.get("event", ""))
     event["event"] = text.replace("\r", "\\r").replace("\n", "\\n")
     return event
 
 
 def logging_config(*, pretty: bool, secrets: Iterable[str]) -> dict[str, Any]:
-    """The LOGGING setting; gunicorn uses it too. `pretty` is for people, otherwise JSON lines."""
+    """Return the LOGGING setting, which gunicorn uses too. Lines are text if `pretty`, else JSON."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -60,9 +63,9 @@ def logging_config(*, pretty: bool, secrets: Iterable[str]) -> dict[str, Any]:
         structlog.processors.StackInfoRenderer(),
     ]
     render: list[Any] = (
-        # The default traceback of structlog prints local variables, and so tokens.
+        # structlog's default traceback prints local variables, which may contain tokens.
         [
-            _one_line,
+            _escape_line_breaks,
             structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
         ]
         if pretty
@@ -73,7 +76,7 @@ def logging_config(*, pretty: bool, secrets: Iterable[str]) -> dict[str, Any]:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    quiet_child = {"handlers": [], "propagate": True}
+    propagating = {"handlers": [], "propagate": True}
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -87,12 +90,12 @@ def logging_config(*, pretty: bool, secrets: Iterable[str]) -> dict[str, Any]:
         },
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"level": "INFO", "handlers": ["stderr"]},
-        # These bring handlers of their own, which would bypass the formatter above.
+        # By default these have their own handlers, which would bypass the formatter above.
         "loggers": {
-            "django": quiet_child,
-            "django.server": quiet_child,
-            "gunicorn.error": {**quiet_child, "level": "INFO"},
-            "gunicorn.access": {**quiet_child, "level": "INFO"},
+            "django": propagating,
+            "django.server": propagating,
+            "gunicorn.error": {**propagating, "level": "INFO"},
+            "gunicorn.access": {**propagating, "level": "INFO"},
             "httpx": {"level": "WARNING"},
         },
     }

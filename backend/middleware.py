@@ -1,4 +1,4 @@
-"""What every request meets before and after its view."""
+"""Middleware: request ids, problem responses, headers of the API, and the admin's security policy."""
 
 import re
 from collections.abc import Callable
@@ -17,32 +17,35 @@ from api.parsers import read_chunked
 from storage.base import signed_stores
 
 Handler = Callable[[HttpRequest], HttpResponse]
-STALLED = 30  # seconds without a byte in either direction, after which a connection is given up
+STALL_TIMEOUT = 30  # seconds without a byte in either direction, after which a connection is closed
 REQUEST_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 
 logger = structlog.get_logger("backend.requests")
 
 
-class RequestContext:
-    """Binds `X-Request-ID` (the client's if it is plain, else a new one) to the logs, and echoes it."""
+class RequestIDMiddleware:
+    """Adds a request id to the logs and the response: the client's `X-Request-ID` if valid, else a new one.
+
+    It also sets the timeout of the connection.
+    """
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        asked = request.headers.get("X-Request-ID", "")
-        request_id = asked if REQUEST_ID.fullmatch(asked) else uuid4().hex
+        client_id = request.headers.get("X-Request-ID", "")
+        request_id = client_id if REQUEST_ID.fullmatch(client_id) else uuid4().hex
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         if connection := request.META.get("gunicorn.socket"):
-            connection.settimeout(STALLED)  # else a body that never comes holds its thread for ever
+            connection.settimeout(STALL_TIMEOUT)  # else a body that never arrives blocks its thread forever
         response = self.get_response(request)
         response.headers["X-Request-ID"] = request_id
         return response
 
 
 class ProblemMiddleware:
-    """Answers what goes wrong outside DRF in problem+json, also with DEBUG, when Django shows HTML."""
+    """Answers errors outside DRF with `application/problem+json`, also with DEBUG."""
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
@@ -51,23 +54,23 @@ class ProblemMiddleware:
         try:
             request.get_host()
         except DisallowedHost:
-            logger.warning("bad_host", path=request.path)
-            return problem("malformed", gettext("This server does not answer to the host of the request."))
-        if not request.path_info.startswith("/"):  # `OPTIONS *`: what no route can match
+            logger.warning("disallowed_host", path=request.path)
+            return problem("malformed", gettext("This server is not configured for the host of the request."))
+        if not request.path_info.startswith("/"):  # such as `OPTIONS *`, which the URLconf cannot match
             return problem("not_found")
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         if request.path.startswith("/admin/") and request.content_type != "application/json":
-            return None  # people get Django's pages; the admin's script, which sends JSON, gets problems
-        known = exception_handler(error, {})
-        if known is None:
-            logger.error("unhandled", path=request.path, method=request.method, exc_info=error)
-        return known or problem("internal")
+            return None  # Django's error pages for people; problems for the admin's script, which sends JSON
+        response = exception_handler(error, {})
+        if response is None:
+            logger.error("unhandled_exception", path=request.path, method=request.method, exc_info=error)
+        return response or problem("internal")
 
 
 class ApiHeaders:
-    """Reads chunked bodies, which Django does not, tells times in UTC, and says what caches may keep."""
+    """Reads chunked bodies of API requests, and sets UTC, `Cache-Control` and `Vary` for their responses."""
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
@@ -77,7 +80,7 @@ class ApiHeaders:
             return self.get_response(request)
         if code := read_chunked(request):
             return problem(code)
-        with timezone.override(UTC):  # every time of the API, whatever TIME_ZONE the admin has
+        with timezone.override(UTC):  # TIME_ZONE is only for the admin
             response = self.get_response(request)
         if "Cache-Control" not in response.headers:
             response.headers["Cache-Control"] = "private, no-cache"
@@ -87,9 +90,9 @@ class ApiHeaders:
 
 
 class AdminContentSecurityPolicy:
-    """Lets a page of the admin load nothing but its own files, and speak to nobody but us and the store.
+    """Sets the admin's Content-Security-Policy: files and connections of this server and the storage only.
 
-    Nothing inline runs there, whatever a name in the database holds; and nobody frames it.
+    Inline scripts are forbidden, so that no text in the database can run as one. So are frames.
     """
 
     def __init__(self, get_response: Handler) -> None:
@@ -100,7 +103,7 @@ class AdminContentSecurityPolicy:
             return self.get_response(request)
         if "%00" in request.META.get("QUERY_STRING", ""):
             response = problem(
-                "malformed", gettext("PostgreSQL keeps no NUL, and so there is none to look for.")
+                "malformed", gettext("The query contains a NUL character, which PostgreSQL cannot store.")
             )
         else:
             response = self.get_response(request)
@@ -109,6 +112,7 @@ class AdminContentSecurityPolicy:
 
 
 def content_security_policy() -> str:
+    """Return the value of the header."""
     stores = " ".join(sorted({store.origin for store in signed_stores()}))
     return "; ".join(
         [

@@ -1,7 +1,7 @@
-"""Every setting, read once. The environment beats `.env`; an empty value means unset.
+"""Django settings, from the environment and `.env`. The environment has precedence; empty means unset.
 
-With DEBUG everything has a default that works. Without it a missing or a well-known key stops the
-start, from here: servers do not run Django's system checks.
+With DEBUG everything has a working default. Without it, missing and well-known keys raise
+ImproperlyConfigured here, because servers do not run Django's system checks.
 """
 
 import os
@@ -23,58 +23,61 @@ MIB = 1024 * 1024
 
 
 @contextmanager
-def readable(name: str) -> Iterator[None]:
-    """What cannot be read names the setting and never its value, which may be a password."""
+def parsing(name: str) -> Iterator[None]:
+    """Raise ImproperlyConfigured for a malformed value, with the name of the setting.
+
+    The value is not shown, because it may be a password.
+    """
     try:
         with warnings.catch_warnings(action="error"):
             yield
     except (ValueError, KeyError, UserWarning, ImproperlyConfigured):
-        raise ImproperlyConfigured(f"{name} is not of the form it should have.") from None
+        raise ImproperlyConfigured(f"{name} has an invalid value.") from None
 
 
 class Environment(environ.Env):
-    """The process environment over the file `.env`, without what is empty."""
+    """The environment of the process and the file `.env`, without empty values."""
 
     ENVIRON = {name: value for name, value in os.environ.items() if value.strip()}
 
     def get_value(  # type: ignore[no-untyped-def]
         self, var, cast=None, default=environ.Env.NOTSET, parse_default=False
     ):
-        with readable(var):
+        with parsing(var):
             value = super().get_value(var, cast, default, parse_default)
         return [item.strip() for item in value if item.strip()] if isinstance(value, list) else value
 
     def db_url(self, var, default, engine=None):  # type: ignore[no-untyped-def]
-        with readable(var):
+        with parsing(var):
             return super().db_url(var, default, engine)
 
     def cache_url(self, var, default, backend=None):  # type: ignore[no-untyped-def]
-        with readable(var):
+        with parsing(var):
             return super().cache_url(var, default, backend)
 
 
 env = Environment()
 env.read_env(os.environ.get("ENV_FILE") or BASE_DIR / ".env")
-env.escape_proxy = True  # a secret may begin with `$`, which would name another variable
+env.escape_proxy = True  # a value that begins with `$`, as a secret may, is not the name of a variable
 Environment.ENVIRON = {
     name: value.replace("$", r"\$") for name, value in env.ENVIRON.items() if value.strip()
 }
 
 
 def first_of(*names: str) -> str:
-    """The value of the first of these names that is set: one setting under its several names."""
+    """Return the value of the first of these alternative names that is set."""
     return next((env.str(name) for name in names if name in env), "")
 
 
 def rate(name: str, default: str) -> str:
-    """How often, as DRF's throttles read it: `300/min`."""
+    """Return a rate of DRF's throttles, such as `300/min`."""
     value = env.str(name, default)
     if not re.fullmatch(r"\d+/(s|sec|second|m|min|minute|h|hour|d|day)", value):
-        raise ImproperlyConfigured(f"{name} is not of the form it should have: 300/min, 10/sec, 5000/day.")
+        raise ImproperlyConfigured(f"{name} is not a rate such as 300/min, 10/sec or 5000/day.")
     return value
 
 
-# --- Keys that are printed in documentation, and so protect nothing ------------------------------
+# --- Well-known keys, which are printed in documentation -----------------------------------------
 
 DEMO_JWT_SECRET = "super-secret-jwt-token-with-at-least-32-characters-long"  # of `supabase start`
 DEMO_SECRET_KEY = "insecure-development-key-that-production-refuses-to-start-with"
@@ -113,8 +116,8 @@ INSTALLED_APPS = [
     "storage",
 ]
 MIDDLEWARE = [
-    "backend.middleware.RequestContext",
-    "backend.languages.LanguageMiddleware",  # around whatever may answer in words
+    "backend.middleware.RequestIDMiddleware",
+    "backend.languages.LanguageMiddleware",  # before all middleware that may answer with a text
     "backend.middleware.ProblemMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "corsheaders.middleware.CorsMiddleware",
@@ -147,9 +150,9 @@ LANGUAGES = [("en", "English"), ("es", "Español")]
 LANGUAGE_CODE = env.str("LANGUAGE_CODE", "en")
 if LANGUAGE_CODE not in dict(LANGUAGES):
     raise ImproperlyConfigured(
-        f"LANGUAGE_CODE={LANGUAGE_CODE!r} is not a language of this version: set en or es."
+        f"LANGUAGE_CODE={LANGUAGE_CODE!r} is not supported by this version: set en or es."
     )
-LOCALE_PATHS = [BASE_DIR / "api" / "locale"]  # before Django's and DRF's own, some of which it completes
+LOCALE_PATHS = [BASE_DIR / "api" / "locale"]  # has precedence over the catalogues of Django and DRF
 TIME_ZONE = env.str("TIME_ZONE", "UTC")
 USE_TZ = True
 
@@ -157,19 +160,20 @@ USE_TZ = True
 
 DATABASE_SCHEMA = env.str("DATABASE_SCHEMA", "")
 if DATABASE_SCHEMA and not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", DATABASE_SCHEMA):
-    raise ImproperlyConfigured("DATABASE_SCHEMA is not of the form it should have: vivarium.")
+    raise ImproperlyConfigured("DATABASE_SCHEMA is not a plain lower-case name such as vivarium.")
 DATABASES = {"default": env.db_url("DATABASE_URL", f"sqlite:///{BASE_DIR / 'db.sqlite3'}")}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     DATABASES["default"].setdefault("OPTIONS", {}).update(
-        # Writers queue for the lock instead of failing when a reader turns writer.
+        # Transactions take the write lock at once and wait for it. A transaction that only takes it at its
+        # first write fails if another one has it.
         transaction_mode="IMMEDIATE",
         timeout=20,
         init_command="PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     )
 elif DATABASES["default"]["ENGINE"].endswith("postgresql"):
     DATABASES["default"].update(CONN_MAX_AGE=60, CONN_HEALTH_CHECKS=True, DISABLE_SERVER_SIDE_CURSORS=True)
-    # A transaction pooler gives each transaction another connection: nothing may be left on one.
+    # A transaction pooler may use another connection for each transaction: no prepared statements.
     DATABASES["default"].setdefault("OPTIONS", {})["prepare_threshold"] = None
     if DATABASE_SCHEMA:
         DATABASES["default"]["OPTIONS"]["options"] = f"-c search_path={DATABASE_SCHEMA}"
@@ -181,17 +185,18 @@ CACHES = {"default": env.cache_url("CACHE_URL", "locmemcache://")}
 STORES = {"local": "storage.local.LocalStorage", "supabase": "storage.supabase.SupabaseStorage"}
 STORAGE = env.str("STORAGE", "local")
 if STORAGE not in STORES:
-    raise ImproperlyConfigured(f"STORAGE={STORAGE[:50]!r} is no store: set {' or '.join(STORES)}.")
+    raise ImproperlyConfigured(f"STORAGE={STORAGE[:50]!r} is not supported: set {' or '.join(STORES)}.")
 
 SUPABASE_URL = env.str("SUPABASE_URL", f"http://127.0.0.1:{PORT}").rstrip("/")
 SUPABASE_SECRET_KEY = first_of(
     "SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_KEY", "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_KEY"
 )
 SUPABASE_PUBLISHABLE_KEY = first_of("SUPABASE_PUBLISHABLE_KEY", "SUPABASE_API_KEY", "SUPABASE_ANON_KEY")
-# A hosted project signs its tokens with a secret of its own: the printed one must not open it, DEBUG or not.
-with readable("SUPABASE_URL"):
-    ON_THIS_MACHINE = STORAGE == "local" or urlsplit(SUPABASE_URL).hostname in ("127.0.0.1", "localhost")
-SUPABASE_JWT_SECRET = env.str("SUPABASE_JWT_SECRET", DEMO_JWT_SECRET if DEBUG and ON_THIS_MACHINE else "")
+# The well-known secret is only a default for this machine, because anybody could sign tokens with it. A
+# hosted project has its own secret.
+with parsing("SUPABASE_URL"):
+    IS_LOCAL = STORAGE == "local" or urlsplit(SUPABASE_URL).hostname in ("127.0.0.1", "localhost")
+SUPABASE_JWT_SECRET = env.str("SUPABASE_JWT_SECRET", DEMO_JWT_SECRET if DEBUG and IS_LOCAL else "")
 SUPABASE_JWT_ISSUER = env.str("SUPABASE_JWT_ISSUER", f"{SUPABASE_URL}/auth/v1")
 SUPABASE_JWT_AUDIENCE = env.str("SUPABASE_JWT_AUDIENCE", "authenticated")
 SUPABASE_JWKS_URL = env.str(
@@ -204,7 +209,7 @@ SUPABASE_CHECK_SESSIONS = env.bool("SUPABASE_CHECK_SESSIONS", False)
 SUPABASE_STORAGE_BUCKET = first_of("SUPABASE_STORAGE_BUCKET", "SUPABASE_BUCKET") or "media"
 SUPABASE_SIGNING = env.str("SUPABASE_SIGNING", "server")
 if SUPABASE_SIGNING not in ("server", "secret"):
-    raise ImproperlyConfigured("SUPABASE_SIGNING is not of the form it should have: server or secret.")
+    raise ImproperlyConfigured("SUPABASE_SIGNING must be server or secret.")
 
 KEYS = {
     "SECRET_KEY": SECRET_KEY,
@@ -213,17 +218,17 @@ KEYS = {
     "SUPABASE_JWT_SECRET": SUPABASE_JWT_SECRET,
     "SUPABASE_PUBLISHABLE_KEY": SUPABASE_PUBLISHABLE_KEY,
 }
-NEEDED = ["SECRET_KEY"]
+REQUIRED = ["SECRET_KEY"]
 if STORAGE == "supabase":
-    NEEDED += ["SUPABASE_URL", "SUPABASE_SECRET_KEY"]
+    REQUIRED += ["SUPABASE_URL", "SUPABASE_SECRET_KEY"]
 if STORAGE == "local" or SUPABASE_SIGNING == "secret":
-    NEEDED += ["SUPABASE_JWT_SECRET"]  # URLs are signed with it
-if MISSING := [name for name in NEEDED if not KEYS[name]]:
+    REQUIRED += ["SUPABASE_JWT_SECRET"]  # URLs are signed with it
+if MISSING := [name for name in REQUIRED if not KEYS[name]]:
     raise ImproperlyConfigured(f"Set {' and '.join(MISSING)}: there is no default for this.")
 if not DEBUG:
-    if public := [name for name, value in KEYS.items() if value in WELL_KNOWN]:
+    if well_known := [name for name, value in KEYS.items() if value in WELL_KNOWN]:
         raise ImproperlyConfigured(
-            f"{' and '.join(public)} holds a key that is printed in documentation: make your own."
+            f"{' and '.join(well_known)} holds a key that is printed in documentation: make your own."
         )
     if 0 < len(SUPABASE_JWT_SECRET) < 32:
         raise ImproperlyConfigured("SUPABASE_JWT_SECRET is shorter than 32 characters (RFC 7518, 3.2).")
@@ -232,15 +237,15 @@ if not DEBUG:
 
 PUBLIC_SITE_URL = env.str("PUBLIC_SITE_URL", f"http://127.0.0.1:{PORT}").strip().rstrip("/")
 if not re.fullmatch(r"https?://[^\s/?#][^\s?#]*", PUBLIC_SITE_URL) or not PUBLIC_SITE_URL.isascii():
-    # What it says gets printed on signs, and scanners disagree about letters beyond ASCII.
-    raise ImproperlyConfigured("PUBLIC_SITE_URL is not of the form it should have: https://zoo.example.org.")
+    # It is in QR codes that are printed on signs, and scanners treat non-ASCII characters differently.
+    raise ImproperlyConfigured("PUBLIC_SITE_URL is not a URL in ASCII such as https://zoo.example.org.")
 
 # --- Files ---------------------------------------------------------------------------------------
 
 MEDIA_ROOT = env.str("MEDIA_ROOT", str(BASE_DIR / "media"))
 
 
-BUCKETS = {  # the options of each: see `storage.base.SignedStorage`
+BUCKETS = {  # with the options of `storage.base.SignedStorage`
     "uploads": {"incoming": True},
     "documents": {"owned": True, "shared": True},
     "user-profiles": {"owned": True},
@@ -251,7 +256,7 @@ BUCKETS = {  # the options of each: see `storage.base.SignedStorage`
 
 
 def store(bucket: str, **options: bool) -> dict[str, object]:
-    """One entry of STORAGES: a bucket of the chosen store."""
+    """Return an entry of STORAGES for this bucket."""
     return {"BACKEND": STORES[STORAGE], "OPTIONS": {"bucket": bucket, **options}}
 
 
@@ -259,7 +264,9 @@ if (
     not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", SUPABASE_STORAGE_BUCKET)
     or SUPABASE_STORAGE_BUCKET in BUCKETS
 ):
-    raise ImproperlyConfigured("SUPABASE_STORAGE_BUCKET must be a plain name, and none of the other buckets.")
+    raise ImproperlyConfigured(
+        f"SUPABASE_STORAGE_BUCKET must be a plain name, and not one of {', '.join(BUCKETS)}."
+    )
 
 STORAGES = {
     "default": store(SUPABASE_STORAGE_BUCKET),
@@ -276,11 +283,11 @@ AVATAR_MAX_BYTES = env.int("AVATAR_MAX_BYTES", 10 * MIB)
 IMAGE_MAX_PIXELS = env.int("IMAGE_MAX_PIXELS", 50_000_000)
 CHECKSUM_MAX_BYTES = env.int("CHECKSUM_MAX_BYTES", 100 * MIB)
 
-#: Where `migrate_to_supabase` brings files, if not to the bucket of their storage: `app.Model.field=bucket`.
+#: The buckets that `migrate_to_supabase` uses instead of those of the storages: `app.Model.field=bucket`.
 MIGRATE_BUCKETS = env.dict("MIGRATE_BUCKETS", default={})
 
 STATIC_URL = "/static/"
-WHITENOISE_USE_FINDERS = True  # no `collectstatic`: what the installed packages ship is served as it is
+WHITENOISE_USE_FINDERS = True  # serves the files of the installed packages without `collectstatic`
 
 # --- The API -------------------------------------------------------------------------------------
 
@@ -289,19 +296,19 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["api.parsers.BoundedJSONParser"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "api.parsers.AlwaysJSON",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "api.parsers.IgnoreClientContentNegotiation",
     "DEFAULT_PAGINATION_CLASS": "api.pagination.StandardPagination",
     "DEFAULT_FILTER_BACKENDS": [
         "django_filters.rest_framework.DjangoFilterBackend",
-        "api.filters.BoundedSearch",
-        "api.filters.StrictOrdering",
+        "api.filters.BoundedSearchFilter",
+        "api.filters.StrictOrderingFilter",
     ],
     "DEFAULT_THROTTLE_RATES": {
         "tickets": rate("THROTTLE_TICKETS", "300/min"),
         "complete": rate("THROTTLE_COMPLETE", "600/min"),
     },
-    "DEFAULT_METADATA_CLASS": None,  # OPTIONS is CORS's; the schema describes the API
-    "DEFAULT_SCHEMA_CLASS": "api.schema.ProblemSchema",
+    "DEFAULT_METADATA_CLASS": None,  # OPTIONS is only for CORS preflight requests
+    "DEFAULT_SCHEMA_CLASS": "api.schema.ProblemAutoSchema",
     "EXCEPTION_HANDLER": "api.errors.exception_handler",
 }
 SPECTACULAR_SETTINGS = {
@@ -316,8 +323,8 @@ SPECTACULAR_SETTINGS = {
         {"name": "exhibitions", "description": "What is shown, where and when."},
         {"name": "educational services", "description": "What visitors may book."},
         {"name": "documents", "description": "Private and shared documents of the members."},
-        {"name": "profiles", "description": "The members' own records, with their avatars."},
-        {"name": "uploads", "description": "Tickets: one promised object each, and its callback."},
+        {"name": "profiles", "description": "The profiles of the members, with their avatars."},
+        {"name": "uploads", "description": "Tickets for file uploads, and their completion."},
         {"name": "health", "description": "For load balancers and orchestrators."},
     ],
     "SCHEMA_PATH_PREFIX": "/api/v1",
@@ -329,10 +336,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_SETTINGS": {"persistAuthorization": True, "displayRequestDuration": True},
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
-    "DEFAULT_GENERATOR_CLASS": "api.schema.EnglishSchema",
+    "DEFAULT_GENERATOR_CLASS": "api.schema.EnglishSchemaGenerator",
 }
 
-CORS_URLS_REGEX = r"^/api/"  # /storage/v1/ says its own: every origin, as the real gateway does
+CORS_URLS_REGEX = r"^/api/"  # /storage/v1/ allows every origin, as Supabase's gateway does
 CORS_ALLOWED_ORIGINS = env.list(
     "CORS_ALLOWED_ORIGINS",
     default=[f"http://{host}:{port}" for host in ("localhost", "127.0.0.1") for port in (3000, 5173)]
@@ -348,8 +355,8 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not DEBUG
 SECURE_HSTS_SECONDS = 0 if DEBUG else 365 * 24 * 3600
 SECURE_HSTS_INCLUDE_SUBDOMAINS = not DEBUG
 SILENCED_SYSTEM_CHECKS = [
-    "security.W008",  # an API must not redirect to https: the token has then already travelled in the clear
-    "security.W021",  # whether a domain joins the browsers' preload list is its owner's decision
+    "security.W008",  # no redirect to https: the token would already have been sent in the clear
+    "security.W021",  # the owner of the domain decides about the HSTS preload list
 ]
 
 LOGGING = logging_config(pretty=DEBUG, secrets=[SECRET_KEY, SUPABASE_JWT_SECRET, SUPABASE_SECRET_KEY])

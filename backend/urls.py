@@ -1,4 +1,4 @@
-"""The front door: which room answers which path."""
+"""The root URLconf."""
 
 from django.conf import settings
 from django.contrib import admin
@@ -6,18 +6,18 @@ from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
 
 from api import errors
-from api.health import Live, Ready
-from api.parsers import YAMLOrJSON
+from api.health import LivenessView, ReadinessView
+from api.parsers import SchemaContentNegotiation
 
-schema = SpectacularAPIView.as_view(content_negotiation_class=YAMLOrJSON)
+schema = SpectacularAPIView.as_view(content_negotiation_class=SchemaContentNegotiation)
 
 urlpatterns = [
     path("api/v1/", include("api.urls")),
     path("api/schema/", schema, name="schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("api/redoc/", SpectacularRedocView.as_view(url_name="schema", template_name="redoc.html")),
-    path("livez", Live.as_view()),
-    path("readyz", Ready.as_view()),
+    path("livez", LivenessView.as_view()),
+    path("readyz", ReadinessView.as_view()),
     path("admin/", admin.site.urls),
 ]
 if settings.STORAGE == "local":

@@ -1,4 +1,4 @@
-"""What gunicorn serves. WSGI only: the local store reads a chunked body from `wsgi.input`."""
+"""The WSGI application for gunicorn. ASGI is not supported: chunked bodies are read from `wsgi.input`."""
 
 import os
 from typing import Any
@@ -12,9 +12,9 @@ django.setup(set_prefix=False)
 
 
 class Request(WSGIRequest):
-    """Everything here is UTF-8, whatever charset the client names.
+    """A request that ignores the charset of `Content-Type`: all bodies are UTF-8.
 
-    Django tries that charset before any middleware could answer for a hostile one, such as `base64`.
+    Django looks the charset up before any middleware runs, and a hostile one such as `base64` would raise.
     """
 
     def _set_content_type_params(self, meta: dict[str, Any]) -> None:
@@ -22,7 +22,7 @@ class Request(WSGIRequest):
             self.content_type, self.content_params = parse_header_parameters(meta.get("CONTENT_TYPE", ""))
         except (ValueError, LookupError):
             self.content_type, self.content_params = "", {}
-            meta["CONTENT_TYPE"] = ""  # DRF reads it once more, and would stumble too
+            meta["CONTENT_TYPE"] = ""  # DRF parses it again and would raise too
 
 
 class Application(WSGIHandler):

@@ -60,7 +60,7 @@ class Clock:
     def forward(self, seconds: float) -> None:
         """... and everybody who keeps keys looks what there is to do."""
         self.time += seconds
-        jwks_client.source().refresh_if_due()
+        jwks_client.client().refresh_if_due()
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def key_server(settings, clock: Clock) -> Iterator[KeyServer]:
         settings.SUPABASE_JWKS_URL = server.url
         yield server
         server.open.set()
-        jwks_client.forget()
+        jwks_client.close_all()
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def others(clock: Clock, key_server: KeyServer) -> Iterator[list[jwks_client.JWK
 @pytest.fixture
 def broken_cache(settings, monkeypatch) -> None:
     """Redis on a port where nobody listens."""
-    monkeypatch.setattr(jwks_cache, "_left_alone_until", -inf)  # and again when the test is over
+    monkeypatch.setattr(jwks_cache, "_paused_until", -inf)  # and again when the test is over
     settings.CACHES = {
         "default": {
             "BACKEND": "django.core.cache.backends.redis.RedisCache",

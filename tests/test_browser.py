@@ -67,16 +67,16 @@ def test_the_catalogue_is_kept_in_the_admin(npm, chromium: str, fresh: Server, t
     assert seen["progress"][-1] == 100
     assert seen["width"] == 400
     assert seen["imageUrl"].startswith(f"{fresh.url}/storage/v1/object/public/species/aardwolf")
-    assert seen["refused"] == "Its first bytes are not those of image/png."
+    assert seen["refused"] == "This file is not a PNG image."
     assert seen["stillShown"] == seen["imageUrl"]
-    assert "QR code is made" in seen["qrCode"]
+    assert "QR code was made" in seen["qrCode"]
     assert all(seen["qrCodeShown"])
     assert any(seen["thumbnails"])  # those further down are loaded when they are scrolled to
 
     assert "was added successfully" in seen["exhibition"]
     assert "Aardwolf" in seen["related"]
     assert "cannot close before it opens" in seen["closesTooEarly"]
-    assert "in place" in seen["dropped"]
+    assert "verified and saved" in seen["dropped"]
     assert seen["download"].endswith(".pdf")
     assert "was deleted successfully" in seen["deleted"]
     assert "Successfully deleted" in seen["deletedSelected"]

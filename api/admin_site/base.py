@@ -1,4 +1,8 @@
-"""The lists of the admin, whatever is searched for, filtered by or chosen there."""
+"""Base classes of all pages of the admin.
+
+Django wraps the forms and deletions of the admin in a transaction, and no storage call is made inside a
+transaction. So storage calls wait for the commit.
+"""
 
 from collections.abc import Iterable
 from functools import partial
@@ -17,12 +21,12 @@ from django.utils.text import smart_split
 from api.uploads.attachments import delete_row
 from storage.fields import FileFacts
 
-MAX_WORDS = 20  # each is a condition on each field, and databases take only so many
+MAX_SEARCH_WORDS = 20  # each is a condition on each search field, and databases limit the size of a query
 
 
-class BoundedList(ChangeList):
+class BoundedChangeList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
-        """A year, or a number, that no database holds is as wrong as one that cannot be read."""
+        """Handle a year or number that is out of the database's range like one that is malformed."""
         try:
             super().get_results(request)
         except (OverflowError, DataError) as error:
@@ -30,42 +34,44 @@ class BoundedList(ChangeList):
 
 
 class BoundedAdmin(admin.ModelAdmin):
+    """A ModelAdmin whose lists accept any search, filter and selection without a server error."""
+
     def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
-        return BoundedList
+        return BoundedChangeList
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet, search_term: str
     ) -> tuple[QuerySet, bool]:
-        words = list(smart_split(search_term.replace("\0", "")))[:MAX_WORDS]
+        words = list(smart_split(search_term.replace("\0", "")))[:MAX_SEARCH_WORDS]
         return super().get_search_results(request, queryset, " ".join(words))
 
     def response_action(self, request: HttpRequest, *args: Any, **options: Any) -> HttpResponse | None:
         try:
             return super().response_action(request, *args, **options)
-        except (ValidationError, ValueError) as error:  # of an id that is none
-            raise SuspiciousOperation("An action on rows that cannot be.") from error
+        except (ValidationError, ValueError) as error:  # a malformed primary key
+            raise SuspiciousOperation("An action on malformed primary keys.") from error
 
 
 class ResourceAdmin(BoundedAdmin):
-    """Rows that go with their objects and tickets."""
+    """The admin of a Resource: deleting a row also deletes its objects and cancels its tickets."""
 
     list_per_page = 25
-    view_on_site = False  # what a row calls its URL is the API's
+    view_on_site = False  # `get_absolute_url` of a Resource is a URL of the API
 
     class Media:
         css = {"all": ["vivarium/admin.css"]}
 
     def delete_model(self, request: HttpRequest, obj: Model) -> None:
-        transaction.on_commit(partial(_remove, obj))
+        transaction.on_commit(partial(_delete, obj))
 
     def delete_queryset(self, request: HttpRequest, queryset: Iterable[Model]) -> None:
-        """From the list there is no transaction, and each row goes at once."""
+        """Delete row by row. This action runs without a transaction, so each row is deleted at once."""
         for obj in list(queryset):
             self.delete_model(request, obj)
 
 
 class ReadOnlyAdmin(ResourceAdmin):
-    """Rows that the API alone makes and changes."""
+    """The admin of rows that only the API creates and changes."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -74,15 +80,15 @@ class ReadOnlyAdmin(ResourceAdmin):
         return False
 
 
-def file_line(facts: FileFacts | None) -> str:
-    """What is known of a file, in a line; "" of none."""
+def file_summary(facts: FileFacts | None) -> str:
+    """Return the name, type and size of a file; "" for None."""
     if not facts:
         return ""
     return f"{facts['name']} ({facts['content_type']}, {filesizeformat(facts['size'])})"
 
 
-def _remove(row: Model) -> None:
+def _delete(row: Model) -> None:
     try:
         delete_row(row)
     except ObjectDoesNotExist:
-        pass  # somebody else was faster
+        pass  # deleted by another request

@@ -1,7 +1,7 @@
-"""Direct upload from a form of the admin: the very tickets of the API, for who is logged in there.
+"""Direct upload from a form of the admin, with the same tickets as the API.
 
-JSON for the admin's own script: a session instead of a token, and problems instead of pages. No byte
-of a file comes here.
+The views answer the admin's script (`upload.js`) in JSON. Users are authenticated by their session, and
+errors are `application/problem+json`. The script sends the file straight to storage.
 """
 
 from typing import Any
@@ -12,7 +12,9 @@ from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model
 from django.http import Http404
 from django.urls import URLPattern, path, reverse
+from django.utils.decorators import method_decorator
 from django.utils.translation import gettext, override
+from django.views.decorators.cache import cache_control
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.generics import get_object_or_404
 from rest_framework.permissions import BasePermission
@@ -21,28 +23,27 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from api.exceptions import Refused
-from api.throttling import Completions, Tickets
+from api.throttling import CompletionRateThrottle, TicketRateThrottle
 from api.uploads import lifecycle
 from api.uploads.models import Upload
-from api.uploads.serializers import TicketSerializer, UploadRequest, UploadSerializer
+from api.uploads.serializers import TicketSerializer, UploadRequestSerializer, UploadSerializer
 from storage.fields import stored_file
 
-NO_STORE = {"Cache-Control": "no-store"}
-#: The namespace of `keeper`. With another one, the tickets that are open would be nobody's.
+#: The UUID namespace of `admin_owner_id`. If it changed, the open tickets would lose their owners.
 ADMIN_OWNERS = UUID("e83ff84f-be66-48be-acaf-15e9b71ebc3b")
 
 
 def admin_owner_id(user: AbstractBaseUser | AnonymousUser) -> UUID:
-    """Who owns the tickets of a user of the admin, who is no member and has no UUID of Supabase's.
+    """Return the owner of the tickets of a user of the admin, who has no Supabase account.
 
-    Made of the primary key, so that it stays when the name changes, and is never a member's: theirs
-    are random, and this one is the hash of a name in a namespace of its own (RFC 9562, 5.5).
+    It is made from the primary key, so it stays the same if the user name changes. It never equals the id of
+    a member: those are random, and this is a hash in a namespace of its own (RFC 9562, 5.5).
     """
     return uuid5(ADMIN_OWNERS, str(user.pk))
 
 
 class AdminTicketSerializer(TicketSerializer):
-    """The API's ticket, which is completed where it was asked for."""
+    """The API's ticket, with a `complete_url` in the admin."""
 
     def get_complete_url(self, ticket: lifecycle.Ticket) -> str:
         opts = ticket.upload.model()._meta
@@ -59,9 +60,10 @@ class HasChangePermission(BasePermission):
         return bool(site.has_permission(request) and model_admin.has_change_permission(request))
 
 
+@method_decorator(cache_control(no_store=True), name="dispatch")
 class AdminView(APIView):
-    schema = None  # no part of the API
-    authentication_classes = (SessionAuthentication,)  # asks for the CSRF token
+    schema = None  # not in the OpenAPI schema
+    authentication_classes = (SessionAuthentication,)  # requires the CSRF token
     permission_classes = (HasChangePermission,)
     model_admin: Any = None
     field_name = ""
@@ -71,49 +73,49 @@ class AdminView(APIView):
 
 
 class TicketView(AdminView):
-    throttle_classes = (Tickets,)
+    throttle_classes = (TicketRateThrottle,)
 
     def post(self, request: Request, object_id: str) -> Response:
-        """Issue a ticket to send this row's file straight to storage."""
+        """Issue a ticket for the file of this row."""
         row: Model | None = self.model_admin.get_object(request, object_id)
         if row is None:
             raise Http404
-        declared = UploadRequest(data=request.data, context={"file": stored_file(row, self.field_name)})
+        file = stored_file(row, self.field_name)
+        declared = UploadRequestSerializer(data=request.data, context={"file": file})
         declared.is_valid(raise_exception=True)
         ticket = declared.save(owner=admin_owner_id(request.user))
-        shape = AdminTicketSerializer(ticket, context={"request": request})
-        return Response(shape.data, status=201, headers=NO_STORE)
+        return Response(AdminTicketSerializer(ticket, context={"request": request}).data, status=201)
 
 
 class CompletionView(AdminView):
-    throttle_classes = (Completions,)
+    throttle_classes = (CompletionRateThrottle,)
 
     def post(self, request: Request, object_id: str, ticket_id: str) -> Response:
-        """The answer of the API, and where the picture is seen."""
+        """Complete a ticket; answer as the API does, with the URL of the image added."""
         own = Upload.objects.filter(owner=admin_owner_id(request.user), field_name=self.field_name)
-        kind = ContentType.objects.get_for_model(self.model_admin.model)
-        upload = get_object_or_404(own, pk=ticket_id, object_id=object_id, content_type=kind)
+        content_type = ContentType.objects.get_for_model(self.model_admin.model)
+        upload = get_object_or_404(own, pk=ticket_id, object_id=object_id, content_type=content_type)
         completed = lifecycle.complete(upload)
         if not upload.is_settled:
-            self._log(request, completed)
+            self._log_change(request, completed)
         body = UploadSerializer(completed, context={"request": request}).data
-        return Response({**body, "image_url": _url(completed)}, headers=NO_STORE)
+        return Response({**body, "image_url": _image_url(completed)})
 
-    def _log(self, request: Request, completed: Upload) -> None:
+    def _log_change(self, request: Request, completed: Upload) -> None:
         if completed.resource is not None:
-            with override(None):  # the history is translated where it is read
+            with override(None):  # untranslated: Django translates the history when it is displayed
                 changed = [{"changed": {"fields": [str(completed.field().verbose_name)]}}]
             self.model_admin.log_change(request, completed.resource, changed)
 
 
-def _url(completed: Upload) -> str | None:
-    """None when the row was deleted since."""
+def _image_url(completed: Upload) -> str | None:
+    """Return the URL of the file, None if the row was deleted meanwhile."""
     file = getattr(completed.resource, completed.field_name, None)
     return file.url if file else None
 
 
 def ticket_urls(model_admin: Any, field_name: str) -> list[URLPattern]:
-    """The routes of a form that sends a file for this field."""
+    """Return the URLs that a form needs to upload the file of this field."""
     name = f"{model_admin.opts.app_label}_{model_admin.opts.model_name}"
     options = {"model_admin": model_admin, "field_name": field_name}
     return [

@@ -1,6 +1,6 @@
-"""A file that is not public, for who looks at its row in the admin: signed when the link is followed.
+"""Download of private files in the admin. The URL is signed when the link is followed.
 
-The page holds no signed URL, which would be as good as the file to whoever sees the page.
+The page itself contains no signed URL, because anybody who sees the page could use it.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from api.admin_site.base import file_line
+from api.admin_site.base import file_summary
 from storage.errors import ObjectMissing, StorageUnavailable
 from storage.fields import stored_file
 
@@ -22,7 +22,7 @@ HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 
 
 def download_url(model_admin: Any, field_name: str) -> URLPattern:
-    """The route of the link."""
+    """Return the URL that redirects to the signed URL of the file."""
 
     @require_safe
     def download(request: HttpRequest, object_id: str) -> HttpResponse:
@@ -35,21 +35,21 @@ def download_url(model_admin: Any, field_name: str) -> URLPattern:
             url = stored_file(row, field_name).signed_url(filename="").url
             return HttpResponseRedirect(url, headers=HEADERS)
         except ObjectMissing:
-            return _page(model_admin, request, 404, _("There is no file here: none was sent, or it is gone."))
+            return _page(model_admin, request, 404, _("There is no file: none was sent, or it was deleted."))
         except StorageUnavailable:
-            return _page(model_admin, request, 503, _("The file store does not answer: try again."))
+            return _page(model_admin, request, 503, _("The file storage does not answer: try again."))
 
     view = model_admin.admin_site.admin_view(download)
     return path("<str:object_id>/download/", view, name=_name(model_admin.opts))
 
 
 def download_link(row: Model, field_name: str) -> str:
-    """What is known of the file, as a link to it."""
+    """Return a link to the file with its name, type and size; "" without a file."""
     file = stored_file(row, field_name)
     if not file.key:
         return ""
     url = reverse(f"admin:{_name(row._meta)}", args=[row.pk])
-    return format_html('<a href="{}">{}</a>', url, file_line(file.facts) or _("file"))
+    return format_html('<a href="{}">{}</a>', url, file_summary(file.facts) or _("file"))
 
 
 def _name(opts: Any) -> str:

@@ -1,8 +1,4 @@
-"""The admin of tickets, to look at, and what the admin pages of all rows share.
-
-Django wraps its forms and its deletions in a transaction, and no storage call is made inside one: what
-touches the store waits for the commit.
-"""
+"""The admin of tickets, read-only."""
 
 from typing import Any
 
@@ -20,8 +16,8 @@ from api.admin_site.base import ReadOnlyAdmin
 from api.uploads.models import Upload
 
 
-class ShownState(admin.SimpleListFilter):
-    """By the state that is shown: a pending ticket whose time is over is called expired."""
+class ShownStateFilter(admin.SimpleListFilter):
+    """Filters by `Upload.shown_state`, in which a pending ticket past `expires_at` is expired."""
 
     title = _("state")
     parameter_name = "state"
@@ -44,11 +40,11 @@ class ShownState(admin.SimpleListFilter):
 @admin.register(Upload)
 class TicketAdmin(ReadOnlyAdmin):
     list_display = ["created_at", "filename", "purpose", "shown_state", "problem_code", "owner", "expires_at"]
-    list_filter = [ShownState]
+    list_filter = [ShownStateFilter]
     search_fields = ["=id", "=owner", "=object_id", "declared__filename"]
     fieldsets = [
         (None, {"fields": ["shown_state", "problem_shown", "purpose", "resource_link", "owner"]}),
-        (_("The file"), {"fields": ["filename", "declared_shown", "found_shown"]}),
+        (_("File"), {"fields": ["filename", "declared_shown", "found_shown"]}),
         (_("Record"), {"fields": ["id", "created_at", "updated_at", "expires_at"]}),
     ]
 
@@ -61,9 +57,9 @@ class TicketAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("for"))
     def purpose(self, upload: Upload) -> str:
-        # Content types are cached: the list is not asked for them row by row.
-        kind = ContentType.objects.get_for_id(upload.content_type_id)
-        return f"{kind.name}: {upload.field().verbose_name}"
+        # `get_for_id` caches; `upload.content_type` would be a query for every row of the list.
+        content_type = ContentType.objects.get_for_id(upload.content_type_id)
+        return f"{content_type.name}: {upload.field().verbose_name}"
 
     @admin.display(description=_("state"), ordering="state")
     def shown_state(self, upload: Upload) -> str:
@@ -80,11 +76,11 @@ class TicketAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("declared"))
     def declared_shown(self, upload: Upload) -> str:
-        return _facts_line(upload.declared)
+        return _summary(upload.declared)
 
     @admin.display(description=_("found"))
     def found_shown(self, upload: Upload) -> str:
-        return _facts_line(upload.found)
+        return _summary(upload.found)
 
     @admin.display(description=_("resource"))
     def resource_link(self, upload: Upload) -> str:
@@ -96,7 +92,7 @@ class TicketAdmin(ReadOnlyAdmin):
         return format_html('<a href="{}">{}</a>', url, upload.resource or upload.object_id)
 
 
-def _facts_line(facts: dict[str, Any] | None) -> str:
+def _summary(facts: dict[str, Any] | None) -> str:
     if not facts:
         return ""
     sha256 = facts["sha256"]

@@ -1,1 +1,1 @@
-"""Who is calling: access tokens of Supabase Auth, the keys that verify them, and sessions."""
+"""Authentication: access tokens of Supabase Auth, the keys that verify them, principals and sessions."""

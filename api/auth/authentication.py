@@ -1,4 +1,4 @@
-"""A Supabase access token becomes a principal: no database query, and no call once the keys are known."""
+"""DRF authentication by Supabase access tokens: no database query, and no call once the keys are cached."""
 
 from typing import Any
 
@@ -6,12 +6,15 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from api.auth.principal import Principal, principal
-from api.auth.tokens import refused, verify
+from api.auth.principal import Principal, principal_from_claims
+from api.auth.tokens import authentication_failed, verify
 
 
 class SupabaseAuthentication(BaseAuthentication):
-    """`Authorization: Bearer <access token>`. No header is a visitor; anything else wrong is 401."""
+    """`Authorization: Bearer <access token>`. Without the header the request is a visitor's.
+
+    A header that has no valid access token is refused with 401.
+    """
 
     def authenticate(self, request: Request) -> tuple[Principal, str] | None:
         header = request.META.get("HTTP_AUTHORIZATION")
@@ -19,15 +22,15 @@ class SupabaseAuthentication(BaseAuthentication):
             return None
         scheme, _, token = header.strip().partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
-            raise refused("token_invalid")
-        return principal(verify(token.strip())), token.strip()
+            raise authentication_failed("token_invalid")
+        return principal_from_claims(verify(token.strip())), token.strip()
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="vivarium"'
 
 
 class BearerScheme(OpenApiAuthenticationExtension):
-    """How the OpenAPI schema says it."""
+    """Describes the authentication in the OpenAPI schema."""
 
     target_class = SupabaseAuthentication
     name = "supabase"

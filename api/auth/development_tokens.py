@@ -1,4 +1,4 @@
-"""Access tokens such as Supabase Auth would issue, for development and tests."""
+"""Issues access tokens like those of Supabase Auth, for development and tests."""
 
 import time
 from typing import Any
@@ -9,14 +9,17 @@ from django.conf import settings
 
 
 def member_id(email: str) -> UUID:
-    """The same address is always the same member, on every machine."""
+    """Return a UUID made from the email address: the same on every machine."""
     return uuid5(NAMESPACE_URL, f"mailto:{email.strip().lower()}")
 
 
 def development_token(
     email: str, *, sub: UUID | None = None, role: str = "", seconds: int = 3600, service: bool = False
 ) -> str:
-    """What Supabase Auth would issue, signed with the JWT secret. `role` goes into `app_metadata`."""
+    """Return an access token signed with SUPABASE_JWT_SECRET, valid for `seconds`.
+
+    `role` is written to `app_metadata`. `service` makes a service key for Storage instead.
+    """
     now = int(time.time())
     claims: dict[str, Any] = {"iss": settings.SUPABASE_JWT_ISSUER, "iat": now, "exp": now + seconds}
     if service:

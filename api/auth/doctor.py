@@ -41,7 +41,7 @@ def check_jwks() -> Iterator[Finding]:
 
 
 def check_issuer() -> Iterator[Finding]:
-    found = list(configuration.issuer())
+    found = list(configuration.issuer_findings())
     yield from found or [
         ok("issuer", f"Tokens must have the `iss` {redact_url(settings.SUPABASE_JWT_ISSUER)}.")
     ]

@@ -1,4 +1,4 @@
-"""What a JWKS endpoint answered, as keys: those that sign access tokens, and no others."""
+"""Parses a JSON Web Key Set (RFC 7517) and keeps the keys that can verify access tokens."""
 
 import json
 from typing import Any
@@ -6,33 +6,33 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-#: The one algorithm of each family of keys. It follows from the key, never from a token.
+#: The one accepted algorithm of each (`kty`, `crv`). The key decides the algorithm, never the token.
 ALGORITHMS = {("EC", "P-256"): "ES256", ("RSA", "None"): "RS256", ("OKP", "Ed25519"): "EdDSA"}
-RSA_BITS = range(2048, 8193)  # RFC 7518, 3.3; and so long that verifying takes no noticeable time
+RSA_BITS = range(2048, 8193)  # at least 2048 (RFC 7518, 3.3); above 8192, verifying would take too long
 
 
 def parse(text: str | bytes) -> dict[str, jwt.PyJWK]:
-    """The usable keys by their ids. Raises ValueError for what is no key set, or none that can be read.
+    """Return the usable keys by key id. Raises ValueError if this is no key set or has no usable key.
 
-    A set without keys is one: that of a project that signs with a shared secret alone. Shared secrets
-    themselves (`oct`) count for nothing here.
+    A set without keys is valid: projects that sign with a shared secret have one. Shared secrets (`oct`)
+    are ignored.
     """
     try:
         document = json.loads(text)
     except RecursionError as error:
-        raise ValueError("a key set that is nested too deeply") from error
+        raise ValueError("the key set is nested too deeply") from error
     entries = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(entries, list):
-        raise ValueError("an answer that is no key set")
+        raise ValueError("not a key set")
     public = [entry for entry in entries if not (isinstance(entry, dict) and entry.get("kty") == "oct")]
-    keys = [key for key in map(_usable, public) if key is not None]
+    keys = [key for key in map(_usable_key, public) if key is not None]
     if public and not keys:
-        raise ValueError("a key set without one usable key")
-    return {str(key.key_id): key for key in reversed(keys)}  # of two with one id the first counts
+        raise ValueError("the key set has no usable key")
+    return {str(key.key_id): key for key in reversed(keys)}  # the first of two keys with the same id
 
 
-def _usable(entry: Any) -> jwt.PyJWK | None:
-    """The key if it is public, of a known family, and meant for verifying with that family's algorithm."""
+def _usable_key(entry: Any) -> jwt.PyJWK | None:
+    """Return the key if it is public, of a known family, and meant to verify with that family's algorithm."""
     if not isinstance(entry, dict) or not isinstance(entry.get("kid"), str):
         return None
     algorithm = ALGORITHMS.get((str(entry.get("kty")), str(entry.get("crv"))))
@@ -43,12 +43,12 @@ def _usable(entry: Any) -> jwt.PyJWK | None:
         or entry.get("use", "sig") != "sig"
         or not isinstance(operations, list)
         or "verify" not in operations
-        or "d" in entry  # a private key that anybody can read
+        or "d" in entry  # a private key that was published
     ):
         return None
     try:
         key = jwt.PyJWK(entry, algorithm)
     except (jwt.PyJWTError, ValueError, TypeError, KeyError, AttributeError):
         return None
-    short_or_vast = isinstance(key.key, RSAPublicKey) and key.key.key_size not in RSA_BITS
-    return None if short_or_vast else key
+    wrong_size = isinstance(key.key, RSAPublicKey) and key.key.key_size not in RSA_BITS
+    return None if wrong_size else key

@@ -1,6 +1,6 @@
-"""The key set as processes share it, through Django's cache, and whose turn it is to ask for a new one.
+"""Shares the key set between processes through Django's cache, and lets one process fetch it for all.
 
-A cache that is down costs the sharing and nothing else: then every process cares for itself.
+If the cache fails, nothing is shared: every process fetches for itself.
 """
 
 from collections.abc import Callable
@@ -16,59 +16,62 @@ from django.core.cache import cache
 
 logger = structlog.get_logger("api.auth.jwks_cache")
 T = TypeVar("T")
-GLANCE = 0.05  # seconds between two looks at what another process hears
-PAUSE = 10  # seconds without the cache after it failed
+POLL_INTERVAL = 0.05  # seconds between two looks at the result of another process
+PAUSE_SECONDS = 10  # for which the cache is not used after it failed
 
-_left_alone_until = -inf  # on the monotonic clock
+_paused_until = -inf  # on the monotonic clock
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
-    """`text` as the endpoint gave it; `fetched_at` in seconds since 1970; `generation`: see `purge`."""
+class CachedKeySet:
+    """`text` as the endpoint sent it; `fetched_at` in seconds since 1970; `generation`: see `purge`."""
 
     text: str
     fetched_at: float
     generation: str
 
 
-def read(url: str) -> tuple[str, Shared | None]:
-    """The generation, "" if nobody ever purged, and the set that somebody fetched. One round trip."""
+def read(url: str) -> tuple[str, CachedKeySet | None]:
+    """Return the generation, "" if there was no purge, and the cached key set. One round trip."""
     names = _name(url, "generation"), _name(url, "set")
-    found: dict[str, Any] = _try(lambda: cache.get_many(names), {})
+    found: dict[str, Any] = _call(lambda: cache.get_many(names), {})
     generation, entry = found.get(names[0], ""), found.get(names[1])
-    return str(generation), Shared(*entry) if isinstance(entry, tuple) and len(entry) == 3 else None
+    return str(generation), CachedKeySet(*entry) if isinstance(entry, tuple) and len(entry) == 3 else None
 
 
-def write(url: str, entry: Shared, seconds: float) -> None:
+def write(url: str, entry: CachedKeySet, seconds: float) -> None:
     parts = (entry.text, entry.fetched_at, entry.generation)
-    _try(lambda: cache.set(_name(url, "set"), parts, timeout=seconds), None)
-    if entry.generation:  # a cache that was emptied hears again which one it is
-        _try(lambda: cache.add(_name(url, "generation"), entry.generation, timeout=None), None)
+    _call(lambda: cache.set(_name(url, "set"), parts, timeout=seconds), None)
+    if entry.generation:  # restored, in case the cache was emptied
+        _call(lambda: cache.add(_name(url, "generation"), entry.generation, timeout=None), None)
 
 
-def take_turn(url: str, turn: str, seconds: float) -> bool:
-    """Whether this process is the one that asks the endpoint this time."""
-    return _try(lambda: cache.add(_name(url, turn), "asking", timeout=seconds), True)
+def claim_fetch(url: str, window: str, seconds: float) -> bool:
+    """Return True if this process is the one that fetches in this time window.
+
+    `window` is the generation and the number of the time window; `seconds` is how long the claim is kept.
+    """
+    return _call(lambda: cache.add(_name(url, window), "asking", timeout=seconds), True)
 
 
-def tell(url: str, turn: str, answered: bool, seconds: float) -> None:
-    """How it went, for those who wait for it."""
-    outcome = "answered" if answered else "failed"
-    _try(lambda: cache.set(_name(url, turn), outcome, timeout=seconds), None)
+def report_fetch(url: str, window: str, succeeded: bool, seconds: float) -> None:
+    """Publish the result of a claimed fetch for the processes that wait for it."""
+    outcome = "answered" if succeeded else "failed"
+    _call(lambda: cache.set(_name(url, window), outcome, timeout=seconds), None)
 
 
-def follow(url: str, turn: str, patience: float) -> bool:
-    """Wait for the process whose turn it is. Whether it was answered: not if it is not heard of."""
-    until = monotonic() + patience
-    while (outcome := _try(lambda: cache.get(_name(url, turn)), None)) == "asking" and monotonic() < until:
-        sleep(GLANCE)
+def wait_for_fetch(url: str, window: str, timeout: float) -> bool:
+    """Wait for the process that claimed the fetch. Returns True if it succeeded, False after `timeout`."""
+    until = monotonic() + timeout
+    while (outcome := _call(lambda: cache.get(_name(url, window)), None)) == "asking" and monotonic() < until:
+        sleep(POLL_INTERVAL)
     return outcome == "answered"
 
 
 def purge(url: str) -> None:
-    """Begin a new generation: what was fetched in an older one, or is under way, counts nowhere any more.
+    """Start a new generation: key sets of an older one, and fetches that began in it, are ignored.
 
-    Raises what the cache raises.
+    Raises whatever the cache raises.
     """
     cache.set(_name(url, "generation"), uuid4().hex, timeout=None)
     cache.delete(_name(url, "set"))
@@ -78,15 +81,18 @@ def _name(url: str, what: str) -> str:
     return f"signing-keys:{sha256(url.encode()).hexdigest()[:16]}:{what}"
 
 
-def _try(call: Callable[[], Any], otherwise: T) -> T:
-    """A cache that hangs takes seconds to fail: after a failure it is left alone for a while."""
-    global _left_alone_until
-    if monotonic() < _left_alone_until:
-        return otherwise
+def _call(call: Callable[[], Any], default: T) -> T:
+    """Call the cache; return `default` if it fails.
+
+    A cache that hangs takes seconds to fail, so after a failure it is not called for PAUSE_SECONDS.
+    """
+    global _paused_until
+    if monotonic() < _paused_until:
+        return default
     try:
-        answer: T = call()
-        return answer
-    except Exception as error:  # each cache raises its own
-        logger.warning("keys_not_shared", reason=type(error).__name__)
-        _left_alone_until = monotonic() + PAUSE
-        return otherwise
+        result: T = call()
+        return result
+    except Exception as error:  # each cache backend has its own exceptions
+        logger.warning("jwks_cache_failed", reason=type(error).__name__)
+        _paused_until = monotonic() + PAUSE_SECONDS
+        return default

@@ -1,8 +1,8 @@
-"""The key set of one JWKS endpoint, kept by one thread per process, so that no request waits for it.
+"""Keeps the JSON Web Key Set (JWKS) that verifies access tokens current, with one thread per process.
 
-A set is refreshed when it is five minutes old, and counts for ten. While the endpoint does not answer, it
-counts for fifteen more. Unknown key ids, empty sets and failures make nobody ask more than once in ten
-seconds, in all processes that share a cache.
+A key set is refreshed in the background after five minutes and used for ten. If the endpoint fails, it is
+used for fifteen minutes more. The endpoint is called at most once in ten seconds, also for unknown key ids,
+empty key sets and failures, by all processes that share a cache together.
 """
 
 import os
@@ -17,194 +17,202 @@ from django.conf import settings
 
 from api.auth import jwks, jwks_cache, supabase_auth
 
-REFRESH = 300  # seconds after which a new set is fetched, in the background
-LIFE = 600  # seconds that a set counts for: Supabase asks not to keep one for longer
-STALE = 900  # seconds that it counts for beyond that, while the endpoint does not answer
-COOLDOWN = 10  # seconds between two fetches, whatever is asked
-GLANCE = 1.0  # seconds between two looks at the shared cache: so long a purge takes to arrive
-SKEW = 60  # seconds that the clocks of two machines may differ
-MANY = 4  # requests that wait for an unknown key at the same time: the other threads have work to do
+REFRESH_AGE = 300  # seconds after which a key set is fetched again, in the background
+MAX_AGE = 600  # seconds for which a key set is used: Supabase asks clients not to cache it for longer
+STALE_IF_ERROR = 900  # seconds for which it is used after that, while the endpoint fails
+COOLDOWN = 10  # seconds between two fetches
+POLL_INTERVAL = 1.0  # seconds between two reads of the shared cache, so a purge takes that long to arrive
+CLOCK_SKEW = 60  # seconds by which the clocks of two machines may differ
+MAX_WAITING = 4  # requests that wait for an unknown key at the same time; other threads stay free
 
 logger = structlog.get_logger("api.auth.jwks_client")
-now = time.time  # the clock that processes share
+now = time.time  # not monotonic: processes compare these times
 
 
 class KeysUnavailable(Exception):
-    """The key set could not be had: this says nothing of the token."""
+    """There is no key set to verify with. This says nothing about the token."""
 
 
 class UnknownKey(jwt.InvalidKeyError):
-    """The key set is there, and the key is not in it."""
+    """The key set is current and has no key of this id."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeySet:
+    """`keys` by key id; `fetched_at` is when the fetch began, in seconds since 1970."""
+
     keys: dict[str, jwt.PyJWK]
-    fetched_at: float  # when the fetch began
+    fetched_at: float
 
     def is_younger_than(self, seconds: float) -> bool:
-        return -SKEW <= now() - self.fetched_at < seconds
+        return -CLOCK_SKEW <= now() - self.fetched_at < seconds
 
 
 class JWKSClient:
-    """The key set of one endpoint. Its thread replaces what is held as a whole; requests only read."""
+    """The key set of one endpoint. Its thread replaces `key_set` as a whole; requests only read it."""
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.held: KeySet | None = None
-        self.generation = ""
-        self.wanted = False  # somebody asked for what is not held
-        self.failing = False  # the endpoint did not answer when it was asked last
-        self.tried = -inf  # when that was
-        self.waiting = 0
+        self.key_set: KeySet | None = None
+        self.generation = ""  # see `jwks_cache.purge`
+        self.refresh_requested = False  # a request asked for a key that is not in the key set
+        self.failing = False  # the last fetch failed
+        self.last_fetch = -inf  # when the last fetch ended
+        self.waiting = 0  # requests that wait for a refresh
         self.closed = False
-        self.admin_owner_id: threading.Thread | None = None
-        self.starting, self.rounds = threading.Lock(), threading.Lock()
-        self.nudged, self.news = threading.Event(), threading.Condition()
+        self.thread: threading.Thread | None = None
+        self.thread_lock, self.refresh_lock = threading.Lock(), threading.Lock()
+        self.wake_up, self.refreshed = threading.Event(), threading.Condition()
 
-    # --- What requests do -------------------------------------------------------------------------
+    # --- Called by requests -----------------------------------------------------------------------
 
     def key(self, key_id: str) -> jwt.PyJWK:
-        """Raises KeysUnavailable, UnknownKey."""
-        if (key := self._known(key_id)) is not None:
+        """Return the key of this id. Raises KeysUnavailable, UnknownKey."""
+        if (key := self._find(key_id)) is not None:
             return key
-        self._want(key_id)
-        if (key := self._known(key_id)) is not None:
+        self._request_refresh(key_id)
+        if (key := self._find(key_id)) is not None:
             return key
-        if not self._counts(self.held):
+        if not self._is_usable(self.key_set):
             raise KeysUnavailable
         raise UnknownKey
 
-    def _known(self, key_id: str) -> jwt.PyJWK | None:
-        held = self.held
-        return held.keys.get(key_id) if held is not None and self._counts(held) else None
+    def _find(self, key_id: str) -> jwt.PyJWK | None:
+        key_set = self.key_set
+        return key_set.keys.get(key_id) if key_set is not None and self._is_usable(key_set) else None
 
-    def _counts(self, held: KeySet | None) -> bool:
-        """Past its life, a set counts only while the endpoint is known not to answer."""
-        return held is not None and held.is_younger_than(LIFE + STALE if self.failing else LIFE)
+    def _is_usable(self, key_set: KeySet | None) -> bool:
+        """True if the key set is young enough. Beyond MAX_AGE it is used only while the endpoint fails."""
+        max_age = MAX_AGE + STALE_IF_ERROR if self.failing else MAX_AGE
+        return key_set is not None and key_set.is_younger_than(max_age)
 
-    def _want(self, key_id: str) -> None:
-        """Have the keeper look, and wait for it: unless it has just looked, or looks in vain."""
-        self.wanted = True
-        if self._cools_down():
+    def _request_refresh(self, key_id: str) -> None:
+        """Trigger a refresh and wait for it, unless one just ran or the endpoint is failing."""
+        self.refresh_requested = True
+        if self._is_cooling_down():
             return
-        self._wake_keeper()
-        with self.news:
-            if self.failing or (self._counts(self.held) and self.waiting >= MANY):
+        self._wake_thread()
+        with self.refreshed:
+            if self.failing or (self._is_usable(self.key_set) and self.waiting >= MAX_WAITING):
                 return
             self.waiting += 1
-            self.news.wait_for(
-                lambda: self._known(key_id) is not None or self._cools_down(), supabase_auth.TIMEOUT + 1
+            self.refreshed.wait_for(
+                lambda: self._find(key_id) is not None or self._is_cooling_down(), supabase_auth.TIMEOUT + 1
             )
             self.waiting -= 1
 
-    def _cools_down(self) -> bool:
-        fetched = self.held.fetched_at if self.held is not None else -inf
-        return 0 <= now() - max(self.tried, fetched) < COOLDOWN
+    def _is_cooling_down(self) -> bool:
+        fetched_at = self.key_set.fetched_at if self.key_set is not None else -inf
+        return 0 <= now() - max(self.last_fetch, fetched_at) < COOLDOWN
 
-    # --- What the keeper does ---------------------------------------------------------------------
+    # --- Called by the thread ---------------------------------------------------------------------
 
-    def _wake_keeper(self) -> None:
-        with self.starting:
-            if self.admin_owner_id is None or not self.admin_owner_id.is_alive():
-                self.admin_owner_id = threading.Thread(target=self._keep, name="signing-keys", daemon=True)
-                self.admin_owner_id.start()
-        self.nudged.set()
+    def _wake_thread(self) -> None:
+        with self.thread_lock:
+            if self.thread is None or not self.thread.is_alive():
+                self.thread = threading.Thread(target=self._run, name="jwks-refresh", daemon=True)
+                self.thread.start()
+        self.wake_up.set()
 
-    def _keep(self) -> None:
+    def _run(self) -> None:
         while not self.closed:
             try:
                 self.refresh_if_due()
-            except Exception as error:  # without a keeper, keys would grow old in silence
-                logger.error("keeper_stumbled", exc_info=error)
-            self.nudged.wait(GLANCE)
-            self.nudged.clear()
+            except Exception as error:  # if the thread died, the key set would grow old unnoticed
+                logger.error("jwks_refresh_failed", exc_info=error)
+            self.wake_up.wait(POLL_INTERVAL)
+            self.wake_up.clear()
 
     def refresh_if_due(self) -> None:
-        """Look at what others fetched or purged, fetch what is due, and tell who waits."""
-        with self.rounds:
-            self._hear()
+        """Read the shared cache, fetch the key set if that is due, and wake the requests that wait."""
+        with self.refresh_lock:
+            self._read_cache()
             if self._is_due():
                 self._refresh()
-        with self.news:
-            self.news.notify_all()
+        with self.refreshed:
+            self.refreshed.notify_all()
 
-    def _hear(self) -> None:
-        generation, shared = jwks_cache.read(self.url)
+    def _read_cache(self) -> None:
+        """Use the key set that another process fetched, and drop the own one after a purge."""
+        generation, cached = jwks_cache.read(self.url)
         if generation and generation != self.generation:
-            self.generation, self.held, self.failing, self.tried = generation, None, False, -inf
-            self.wanted = True
-        if shared is not None and shared.generation == self.generation:
-            self._hold(shared)
+            self.generation, self.key_set, self.failing, self.last_fetch = generation, None, False, -inf
+            self.refresh_requested = True
+        if cached is not None and cached.generation == self.generation:
+            self._use_if_newer(cached)
 
-    def _hold(self, shared: jwks_cache.Shared) -> None:
-        if self.held is not None and shared.fetched_at <= self.held.fetched_at:
+    def _use_if_newer(self, cached: jwks_cache.CachedKeySet) -> None:
+        if self.key_set is not None and cached.fetched_at <= self.key_set.fetched_at:
             return
         try:
-            self.held = KeySet(jwks.parse(shared.text), shared.fetched_at)
+            self.key_set = KeySet(jwks.parse(cached.text), cached.fetched_at)
         except ValueError:
-            return  # another version wrote it
-        self.failing = self.failing and shared.fetched_at < self.tried
+            return  # written by another version of this program
+        self.failing = self.failing and cached.fetched_at < self.last_fetch
 
     def _is_due(self) -> bool:
-        if self._cools_down():
+        if self._is_cooling_down():
             return False
-        return self.wanted or self.failing or self.held is None or not self.held.is_younger_than(REFRESH)
+        if self.refresh_requested or self.failing or self.key_set is None:
+            return True
+        return not self.key_set.is_younger_than(REFRESH_AGE)
 
     def _refresh(self) -> None:
-        """Fetch, or hear what another process fetches at this moment."""
-        self.wanted = False
-        turn = f"{self.generation}:{now() // COOLDOWN:.0f}"
-        if jwks_cache.take_turn(self.url, turn, 2 * COOLDOWN):
-            answered = self._fetch()
-            jwks_cache.tell(self.url, turn, answered, 2 * COOLDOWN)
+        """Fetch the key set, or wait for the process that is fetching it."""
+        self.refresh_requested = False
+        window = f"{self.generation}:{now() // COOLDOWN:.0f}"
+        if jwks_cache.claim_fetch(self.url, window, 2 * COOLDOWN):
+            succeeded = self._fetch()
+            jwks_cache.report_fetch(self.url, window, succeeded, 2 * COOLDOWN)
         else:
-            answered = jwks_cache.follow(self.url, turn, supabase_auth.TIMEOUT + 1)
-            self._hear()
-        self.failing, self.tried = not answered, now()
+            succeeded = jwks_cache.wait_for_fetch(self.url, window, supabase_auth.TIMEOUT + 1)
+            self._read_cache()
+        self.failing, self.last_fetch = not succeeded, now()
 
     def _fetch(self) -> bool:
-        """Whether the endpoint answered with a key set. What it answered else changes nothing."""
+        """Fetch the key set and share it. Returns False, and changes nothing, if the answer is not one."""
         began = now()
         try:
-            answer = supabase_auth.get(self.url)
-            if answer.status != 200:
-                raise ValueError(f"status {answer.status}")
-            text = answer.body.decode("utf-8-sig")
+            response = supabase_auth.get(self.url)
+            if response.status != 200:
+                raise ValueError(f"status {response.status}")
+            text = response.body.decode("utf-8-sig")
             keys = jwks.parse(text)
         except (supabase_auth.SupabaseAuthUnavailable, ValueError) as error:
-            logger.warning("keys_not_fetched", reason=str(error))
+            logger.warning("jwks_fetch_failed", reason=str(error))
             return False
-        self.held = KeySet(keys, began)
-        jwks_cache.write(self.url, jwks_cache.Shared(text, began, self.generation), LIFE + STALE)
+        self.key_set = KeySet(keys, began)
+        cached = jwks_cache.CachedKeySet(text, began, self.generation)
+        jwks_cache.write(self.url, cached, MAX_AGE + STALE_IF_ERROR)
         return True
 
     def close(self) -> None:
+        """End the thread and wait for it."""
         self.closed = True
-        self.nudged.set()
-        if self.admin_owner_id is not None:
-            self.admin_owner_id.join()
+        self.wake_up.set()
+        if self.thread is not None:
+            self.thread.join()
 
 
 # --- The clients of this process --------------------------------------------------------------
 
-_sources: dict[str, JWKSClient] = {}
-os.register_at_fork(after_in_child=_sources.clear)  # a child has neither the thread nor the locks' owners
+_clients: dict[str, JWKSClient] = {}
+os.register_at_fork(after_in_child=_clients.clear)  # threads and held locks do not survive a fork
 
 
-def source() -> JWKSClient:
-    """Of the endpoint that the settings name."""
+def client() -> JWKSClient:
+    """The client of SUPABASE_JWKS_URL."""
     url = settings.SUPABASE_JWKS_URL
-    return _sources.get(url) or _sources.setdefault(url, JWKSClient(url))
+    return _clients.get(url) or _clients.setdefault(url, JWKSClient(url))
 
 
 def public_key(key_id: str) -> jwt.PyJWK:
-    """The key of this id. Raises KeysUnavailable, or UnknownKey, which is a PyJWTError."""
-    return source().key(key_id)
+    """Return the key of this id. Raises KeysUnavailable, and UnknownKey, which is a PyJWTError."""
+    return client().key(key_id)
 
 
-def forget() -> None:
-    """End every keeper, and hold nothing: as a process that has just begun."""
-    for each in list(_sources.values()):
+def close_all() -> None:
+    """End the threads of all clients and drop their key sets."""
+    for each in list(_clients.values()):
         each.close()
-    _sources.clear()
+    _clients.clear()

@@ -1,4 +1,4 @@
-"""Who is calling: what `request.user` is."""
+"""The principal of a request: what `request.user` is."""
 
 from dataclasses import dataclass
 from typing import Any, cast
@@ -11,7 +11,7 @@ from rest_framework.request import Request
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks. Made from a verified token alone; the rights of staff never come from the user's own data."""
+    """The user of a verified access token. Made from its claims alone, without a database query."""
 
     id: UUID
     is_staff: bool = False
@@ -23,15 +23,19 @@ class Principal:
         return self.id
 
 
-def principal(claims: dict[str, Any]) -> Principal:
-    """Staff by `app_metadata`, which only servers write; never a person unknown, or an app in between."""
+def principal_from_claims(claims: dict[str, Any]) -> Principal:
+    """Return the principal of these verified claims.
+
+    Staff are recognised by `app_metadata.role`, which only servers can write. Anonymous users and OAuth
+    clients are never staff.
+    """
     app_metadata = claims.get("app_metadata")
     role = app_metadata.get("role") if isinstance(app_metadata, dict) else None
-    direct = not claims.get("is_anonymous") and not claims.get("client_id")
-    is_staff = direct and isinstance(role, str) and role in settings.SUPABASE_STAFF_ROLES
+    is_user = not claims.get("is_anonymous") and not claims.get("client_id")
+    is_staff = is_user and isinstance(role, str) and role in settings.SUPABASE_STAFF_ROLES
     return Principal(UUID(claims["sub"]), is_staff)
 
 
 def principal_of(request: HttpRequest | Request) -> Principal:
-    """`request.user` as what it is wherever a permission has let no visitor in."""
+    """`request.user`, typed, for views whose permissions admit no visitors."""
     return cast(Principal, request.user)

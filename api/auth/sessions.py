@@ -1,7 +1,8 @@
-"""Whether the session behind a token still lives: asked of Supabase Auth before what weighs most.
+"""Checks with Supabase Auth that the session of an access token is still active, before important actions.
 
-A signature says that a token was good when it was issued, for up to an hour. With SUPABASE_CHECK_SESSIONS,
-writes by staff and erasing ask whether its user has logged out or been banned since.
+A signature only proves that the token was valid when it was issued, up to an hour ago. With
+SUPABASE_CHECK_SESSIONS, writes by staff and the erasure of a member also check that the user has not logged
+out or been banned since.
 """
 
 import json
@@ -17,79 +18,82 @@ from django.utils.dateparse import parse_datetime
 from rest_framework.request import Request
 
 from api.auth import supabase_auth
-from api.auth.tokens import refused
+from api.auth.tokens import authentication_failed
 
-KEPT = 10  # seconds that an answer counts for
-DOWN = 5  # seconds without a new attempt after one that failed
-REFUSALS = {401, 403, 404}  # no such session, a banned user, no such user
+CACHE_SECONDS = 10  # for which an answer is cached
+COOLDOWN = 5  # seconds without a new call after one that failed
+INACTIVE_STATUSES = {401, 403, 404}  # no such session, a banned user, no such user
 
 logger = structlog.get_logger("api.auth.sessions")
 
 
 class SessionsUnavailable(Exception):
-    """Supabase Auth did not say: this says nothing of the session."""
+    """Supabase Auth gave no usable answer. This says nothing about the session."""
 
 
-def lives(request: Request) -> bool:
-    """True. Raises AuthenticationFailed for a session that has ended, SessionsUnavailable."""
-    if settings.SUPABASE_CHECK_SESSIONS and not _is_alive(str(request.auth), str(request.user.pk)):
-        raise refused("session_revoked")
+def check_session(request: Request) -> bool:
+    """Return True if the session is active, or is not to be checked.
+
+    Raises AuthenticationFailed if it has ended, and SessionsUnavailable.
+    """
+    if settings.SUPABASE_CHECK_SESSIONS and not _is_active(str(request.auth), str(request.user.pk)):
+        raise authentication_failed("session_revoked")
     return True
 
 
-def _is_alive(token: str, user: str) -> bool:
-    name = f"session:{sha256(token.encode()).hexdigest()}"  # nobody who reads the cache can use it
-    known = _cached(name)
-    if known is None:
-        if _cached("session:down"):
+def _is_active(token: str, user: str) -> bool:
+    name = f"session:{sha256(token.encode()).hexdigest()}"  # a hash: the cache must not hold tokens
+    active = _cache_get(name)
+    if active is None:
+        if _cache_get("session:down"):
             raise SessionsUnavailable
-        known = _asked(token, user)
-        _keep(name, known, KEPT)
-    return bool(known)
+        active = _fetch_is_active(token, user)
+        _cache_set(name, active, CACHE_SECONDS)
+    return bool(active)
 
 
-def _asked(token: str, user: str) -> bool:
+def _fetch_is_active(token: str, user: str) -> bool:
     try:
-        answer = supabase_auth.get(f"{settings.SUPABASE_JWT_ISSUER.rstrip('/')}/user", token)
-        return _understood(answer, user)
+        response = supabase_auth.get(f"{settings.SUPABASE_JWT_ISSUER.rstrip('/')}/user", token)
+        return _parse(response, user)
     except (supabase_auth.SupabaseAuthUnavailable, ValueError, RecursionError) as error:
-        logger.warning("session_not_checked", reason=str(error))
-        _keep("session:down", True, DOWN)
+        logger.warning("session_check_failed", reason=str(error))
+        _cache_set("session:down", True, COOLDOWN)
         raise SessionsUnavailable from error
 
 
-def _understood(answer: supabase_auth.Response, user: str) -> bool:
-    """What `/user` says. Raises ValueError for what only a gateway, or another server, would answer.
+def _parse(response: supabase_auth.Response, user: str) -> bool:
+    """Return True if `/user` says that the session is active. Raises ValueError for any other answer.
 
-    Supabase Auth puts `msg` into its refusals, gateways put `message`. Its versions before August 2026
-    answer 200 for a banned user, with `banned_until`.
+    Supabase Auth has `msg` in its errors; an error without it comes from a gateway, which writes `message`.
+    Versions of Supabase Auth before August 2026 answer 200 for a banned user, with `banned_until`.
     """
-    said = json.loads(answer.body)
-    if answer.status in REFUSALS and isinstance(said, dict) and "msg" in said:
+    body = json.loads(response.body)
+    if response.status in INACTIVE_STATUSES and isinstance(body, dict) and "msg" in body:
         return False
-    if answer.status != 200 or not isinstance(said, dict) or said.get("id") != user:
-        raise ValueError(f"status {answer.status}, and not about this user")
-    return not _is_ahead(said.get("banned_until"))
+    if response.status != 200 or not isinstance(body, dict) or body.get("id") != user:
+        raise ValueError(f"status {response.status}, and not about this user")
+    return not _is_in_future(body.get("banned_until"))
 
 
-def _is_ahead(moment: Any) -> bool:
-    """Of a time in ISO 8601; one that cannot be read might be."""
-    if not moment:
+def _is_in_future(value: Any) -> bool:
+    """True if the ISO 8601 time is in the future; unreadable values count as future."""
+    if not value:
         return False
-    read: datetime | None = parse_datetime(str(moment))
-    return read is None or read.tzinfo is None or read > timezone.now()
+    time: datetime | None = parse_datetime(str(value))
+    return time is None or time.tzinfo is None or time > timezone.now()
 
 
-def _cached(name: str) -> Any:
+def _cache_get(name: str) -> Any:
     try:
         return cache.get(name)
-    except Exception as error:  # each cache raises its own
-        logger.warning("sessions_not_cached", exc_info=error)
+    except Exception as error:  # each cache backend has its own exceptions
+        logger.warning("session_cache_failed", exc_info=error)
         return None
 
 
-def _keep(name: str, value: bool, seconds: int) -> None:
+def _cache_set(name: str, value: bool, seconds: int) -> None:
     try:
         cache.set(name, value, timeout=seconds)
     except Exception as error:
-        logger.warning("sessions_not_cached", exc_info=error)
+        logger.warning("session_cache_failed", exc_info=error)

@@ -1,4 +1,4 @@
-"""Requests to Supabase Auth, bounded in time and in size whatever the server does."""
+"""A GET request to Supabase Auth with a total deadline and a size limit."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,7 +9,7 @@ from django.conf import settings
 from storage.supabase.transport import DeadlineTransport, deadline
 
 TIMEOUT = 3.0  # seconds from the connection to the last byte
-MAX_RESPONSE_SIZE = 256 * 1024  # bytes: a key set of ten keys has 3,000, a user a few thousand
+MAX_BODY_SIZE = 256 * 1024  # bytes: a key set of ten keys has 3,000, a user a few thousand
 USER_AGENT = "vivarium"  # some CDNs refuse those of HTTP libraries
 
 
@@ -30,7 +30,7 @@ def get(url: str, token: str = "") -> Response:
     """
     headers = {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "identity"}
     if settings.SUPABASE_PUBLISHABLE_KEY:
-        headers["apikey"] = settings.SUPABASE_PUBLISHABLE_KEY  # gateways ask for it
+        headers["apikey"] = settings.SUPABASE_PUBLISHABLE_KEY  # gateways require it
     if token:
         headers["Authorization"] = f"Bearer {token}"
     body = b""
@@ -38,8 +38,8 @@ def get(url: str, token: str = "") -> Response:
         with deadline(TIMEOUT), _client().stream("GET", url, headers=headers) as response:
             for chunk in response.iter_raw():  # raw: unpacked data would have no bound
                 body += chunk
-                if len(body) > MAX_RESPONSE_SIZE:
-                    raise SupabaseAuthUnavailable(f"more than {MAX_RESPONSE_SIZE} bytes")
+                if len(body) > MAX_BODY_SIZE:
+                    raise SupabaseAuthUnavailable(f"more than {MAX_BODY_SIZE} bytes")
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         raise SupabaseAuthUnavailable(type(error).__name__) from error  # its text may quote a header
     return Response(response.status_code, body)

@@ -1,13 +1,12 @@
-"""What an access token must be: every check that a token passes before anybody is believed to be behind it.
+"""Verifies access tokens of Supabase Auth.
 
-What is checked, and why, follows what Supabase Auth puts into its tokens and what else it signs with
-the same key: ID tokens, API keys and signed-URL tokens, which only `aud`, `sub` and `role` keep out.
+Supabase signs ID tokens, API keys and signed-URL tokens with the same key. Only the checks of `aud`, `sub`
+and `role` tell them from access tokens.
 """
 
 import json
 import re
 from typing import Any
-from uuid import UUID
 
 import jwt
 from django.conf import settings
@@ -16,64 +15,67 @@ from rest_framework.exceptions import AuthenticationFailed
 
 from api.auth.jwks import ALGORITHMS
 from api.auth.jwks_client import public_key
+from api.base_models import parse_uuid
 
 ASYMMETRIC = set(ALGORITHMS.values())
-LEEWAY = 20  # seconds that two clocks may differ
-#: Three parts of base64url: decoders let padding and strange characters pass, and a token has one face.
+LEEWAY = 20  # seconds by which two clocks may differ
+#: Three parts of base64url without padding. Decoders also accept other characters: then one token would
+#: have several spellings.
 TOKEN = re.compile(r"([\w-]+)\.([\w-]+)\.[\w-]+", re.ASCII)
-MAX_TOKEN = 8192  # characters; Supabase's are about 1,000
-MAX_KEY_ID = 128  # characters; Supabase's are UUIDs
-REQUIRED = ["exp", "iat", "iss", "aud", "sub", "role"]
-TIMES = ["exp", "iat", "nbf"]
-EXTENSIONS = {"crit", "b64"}  # of the signature (RFC 7515, 4.1.11; RFC 7797): Supabase has none
+MAX_TOKEN_LENGTH = 8192  # characters; Supabase's have about 1,000
+MAX_KEY_ID_LENGTH = 128  # characters; Supabase's are UUIDs
+REQUIRED_CLAIMS = ["exp", "iat", "iss", "aud", "sub", "role"]
+TIME_CLAIMS = ["exp", "iat", "nbf"]
+EXTENSION_HEADERS = {"crit", "b64"}  # refused (RFC 7515, 4.1.11; RFC 7797): Supabase does not send them
 
 
 def verify(token: str) -> dict[str, Any]:
-    """The claims of a genuine access token. Raises AuthenticationFailed, KeysUnavailable.
-
-    The two families of keys never meet: each branch has its own key and its own algorithms, so no
-    public key can pass for a secret. What the header says only picks the branch.
-    """
-    if len(token) > MAX_TOKEN:
-        raise refused("token_invalid")
+    """Return the claims of a valid access token. Raises AuthenticationFailed, KeysUnavailable."""
+    if len(token) > MAX_TOKEN_LENGTH:
+        raise authentication_failed("token_invalid")
     try:
-        claims = _verified(token)
+        claims = _decode(token)
     except jwt.ExpiredSignatureError:
-        raise refused("token_expired") from None
+        raise authentication_failed("token_expired") from None
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError, OverflowError):
-        raise refused("token_invalid") from None
-    if claims["role"] != "authenticated" or not _is_uuid(claims["sub"]):
-        raise refused("token_invalid")
+        raise authentication_failed("token_invalid") from None
+    if claims["role"] != "authenticated" or not _is_canonical_uuid(claims["sub"]):
+        raise authentication_failed("token_invalid")
     if claims.get("is_anonymous") and not settings.SUPABASE_ALLOW_ANONYMOUS:
-        raise refused("anonymous_not_allowed")
+        raise authentication_failed("anonymous_not_allowed")
     if claims.get("client_id") and not settings.SUPABASE_ALLOW_OAUTH_CLIENTS:
-        raise refused("client_not_allowed")
+        raise authentication_failed("client_not_allowed")
     return claims
 
 
-def _verified(token: str) -> dict[str, Any]:
-    """The claims, if the signature, the times, the issuer and the audience are right. Raises a lot."""
+def _decode(token: str) -> dict[str, Any]:
+    """Return the claims if the signature, the times, the issuer and the audience are right.
+
+    The header only selects the branch. Each branch has its own key and its own algorithms, so that a public
+    key is never used as a shared secret. Raises PyJWTError, ValueError, TypeError, RecursionError,
+    OverflowError, KeysUnavailable.
+    """
     parts = TOKEN.fullmatch(token)
     if parts is None:
         raise ValueError("not three parts of base64url")
-    header = _read(parts[1])
+    header = _decode_part(parts[1])
     algorithm = header.get("alg")
-    if EXTENSIONS & header.keys():
-        raise ValueError("an extension of the signature")
+    if EXTENSION_HEADERS & header.keys():
+        raise ValueError("the header has a signature extension")
     if algorithm == "HS256" and settings.SUPABASE_JWT_SECRET:
-        _check(token, settings.SUPABASE_JWT_SECRET, "HS256")
+        _verify_with(settings.SUPABASE_JWT_SECRET, "HS256", token)
     elif algorithm in ASYMMETRIC and settings.SUPABASE_JWKS_URL:
         key = public_key(_key_id(header))
-        _check(token, key, key.algorithm_name)
+        _verify_with(key, key.algorithm_name, token)
     else:
-        raise ValueError("no key for this token")
-    claims = _read(parts[2])
-    if any(type(claims.get(name, 0)) not in (int, float) for name in TIMES):
-        raise ValueError("a time that is no number")
+        raise ValueError("no key for this algorithm")
+    claims = _decode_part(parts[2])
+    if any(type(claims.get(name, 0)) not in (int, float) for name in TIME_CLAIMS):
+        raise ValueError("a time is not a number")
     return claims
 
 
-def _check(token: str, key: Any, algorithm: str) -> None:
+def _verify_with(key: Any, algorithm: str, token: str) -> None:
     jwt.decode(
         token,
         key,
@@ -81,38 +83,38 @@ def _check(token: str, key: Any, algorithm: str) -> None:
         issuer=settings.SUPABASE_JWT_ISSUER,
         audience=settings.SUPABASE_JWT_AUDIENCE,
         leeway=LEEWAY,
-        options={"require": REQUIRED},
+        options={"require": REQUIRED_CLAIMS},
     )
 
 
-def _read(part: str) -> dict[str, Any]:
-    """A part of the token, more strictly than PyJWT, which takes the last of two equal names."""
-    found = json.loads(base64url_decode(part).decode(), object_pairs_hook=_unique)
-    if not isinstance(found, dict):
-        raise ValueError("no JSON object")
-    return found
+def _decode_part(part: str) -> dict[str, Any]:
+    """Decode a part of the token. Raises ValueError for duplicate names, of which PyJWT takes the last."""
+    decoded = json.loads(base64url_decode(part).decode(), object_pairs_hook=_without_duplicates)
+    if not isinstance(decoded, dict):
+        raise ValueError("not a JSON object")
+    return decoded
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    read = dict(pairs)
-    if len(read) != len(pairs):
-        raise ValueError("a name that is there twice")
-    return read
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = dict(pairs)
+    if len(names) != len(pairs):
+        raise ValueError("a duplicate name")
+    return names
 
 
 def _key_id(header: dict[str, Any]) -> str:
     value = header.get("kid")
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_KEY_ID:
-        raise ValueError("no key id")
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_KEY_ID_LENGTH:
+        raise ValueError("no key id, or one that is too long")
     return value
 
 
-def _is_uuid(value: Any) -> bool:
-    try:
-        return isinstance(value, str) and str(UUID(value)) == value.lower()
-    except ValueError:
-        return False
+def _is_canonical_uuid(value: Any) -> bool:
+    """True for 32 hexadecimal digits with hyphens. `UUID` also accepts other spellings."""
+    uuid = parse_uuid(value) if isinstance(value, str) else None
+    return uuid is not None and str(uuid) == value.lower()
 
 
-def refused(code: str) -> AuthenticationFailed:
+def authentication_failed(code: str) -> AuthenticationFailed:
+    """The exception for one of the codes with status 401 in `api.errors`."""
     return AuthenticationFailed(code=code)

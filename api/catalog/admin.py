@@ -1,9 +1,8 @@
-"""The admin of the catalogue, for the people who keep it: the same rules, slugs, pictures and QR codes."""
+"""The admin of the catalogue, with the same rules, slugs, uploads and QR codes as the API."""
 
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
@@ -20,12 +19,13 @@ from django.utils.translation import gettext_lazy as _
 
 from api.admin_site.base import ResourceAdmin
 from api.admin_site.direct_upload import ticket_urls
+from api.base_models import parse_uuid
 from api.catalog import qr_codes, rules
 from api.catalog.models import EducationalService, Entry, Exhibition, Species
 from api.uploads.attachments import update_row
 
 RECORD = (_("Record"), {"fields": ["slug", "created_at", "updated_at"]})
-UPLOAD_FIELD = "image"  # the form sends its file straight to storage
+UPLOAD_FIELD = "image"  # uploaded by the form's script, straight to storage
 
 
 def thumbnail(url: str, alt: str = "") -> str:
@@ -34,8 +34,11 @@ def thumbnail(url: str, alt: str = "") -> str:
     )
 
 
-class Remembered(forms.HiddenInput):
-    """Many keys in one field: an exhibition may have a thousand species, and a form as many fields."""
+class CommaSeparatedHiddenInput(forms.HiddenInput):
+    """A hidden input for many primary keys.
+
+    One input for each of up to a thousand species would exceed DATA_UPLOAD_MAX_NUMBER_FIELDS.
+    """
 
     def format_value(self, value: Any) -> str:
         return ",".join(str(key) for key in value or [])
@@ -44,21 +47,16 @@ class Remembered(forms.HiddenInput):
         return [key for key in data.get(name, "").split(",") if key]
 
 
-class Chosen(AutocompleteSelectMultiple):
-    """Of what came back, shows what can be a row: of the rest the field says that it cannot."""
+class UUIDAutocompleteSelectMultiple(AutocompleteSelectMultiple):
+    """Leaves malformed primary keys out when an invalid form is displayed again; the field reports them."""
 
     def optgroups(self, name: str, value: Sequence[str], attr: Any = None) -> Any:
-        return super().optgroups(name, [key for key in value if _is_uuid(key)], attr)
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        return bool(UUID(text))
-    except ValueError:
-        return False
+        return super().optgroups(name, [key for key in value if parse_uuid(key)], attr)
 
 
 class EntryAdmin(ResourceAdmin):
+    """The base class of the admin pages of the three kinds of entries."""
+
     change_form_template = "admin/api/entry_form.html"
     readonly_fields = ["slug", "created_at", "updated_at"]
 
@@ -69,15 +67,15 @@ class EntryAdmin(ResourceAdmin):
         return [*ticket_urls(self, UPLOAD_FIELD), *super().get_urls()]
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """A new entry has no record yet."""
+        """Leave out the record of a new entry."""
         return [*super().get_fieldsets(request, obj), *([RECORD] if obj else [])]
 
     def formfield_for_dbfield(self, db_field: Field, request: HttpRequest, **options: Any) -> Any:
-        """The form remembers what it showed: what its user left alone is not changed back."""
-        shown: Any = super().formfield_for_dbfield(db_field, request, show_hidden_initial=True, **options)
+        """Send the initial values with the form, so that only the fields that the user changed are saved."""
+        field: Any = super().formfield_for_dbfield(db_field, request, show_hidden_initial=True, **options)
         if db_field.many_to_many:
-            shown.hidden_widget = Remembered
-        return shown
+            field.hidden_widget = CommaSeparatedHiddenInput
+        return field
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **options: Any
@@ -87,7 +85,7 @@ class EntryAdmin(ResourceAdmin):
         return super().render_change_form(request, context, *args, **options)
 
     def changeform_view(self, request: HttpRequest, *args: Any, **options: Any) -> HttpResponse:
-        """Who was overtaken between the check and the write is shown what the check says now."""
+        """Validate again if another request changed the database between validation and saving."""
         for _attempt in range(2):
             try:
                 return super().changeform_view(request, *args, **options)
@@ -95,25 +93,25 @@ class EntryAdmin(ResourceAdmin):
                 continue
         self.message_user(
             request,
-            gettext("This contradicts a change at the same moment: look, and save again."),
+            gettext("This conflicts with another change at the same time: check it and save again."),
             messages.ERROR,
         )
         return HttpResponseRedirect(request.get_full_path())
 
     def save_model(self, request: HttpRequest, obj: Entry, form: Any, change: bool) -> None:
-        """Write what was changed and nothing else: a picture may be recorded at the same moment."""
+        """Save the changed fields only, because an upload may be recorded at the same time."""
         if not change:
             obj.create()
         elif form.changed_data:
-            plain = {field.name for field in self.opts.fields}.intersection(form.changed_data)
-            changes = {name: form.cleaned_data[name] for name in plain}
-            update_row(obj, UPLOAD_FIELD, changes)  # the store is not asked: the slug stays
+            columns = {field.name for field in self.opts.fields}.intersection(form.changed_data)
+            changes = {name: form.cleaned_data[name] for name in columns}
+            update_row(obj, UPLOAD_FIELD, changes)  # no storage call: the slug, and so the folder, stays
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         changed = [each for each in self.opts.many_to_many if each.name in form.changed_data]
         if changed:
             super().save_related(request, form, formsets, change)
-            # Now, and not at the commit: by then the user is told that all went well.
+            # Check now: at the commit, the message that all was saved would already be queued.
             tables = [each.m2m_db_table() for each in changed]
             transaction.get_connection().check_constraints(table_names=tables)
 
@@ -156,7 +154,7 @@ class SpeciesAdmin(EntryAdmin):
     ]
 
     def get_view_on_site_url(self, obj: Any = None) -> str | None:
-        return qr_codes.address(obj) if obj else None
+        return qr_codes.public_url(obj) if obj else None
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
@@ -170,18 +168,18 @@ class SpeciesAdmin(EntryAdmin):
         return HttpResponseRedirect(request.get_full_path())
 
     @admin.action(description=_("Make the QR codes again"), permissions=["change"])
-    def make_qr_codes(self, request: HttpRequest, chosen: Iterable[Species]) -> None:
-        if made := self._make_qr_codes(request, chosen):
-            text = ngettext("%(count)s QR code is made.", "%(count)s QR codes are made.", made)
+    def make_qr_codes(self, request: HttpRequest, queryset: Iterable[Species]) -> None:
+        if made := self._make_qr_codes(request, queryset):
+            text = ngettext("%(count)s QR code was made.", "%(count)s QR codes were made.", made)
             self.message_user(request, text % {"count": made}, messages.SUCCESS)
 
-    def _make_qr_codes(self, request: HttpRequest, chosen: Iterable[Species]) -> int:
-        """How many were made; those that were not are told."""
-        results = [qr_codes.try_to_make(species) for species in chosen]
+    def _make_qr_codes(self, request: HttpRequest, queryset: Iterable[Species]) -> int:
+        """Make the codes and warn about those that failed. Returns how many were made."""
+        results = [qr_codes.try_to_make(species) for species in queryset]
         if failed := results.count(False):
             text = ngettext(
-                "The file store did not take %(count)s QR code: make it again later.",
-                "The file store did not take %(count)s QR codes: make them again later.",
+                "%(count)s QR code could not be stored: make it again later.",
+                "%(count)s QR codes could not be stored: make them again later.",
                 failed,
             )
             self.message_user(request, text % {"count": failed}, messages.WARNING)
@@ -198,22 +196,22 @@ class ExhibitionAdmin(EntryAdmin):
     list_display_links = ["title"]
     list_filter = ["published", "opens_on", "closes_on", ("image", admin.EmptyFieldListFilter)]
     search_fields = ["title", "location", "slug"]
-    autocomplete_fields = ["species"]  # asks for twenty at a time, whether there are ten or ten thousand
+    autocomplete_fields = ["species"]  # loads twenty at a time, however many there are
     fieldsets = [
         (None, {"fields": ["title", "location", "opens_on", "closes_on", "published"]}),
-        (_("What is shown"), {"fields": ["description", "species"]}),
+        (_("Content"), {"fields": ["description", "species"]}),
     ]
 
     def formfield_for_manytomany(
         self, db_field: ManyToManyField, request: HttpRequest, **options: Any
     ) -> Any:
-        chosen = Chosen(db_field, self.admin_site)
-        return super().formfield_for_manytomany(db_field, request, widget=chosen, **options)
+        widget = UUIDAutocompleteSelectMultiple(db_field, self.admin_site)
+        return super().formfield_for_manytomany(db_field, request, widget=widget, **options)
 
 
 class EducationalServiceForm(forms.ModelForm):
     class Meta:
-        # A form puts words of its own in place of a rule's, where the code is one of its own.
+        # A ModelForm replaces the messages of errors whose code a form field also has.
         error_messages = {"currency": {"required": rules.CURRENCY_IS_MISSING}}
 
 

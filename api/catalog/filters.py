@@ -13,16 +13,16 @@ class SpeciesFilters(django_filters.FilterSet):
 
 class ExhibitionFilters(django_filters.FilterSet):
     open_on = django_filters.DateFilter(
-        method="are_open_on",
-        label="Those that are open on this day.",
-        input_formats=["%Y-%m-%d"],  # those of each language would let the answer depend on it
+        method="filter_open_on",
+        label="Exhibitions that are open on this day.",
+        input_formats=["%Y-%m-%d"],  # the default formats depend on the language of the request
     )
 
     class Meta:
         model = Exhibition
         fields: list[str] = []
 
-    def are_open_on(self, queryset, name, day):  # type: ignore[no-untyped-def]
+    def filter_open_on(self, queryset, name, day):  # type: ignore[no-untyped-def]
         return queryset.open_on(day)
 
 

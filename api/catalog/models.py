@@ -1,4 +1,4 @@
-"""The catalogue: what visitors read, and staff keep."""
+"""The models of the catalogue: species, exhibitions and educational services."""
 
 from datetime import date
 from typing import Any, ClassVar, Self
@@ -19,31 +19,31 @@ from api.base_models import Resource, ordering_indexes
 from api.catalog import rules
 from storage.fields import UploadField
 
-PICTURES = ("image/jpeg", "image/png", "image/webp")
-QR_CODES = "qr-codes"  # their folder, beside those of the species: no slug may be the same
-RESERVED = {QR_CODES}
-POSITIVE = [MinValueValidator(1), MaxValueValidator(2**31 - 1)]  # what PostgreSQL's integer holds
-SLUG = 100  # characters: it is printed on signs
+IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp")
+QR_CODE_FOLDER = "qr-codes"  # in the bucket of the species, whose other folders are slugs
+RESERVED_SLUGS = {QR_CODE_FOLDER}
+POSITIVE_INTEGER = [MinValueValidator(1), MaxValueValidator(2**31 - 1)]  # the range of PostgreSQL's integer
+MAX_SLUG_LENGTH = 100  # characters; short, because slugs are printed on signs
 
 
-class Entries(models.QuerySet[Any]):
+class EntryQuerySet(models.QuerySet[Any]):
     def visible_to(self, principal: Principal | AnonymousUser) -> Self:
-        """Staff see all, everybody else what is published."""
+        """Staff see all entries, others those that are published."""
         return self if principal.is_staff else self.filter(published=True)
 
 
-def folder(entry: "Entry") -> str:
+def entry_folder(entry: "Entry") -> str:
     return entry.slug
 
 
-def picture(bucket: str) -> UploadField:
-    """The picture of an entry, in the public bucket of its kind."""
+def image_field(bucket: str) -> UploadField:
+    """Return the field for the image of an entry, in this public bucket."""
     return UploadField(
         _("picture"),
         storage=bucket,
-        accepts=PICTURES,
+        accepts=IMAGE_TYPES,
         max_bytes=settings.IMAGE_MAX_BYTES,
-        folder=folder,
+        folder=entry_folder,
         facts_field="image_facts",
         size_field="image_size",
         content_type_field="image_content_type",
@@ -53,17 +53,17 @@ def picture(bucket: str) -> UploadField:
 
 
 class Entry(Resource):
-    """What species, exhibitions and educational services share."""
+    """The base class of species, exhibitions and educational services."""
 
-    slug = models.SlugField(_("slug"), max_length=SLUG, unique=True, editable=False)
+    slug = models.SlugField(_("slug"), max_length=MAX_SLUG_LENGTH, unique=True, editable=False)
     description = models.TextField(_("description"), max_length=20_000, blank=True)
     published = models.BooleanField(_("published"), default=False, db_index=True)
     image_facts = models.JSONField(null=True, editable=False, encoder=DjangoJSONEncoder)
     image_size = models.BigIntegerField(null=True, editable=False)
     image_content_type = models.CharField(max_length=255, blank=True, db_default="", editable=False)
 
-    objects: ClassVar[Any] = Entries.as_manager()
-    route: ClassVar[str] = ""
+    objects: ClassVar[Any] = EntryQuerySet.as_manager()
+    route: ClassVar[str] = ""  # the basename of its viewset
 
     class Meta:
         abstract = True
@@ -75,19 +75,21 @@ class Entry(Resource):
         return principal.is_staff
 
     def slug_words(self) -> str:
-        """What the slug is made of, once."""
+        """Return the text that the slug is made from when the entry is created."""
         raise NotImplementedError
 
     def create(self) -> None:
-        """Insert it under a slug of its own: the second of a name gets `-2`. Raises IntegrityError.
+        """Insert the entry with a unique slug: the second with the same text gets the suffix `-2`.
 
-        Two that are created at once may choose the same: the database lets one win, the other goes on.
+        If another request takes the slug at the same time, the next number is tried. Raises IntegrityError
+        if another constraint fails.
         """
-        stem = slugify(self.slug_words())[: SLUG - 8].strip("-") or self._meta.model_name or "entry"
+        words = slugify(self.slug_words())[: MAX_SLUG_LENGTH - 8].strip("-")
+        stem = words or self._meta.model_name or "entry"
         number = 1
         while True:
             self.slug = stem if number == 1 else f"{stem}-{number}"
-            taken = self.slug in RESERVED or type(self)._base_manager.filter(slug=self.slug).exists()
+            taken = self.slug in RESERVED_SLUGS or type(self)._base_manager.filter(slug=self.slug).exists()
             if not taken:
                 try:
                     with transaction.atomic():
@@ -100,7 +102,7 @@ class Entry(Resource):
 
 class Species(Entry):
     class ConservationStatus(models.TextChoices):
-        """The IUCN Red List's categories."""
+        """The categories of the IUCN Red List."""
 
         EXTINCT = "EX", _("Extinct")
         EXTINCT_IN_THE_WILD = "EW", _("Extinct in the wild")
@@ -126,13 +128,13 @@ class Species(Entry):
         choices=ConservationStatus,
         default=ConservationStatus.NOT_EVALUATED,
     )
-    image = picture("species")
+    image = image_field("species")
     qr_code = UploadField(
         _("QR code"),
         storage="species",
         accepts=["image/png"],
         max_bytes=settings.IMAGE_MAX_BYTES,
-        folder=lambda species: QR_CODES,
+        folder=lambda species: QR_CODE_FOLDER,
         blank=True,
         editable=False,
     )
@@ -162,7 +164,7 @@ class Species(Entry):
 
 
 class JSONList(models.Aggregate):
-    """The values of the group as a list, in no order."""
+    """Aggregates the values of a group to a JSON list, in no particular order."""
 
     function = "JSON_GROUP_ARRAY"
     output_field = models.JSONField()
@@ -171,15 +173,15 @@ class JSONList(models.Aggregate):
         return self.as_sql(compiler, connection, function="JSONB_AGG", **context)
 
 
-class Exhibitions(Entries):
+class ExhibitionQuerySet(EntryQuerySet):
     def with_species_visible_to(self, principal: Principal | AnonymousUser) -> Self:
-        """Each with `species_slugs`, None for no species: one query for a page, however many there are."""
+        """Annotate `species_slugs`, the slugs of the visible species or None, without another query."""
         shown = Species.objects.visible_to(principal).filter(exhibitions=OuterRef("pk"))
         slugs = shown.values("exhibitions").annotate(slugs=JSONList("slug")).values("slugs")
         return self.annotate(species_slugs=Subquery(slugs))
 
     def open_on(self, day: date) -> Self:
-        """Those that have opened by then and have not closed; a date that is missing is no bound."""
+        """The exhibitions that are open on this day. A missing date is no limit."""
         opened = Q(opens_on__lte=day) | Q(opens_on=None)
         return self.filter(opened, Q(closes_on__gte=day) | Q(closes_on=None))
 
@@ -189,13 +191,13 @@ class Exhibition(Entry):
     location = models.CharField(_("location"), max_length=200, blank=True)
     opens_on = models.DateField(_("opens on"), null=True, blank=True)
     closes_on = models.DateField(_("closes on"), null=True, blank=True, help_text=_("Empty: permanent."))
-    species_slugs: list[str] | None  # of `with_species_visible_to`
+    species_slugs: list[str] | None  # annotated by `with_species_visible_to`
     species = models.ManyToManyField(
         Species, verbose_name=pgettext_lazy("many", "species"), related_name="exhibitions", blank=True
     )
-    image = picture("exhibitions")
+    image = image_field("exhibitions")
 
-    objects: ClassVar[Any] = Exhibitions.as_manager()
+    objects: ClassVar[Any] = ExhibitionQuerySet.as_manager()
     route = "exhibition"
 
     class Meta(Entry.Meta):
@@ -223,16 +225,16 @@ class EducationalService(Entry):
     title = models.CharField(_("title"), max_length=200)
     audience = models.CharField(_("audience"), max_length=100, blank=True)
     duration_minutes = models.PositiveIntegerField(
-        _("duration in minutes"), null=True, blank=True, validators=POSITIVE
+        _("duration in minutes"), null=True, blank=True, validators=POSITIVE_INTEGER
     )
-    capacity = models.PositiveIntegerField(_("capacity"), null=True, blank=True, validators=POSITIVE)
+    capacity = models.PositiveIntegerField(_("capacity"), null=True, blank=True, validators=POSITIVE_INTEGER)
     price = models.DecimalField(
         _("price"), max_digits=10, decimal_places=2, null=True, blank=True, validators=[MinValueValidator(0)]
     )
     currency = models.CharField(
         _("currency"), max_length=3, blank=True, validators=[rules.is_currency], help_text=_("ISO 4217.")
     )
-    image = picture("educational-services")
+    image = image_field("educational-services")
 
     route = "educationalservice"
 

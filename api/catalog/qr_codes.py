@@ -1,7 +1,7 @@
-"""The QR code of a species: a picture for its sign, which leads to its page on the public site.
+"""Makes the QR codes of species, which are printed on signs and link to pages of the public site.
 
-Made here and nowhere else. The object is there before the row names it, and the old one goes last:
-whoever reads meanwhile gets a code that is whole.
+The new object is stored before the row changes, and the old object is deleted after that, so that readers
+always find the one that the row names.
 """
 
 from collections.abc import Iterator
@@ -13,30 +13,30 @@ import structlog
 from django.conf import settings
 from django.utils import timezone
 
-from api.catalog.models import QR_CODES, Species
-from api.uploads.attachments import discard, files_in
+from api.catalog.models import QR_CODE_FOLDER, Species
+from api.uploads.attachments import discard, keys_in
 from storage import keys
 from storage.base import PUBLIC_MAX_AGE, SignedStorage
 from storage.errors import ObjectMissing, StorageError
 from storage.fields import stored_file
 
 PNG = "image/png"
-ERROR_LEVEL = "Q"  # at least a quarter may be scratched or wet; segno takes H where it costs no space
-QUIET_ZONE = 4  # modules left white on each side (ISO/IEC 18004): scanners find the code by it
-WIDTH = 600  # pixels, about: a module is a whole number of them, or its edges would blur
-ABANDONED = timedelta(hours=1)  # between storing a code and writing its row there are milliseconds
+ERROR_CORRECTION = "Q"  # readable with a quarter of it damaged; segno uses H if that needs no more space
+QUIET_ZONE = 4  # white modules on each side (ISO/IEC 18004), which scanners need to find the code
+WIDTH = 600  # pixels, approximately: a module is a whole number of pixels, so that its edges are sharp
+ABANDONED_AFTER = timedelta(hours=1)  # normally the row is written milliseconds after the object
 
 logger = structlog.get_logger("api.catalog")
 
 
-def address(species: Species) -> str:
-    """Where the code leads."""
+def public_url(species: Species) -> str:
+    """Return the URL of the species on the public site."""
     return f"{settings.PUBLIC_SITE_URL}/species/{species.slug}"
 
 
-def picture(text: str) -> bytes:
-    """A PNG that says this, in black on white."""
-    code = segno.make_qr(text, error=ERROR_LEVEL)
+def png(text: str) -> bytes:
+    """Return a QR code of this text as a PNG, in black on white."""
+    code = segno.make_qr(text, error=ERROR_CORRECTION)
     modules, _ = code.symbol_size(border=QUIET_ZONE)
     file = BytesIO()
     code.save(file, kind="png", border=QUIET_ZONE, scale=max(1, round(WIDTH / modules)), light="white")
@@ -44,16 +44,17 @@ def picture(text: str) -> bytes:
 
 
 def make(species: Species) -> None:
-    """Give the species a new code in place of the one it has.
+    """Make a new code for the species and delete the old one.
 
-    Raises StorageUnavailable, then nothing has changed, and DoesNotExist when it is deleted meanwhile.
+    Raises StorageUnavailable, after which nothing has changed, and DoesNotExist if the species is deleted
+    meanwhile.
     """
     store = species.qr_code.storage
-    key = keys.generate(QR_CODES, PNG, stem=f"{species.slug}-")
-    store.put(key, [picture(address(species))], content_type=PNG, cache_control=f"max-age={PUBLIC_MAX_AGE}")
+    key = keys.generate(QR_CODE_FOLDER, PNG, stem=f"{species.slug}-")
+    store.put(key, [png(public_url(species))], content_type=PNG, cache_control=f"max-age={PUBLIC_MAX_AGE}")
     while not species.qr_code.swap(key):
         try:
-            species.refresh_from_db()  # another code was recorded since: it goes instead
+            species.refresh_from_db()  # another code was recorded meanwhile: replace that one
         except Species.DoesNotExist:
             discard(store, key)
             raise
@@ -62,35 +63,35 @@ def make(species: Species) -> None:
 
 
 def try_to_make(species: Species) -> bool:
-    """For those to whom the species matters more: store down, it has no code yet, and the log says so."""
+    """Make the code. Logs the error and returns False if the storage fails."""
     try:
         make(species)
     except StorageError:
-        logger.exception("qr_code_not_made", species=species.slug)
+        logger.exception("qr_code_failed", species=species.slug)
         return False
     except Species.DoesNotExist:
-        pass  # deleted meanwhile: nothing lacks a code
+        pass  # deleted meanwhile: no code is needed
     return True
 
 
 def make_all(*, only_missing: bool) -> Iterator[tuple[str, bool]]:
-    """Make the codes one by one: of each species, the slug, and whether it worked. Safe to repeat."""
-    wanted = Species.objects.filter(qr_code="") if only_missing else Species.objects.all()
-    for pk in list(wanted.order_by("slug").values_list("pk", flat=True)):
-        species = wanted.filter(pk=pk).first()  # as it is now: the work takes a while
+    """Make the codes one by one. Yields the slug of each species and whether it worked. Can be repeated."""
+    queryset = Species.objects.filter(qr_code="") if only_missing else Species.objects.all()
+    for pk in list(queryset.order_by("slug").values_list("pk", flat=True)):
+        species = queryset.filter(pk=pk).first()  # read again: it may have changed since
         if species is not None:
             yield species.slug, try_to_make(species)
 
 
-def remove_abandoned() -> Iterator[str]:
-    """Delete the codes that no species names, because their maker died before it could: their keys.
+def delete_abandoned() -> Iterator[str]:
+    """Delete the codes that no row names, because a process died before it saved the row. Yields the keys.
 
     Raises StorageUnavailable; then it can be called again.
     """
     store = _store()
-    there = files_in(store, QR_CODES)
-    named = set(Species.objects.values_list("qr_code", flat=True))  # read last: one that is listed may be new
-    for key in there:
+    stored = keys_in(store, QR_CODE_FOLDER)
+    named = set(Species.objects.values_list("qr_code", flat=True))  # read last: a listed key may be a new one
+    for key in stored:
         if key not in named and _is_old(key):
             store.delete(key)
             yield key
@@ -102,6 +103,6 @@ def _store() -> SignedStorage:
 
 def _is_old(key: str) -> bool:
     try:
-        return timezone.now() - _store().describe(key).created_at > ABANDONED
-    except ObjectMissing:  # somebody else deleted it
+        return timezone.now() - _store().describe(key).created_at > ABANDONED_AFTER
+    except ObjectMissing:  # deleted by another process
         return False

@@ -1,4 +1,4 @@
-"""The shapes of the catalogue."""
+"""Serializers of the catalogue."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,22 +12,22 @@ from rest_framework import serializers
 from rest_framework.validators import UniqueValidator
 
 from api.catalog import rules
-from api.catalog.models import SLUG, EducationalService, Entry, Exhibition, Species
+from api.catalog.models import MAX_SLUG_LENGTH, EducationalService, Entry, Exhibition, Species
 from api.uploads.attachments import update_row
 
-ENTRY = ["slug", "description", "published", "image_url", "created_at", "updated_at"]
+ENTRY_FIELDS = ["slug", "description", "published", "image_url", "created_at", "updated_at"]
 
 
-class ScientificName(serializers.CharField):
+class ScientificNameField(serializers.CharField):
     def to_internal_value(self, data: Any) -> str:
         return rules.scientific_name(super().to_internal_value(data))
 
 
-class Slug(serializers.CharField):
-    """Made by the server and printed on signs: it may be sent back, and never be another."""
+class SlugField(serializers.CharField):
+    """A slug, which never changes, because it is printed on signs. Clients may send it back unchanged."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options, required=False, help_text="Made from the name; it never changes.")
+        super().__init__(**options, required=False, help_text="Made from the name. It never changes.")
 
     def to_internal_value(self, data: Any) -> str:
         slug: str = super().to_internal_value(data)
@@ -39,8 +39,8 @@ class Slug(serializers.CharField):
 
 
 class EntrySerializer(serializers.ModelSerializer[Any]):
-    slug = Slug()
-    image_url = serializers.SerializerMethodField(help_text="Unsigned and lasting; null without a picture.")
+    slug = SlugField()
+    image_url = serializers.SerializerMethodField(help_text="Public, without expiry; null without an image.")
 
     @extend_schema_field({"type": "string", "format": "uri", "nullable": True})
     def get_image_url(self, entry: Any) -> str | None:
@@ -50,32 +50,32 @@ class EntrySerializer(serializers.ModelSerializer[Any]):
         related = fields.pop("species", None)
         model: Any = self.Meta.model
         entry: Entry = model(**fields)
-        with _checked_by_the_database(), transaction.atomic():
+        with _translated_integrity_errors(), transaction.atomic():
             entry.create()
-            self._relate(entry, related)
+            self._set_species(entry, related)
         return entry
 
     def update(self, entry: Entry, changes: dict[str, Any]) -> Entry:
-        """Write what was sent and nothing else: a picture may be recorded at the same moment."""
+        """Save the sent fields only, because an upload may be recorded at the same time."""
         related = changes.pop("species", None)
         changes.pop("slug", None)
-        with _checked_by_the_database(), transaction.atomic():  # the store is not asked: the slug stays
+        with _translated_integrity_errors(), transaction.atomic():  # no storage call: the folder stays
             update_row(entry, "image", changes)
-            self._relate(entry, related)
+            self._set_species(entry, related)
         return entry
 
-    def _relate(self, entry: Any, species: list[Species] | None) -> None:
+    def _set_species(self, entry: Any, species: list[Species] | None) -> None:
         if species is not None:
             entry.species.set(species)
 
 
 @contextmanager
-def _checked_by_the_database() -> Iterator[None]:
-    """Two that write at once both passed the checks; the database lets one of them in."""
+def _translated_integrity_errors() -> Iterator[None]:
+    """Turn IntegrityError into ValidationError: concurrent requests can all pass the validation before."""
     try:
         yield
     except IntegrityError:
-        message = gettext("This contradicts another entry, or a change at the same moment.")
+        message = gettext("This conflicts with another entry, or with another change at the same time.")
         raise serializers.ValidationError(message, code="conflict") from None
 
 
@@ -97,9 +97,9 @@ def _checked_by_the_database() -> Iterator[None]:
 )
 class SpeciesSerializer(EntrySerializer):
     qr_code_url = serializers.SerializerMethodField(
-        help_text="Unsigned and lasting; null until the QR code is made."
+        help_text="Public, without expiry; null until the QR code is made."
     )
-    scientific_name = ScientificName(
+    scientific_name = ScientificNameField(
         max_length=200,
         validators=[UniqueValidator(Species.objects.all(), message=rules.NAME_IS_TAKEN)],
     )
@@ -115,7 +115,7 @@ class SpeciesSerializer(EntrySerializer):
             "taxonomic_order",
             "family",
             "conservation_status",
-            *ENTRY,
+            *ENTRY_FIELDS,
             "qr_code_url",
         ]
 
@@ -124,19 +124,19 @@ class SpeciesSerializer(EntrySerializer):
         return species.qr_code.url if species.qr_code.name else None
 
 
-class KnownSpecies(serializers.ListField):
-    """Species by slug, looked up together. To those who may not see an unpublished one, it does not exist."""
+class SpeciesSlugsField(serializers.ListField):
+    """Species by their slugs, in one query. Responses contain the species that the caller may see."""
 
-    child = serializers.CharField(max_length=SLUG)
+    child = serializers.CharField(max_length=MAX_SLUG_LENGTH)
 
     def to_internal_value(self, data: Any) -> list[Species]:
         slugs = super().to_internal_value(data)
-        self.run_validators(slugs)  # before they are looked up: databases take only so many
-        known = {species.slug: species for species in Species.objects.filter(slug__in=slugs)}
-        unknown: Any = {at: [_unknown(slug)] for at, slug in enumerate(slugs) if slug not in known}
-        if unknown:
-            raise serializers.ValidationError(unknown)
-        return list(known.values())
+        self.run_validators(slugs)  # before the query: databases limit the number of parameters
+        found = {species.slug: species for species in Species.objects.filter(slug__in=slugs)}
+        errors: Any = {at: [_unknown(slug)] for at, slug in enumerate(slugs) if slug not in found}
+        if errors:
+            raise serializers.ValidationError(errors)
+        return list(found.values())
 
     def get_attribute(self, exhibition: Exhibition) -> list[str]:
         return exhibition.species_slugs or []
@@ -166,11 +166,11 @@ def _unknown(slug: str) -> serializers.ErrorDetail:
     ]
 )
 class ExhibitionSerializer(EntrySerializer):
-    species = KnownSpecies(required=False, max_length=1000)
+    species = SpeciesSlugsField(required=False, max_length=1000)
 
     class Meta:
         model = Exhibition
-        fields = ["id", "title", "location", "opens_on", "closes_on", "species", *ENTRY]
+        fields = ["id", "title", "location", "opens_on", "closes_on", "species", *ENTRY_FIELDS]
 
     def validate(self, fields: dict[str, Any]) -> dict[str, Any]:
         opens = fields.get("opens_on", getattr(self.instance, "opens_on", None))
@@ -210,7 +210,7 @@ class EducationalServiceSerializer(EntrySerializer):
             "capacity",
             "price",
             "currency",
-            *ENTRY,
+            *ENTRY_FIELDS,
         ]
 
     def validate(self, fields: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The catalogue: read by everybody, kept by staff."""
+"""The views of the catalogue: everybody may read what is published, staff may write."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import ModelViewSet
 
 from api.catalog import qr_codes
-from api.catalog.caching import CachedForVisitors
+from api.catalog.caching import VisitorCacheMixin
 from api.catalog.filters import EducationalServiceFilters, ExhibitionFilters, SpeciesFilters
 from api.catalog.models import EducationalService, Exhibition, Species
 from api.catalog.serializers import EducationalServiceSerializer, ExhibitionSerializer, SpeciesSerializer
@@ -20,18 +20,18 @@ from api.permissions import IsStaffOrReadOnly
 from api.uploads.attachments import delete_row
 from api.uploads.views import UploadURLMixin
 
-KEPT = {
+SUMMARIES = {
     "list": extend_schema(summary="List the entries that you may see"),
-    "create": extend_schema(summary="Create an entry, without its picture"),
+    "create": extend_schema(summary="Create an entry, without its image"),
     "retrieve": extend_schema(summary="Read an entry"),
     "update": extend_schema(summary="Replace an entry's fields"),
     "partial_update": extend_schema(summary="Change an entry"),
-    "destroy": extend_schema(summary="Delete an entry with its picture and its tickets"),
-    "upload_url": extend_schema(summary="Ask for a ticket to send the picture"),
+    "destroy": extend_schema(summary="Delete an entry, its image and its open tickets"),
+    "upload_url": extend_schema(summary="Ask for a ticket to upload the image"),
 }
 
 
-class EntryViewSet(CachedForVisitors, UploadURLMixin, ModelViewSet[Any]):
+class EntryViewSet(VisitorCacheMixin, UploadURLMixin, ModelViewSet[Any]):
     upload_field = "image"
     permission_classes = (IsStaffOrReadOnly,)
     lookup_field = "slug"
@@ -48,7 +48,7 @@ class EntryViewSet(CachedForVisitors, UploadURLMixin, ModelViewSet[Any]):
         return {"Location": reverse(f"{self.basename}-detail", args=[data["slug"]], request=self.request)}
 
 
-@extend_schema_view(**KEPT)
+@extend_schema_view(**SUMMARIES)
 @extend_schema(tags=["species"])
 class SpeciesViewSet(EntryViewSet):
     queryset = Species.objects.all()
@@ -70,7 +70,7 @@ class SpeciesViewSet(EntryViewSet):
 
     @extend_schema(
         summary="Make the QR code again",
-        description="It leads to the page of the species on the public site. The old picture is deleted.",
+        description="It links to the page of the species on the public site. The old QR code is deleted.",
         request=None,
         responses=SpeciesSerializer,
     )
@@ -81,7 +81,7 @@ class SpeciesViewSet(EntryViewSet):
         return Response(self.get_serializer(species).data)
 
 
-@extend_schema_view(**KEPT)
+@extend_schema_view(**SUMMARIES)
 @extend_schema(tags=["exhibitions"])
 class ExhibitionViewSet(EntryViewSet):
     queryset = Exhibition.objects.all()
@@ -95,17 +95,17 @@ class ExhibitionViewSet(EntryViewSet):
         return exhibitions.with_species_visible_to(self.request.user)
 
     def perform_create(self, serializer: BaseSerializer[Any]) -> None:
-        self._show(serializer)
+        self._save(serializer)
 
     def perform_update(self, serializer: BaseSerializer[Any]) -> None:
-        self._show(serializer)
+        self._save(serializer)
 
-    def _show(self, serializer: BaseSerializer[Any]) -> None:
-        """Answer with the species that it has now, not with those that were read before."""
+    def _save(self, serializer: BaseSerializer[Any]) -> None:
+        """Save, and read the exhibition again: `species_slugs` was annotated before the change."""
         serializer.instance = self.get_queryset().get(pk=serializer.save().pk)
 
 
-@extend_schema_view(**KEPT)
+@extend_schema_view(**SUMMARIES)
 @extend_schema(tags=["educational services"])
 class EducationalServiceViewSet(EntryViewSet):
     queryset = EducationalService.objects.all()

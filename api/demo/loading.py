@@ -1,7 +1,7 @@
-"""Brings the demo in as everybody's data come in: entries under slugs of their own, files by tickets.
+"""Loads the demo data the way clients create theirs: entries with their slugs, files with tickets.
 
-Every step asks what is there first, so a run that broke off is completed by the next one, and what
-people have changed since stays as they have it.
+Only missing rows and files are created. So a run after an interrupted one completes it, and what people
+have changed since is kept.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from django.utils.text import slugify
 from api.auth.development_tokens import member_id
 from api.catalog import qr_codes
 from api.catalog.models import EducationalService, Entry, Exhibition, Species
-from api.demo.drawing import avatar, pdf, picture
+from api.demo.drawing import avatar, illustration, pdf
 from api.demo.members import MEMBERS, DemoDocument, DemoMember
 from api.demo.programme import EXHIBITIONS, SERVICES, DemoExhibition
 from api.demo.species import SPECIES
@@ -29,111 +29,116 @@ from api.uploads.models import Declared
 from storage.base import incoming_store
 from storage.fields import stored_file
 
-CURATOR = member_id("curator@example.org")  # who brings the pictures of the catalogue
+CURATOR = member_id("curator@example.org")  # the owner of the tickets for the images of the catalogue
 CLASSES = {fields["scientific_name"]: fields["taxonomic_class"] for fields in SPECIES}
 
 
 def load() -> Iterator[str]:
-    """Make what is missing of the demo data, and say what was made. Safe to repeat.
+    """Create the missing demo data, and yield a line for each thing created. Can be repeated.
 
-    Raises StorageError, and Refused when settings take no such files; the next call goes on from there.
+    Raises StorageError, and Refused if the settings do not accept the files; the next call continues.
     """
     for fields in SPECIES:
-        yield from _species(fields)
+        yield from _load_species(fields)
     for exhibition in EXHIBITIONS:
-        yield from _exhibition(exhibition)
+        yield from _load_exhibition(exhibition)
     for fields, classes in SERVICES:
-        yield from _service(fields, classes)
+        yield from _load_service(fields, classes)
     for member in MEMBERS:
-        yield from _member(member)
+        yield from _load_member(member)
 
 
 # --- The catalogue ------------------------------------------------------------------------------------
 
 
-def _species(fields: dict[str, str]) -> Iterator[str]:
-    species, made = _entry(Species(**fields, published=True))
-    if _lacks(species, "qr_code") and qr_codes.try_to_make(species):
-        made = True
-    made |= _pictured(species, fields["common_name"], fields["scientific_name"], [fields["taxonomic_class"]])
-    if made:
+def _load_species(fields: dict[str, str]) -> Iterator[str]:
+    species, created = _get_or_create(Species(**fields, published=True))
+    if _is_missing(species, "qr_code") and qr_codes.try_to_make(species):
+        created = True
+    classes = [fields["taxonomic_class"]]
+    created |= _add_image(species, fields["common_name"], fields["scientific_name"], classes)
+    if created:
         yield f"species {species.slug}"
 
 
-def _exhibition(demo: DemoExhibition) -> Iterator[str]:
-    fresh = Exhibition(**demo.fields(timezone.localdate()), published=True)
-    exhibition, made = _entry(fresh, Species.objects.filter(scientific_name__in=demo.species))
-    made |= _kept_on(exhibition, demo)
+def _load_exhibition(demo: DemoExhibition) -> Iterator[str]:
+    new = Exhibition(**demo.fields(timezone.localdate()), published=True)
+    exhibition, created = _get_or_create(new, Species.objects.filter(scientific_name__in=demo.species))
+    created |= _reopen(exhibition, demo)
     classes = list(dict.fromkeys(CLASSES[name] for name in demo.species))
-    made |= _pictured(exhibition, demo.title, demo.location, classes)
-    if made:
+    created |= _add_image(exhibition, demo.title, demo.location, classes)
+    if created:
         yield f"exhibition {exhibition.slug}"
 
 
-def _service(fields: dict[str, Any], classes: tuple[str, ...]) -> Iterator[str]:
-    service, made = _entry(EducationalService(**fields, published=True))
-    made |= _pictured(service, fields["title"], fields["audience"], classes)
-    if made:
+def _load_service(fields: dict[str, Any], classes: tuple[str, ...]) -> Iterator[str]:
+    service, created = _get_or_create(EducationalService(**fields, published=True))
+    created |= _add_image(service, fields["title"], fields["audience"], classes)
+    if created:
         yield f"educational service {service.slug}"
 
 
-def _entry(fresh: Entry, species: Any = ()) -> tuple[Any, bool]:
-    """The entry as it is by now, or this one with these species; and whether it was made."""
-    same = Q(slug=slugify(fresh.slug_words()))
-    if isinstance(fresh, Species):
-        same |= Q(scientific_name=fresh.scientific_name)
-    if there := type(fresh).objects.filter(same).first():
-        return there, False
+def _get_or_create(new: Entry, species: Any = ()) -> tuple[Any, bool]:
+    """Return the existing entry and False, or create this one with these species and return it and True."""
+    same = Q(slug=slugify(new.slug_words()))
+    if isinstance(new, Species):
+        same |= Q(scientific_name=new.scientific_name)
+    if existing := type(new).objects.filter(same).first():
+        return existing, False
     with transaction.atomic():
-        fresh.create()
-        if isinstance(fresh, Exhibition):
-            fresh.species.set(species)
-    return fresh, True
+        new.create()
+        if isinstance(new, Exhibition):
+            new.species.set(species)
+    return new, True
 
 
-def _kept_on(exhibition: Exhibition, demo: DemoExhibition) -> bool:
-    """Whether it was meant to be on now, was over, and begins anew. What people changed stays over."""
+def _reopen(exhibition: Exhibition, demo: DemoExhibition) -> bool:
+    """Give a closed exhibition that should be open new dates. Returns True if it has changed.
+
+    An exhibition that people have changed stays as it is.
+    """
     today = timezone.localdate()
     if not (demo.closes and demo.closes > 0 and exhibition.opens_on and exhibition.closes_on):
         return False
-    as_made = demo.fields(demo.made_on(exhibition.opens_on))
-    changed = any(getattr(exhibition, name) != value for name, value in as_made.items())
-    if changed or exhibition.closes_on >= today:
+    as_created = demo.fields(demo.created_on(exhibition.opens_on))
+    is_changed = any(getattr(exhibition, name) != value for name, value in as_created.items())
+    if is_changed or exhibition.closes_on >= today:
         return False
     update_row(exhibition, "image", demo.fields(today))
     return True
 
 
-def _pictured(entry: Entry, title: str, below: str, classes: Any) -> bool:
-    """Whether it had no picture, and has been given one."""
-    if not _lacks(entry, "image"):
+def _add_image(entry: Entry, title: str, subtitle: str, classes: Any) -> bool:
+    """Upload an image if the entry has none. Returns True if it was uploaded."""
+    if not _is_missing(entry, "image"):
         return False
-    upload(entry, "image", CURATOR, f"{entry.slug}.jpg", "image/jpeg", picture(title, below, classes))
+    content = illustration(title, subtitle, classes)
+    upload(entry, "image", CURATOR, f"{entry.slug}.jpg", "image/jpeg", content)
     return True
 
 
 # --- The members --------------------------------------------------------------------------------------
 
 
-def _member(demo: DemoMember) -> Iterator[str]:
-    shown = {"display_name": demo.name, "bio": demo.bio, "language": demo.language}
-    profile, made = Profile.objects.get_or_create(pk=member_id(demo.email), defaults=shown)
-    if _lacks(profile, "avatar"):
+def _load_member(demo: DemoMember) -> Iterator[str]:
+    fields = {"display_name": demo.name, "bio": demo.bio, "language": demo.language}
+    profile, created = Profile.objects.get_or_create(pk=member_id(demo.email), defaults=fields)
+    if _is_missing(profile, "avatar"):
         upload(profile, "avatar", profile.pk, "avatar.png", "image/png", avatar(demo.name, demo.colour))
-        made = True
-    if made:
+        created = True
+    if created:
         yield demo.email
     for each in demo.documents:
-        yield from _document(profile, demo.email, each)
+        yield from _load_document(profile, demo.email, each)
 
 
-def _document(owner: Profile, email: str, demo: DemoDocument) -> Iterator[str]:
+def _load_document(owner: Profile, email: str, demo: DemoDocument) -> Iterator[str]:
     document = Document.objects.filter(owner=owner, title=demo.title).order_by("id").first()
     if document is None:
         document = Document.objects.create(
             owner=owner, title=demo.title, category=demo.category, visibility=demo.visibility
         )
-    if _lacks(document, "file"):
+    if _is_missing(document, "file"):
         content = pdf(demo.title, demo.text)
         upload(document, "file", owner.pk, f"{demo.title}.pdf", "application/pdf", content)
         yield f"{email}: {demo.title} ({document.visibility})"
@@ -142,15 +147,15 @@ def _document(owner: Profile, email: str, demo: DemoDocument) -> Iterator[str]:
 # --- Files --------------------------------------------------------------------------------------------
 
 
-def _lacks(resource: models.Model, field_name: str) -> bool:
-    """It names no file, or one that is gone from the store."""
+def _is_missing(resource: models.Model, field_name: str) -> bool:
+    """True if the row names no file, or its object is not in the file storage."""
     return not stored_file(resource, field_name).exists()
 
 
 def upload(
     resource: models.Model, field_name: str, owner: UUID, filename: str, content_type: str, content: bytes
 ) -> None:
-    """Do what a client does with a ticket, without HTTP."""
+    """Issue a ticket, send the file and complete the ticket, without HTTP."""
     declared: Declared = {
         "filename": filename,
         "content_type": content_type,

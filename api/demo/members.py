@@ -1,4 +1,4 @@
-"""Two members of the demo, with what is theirs alone and what they share."""
+"""The two members of the demo, with their private and their shared documents."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What each taxonomic class looks like in the demo: a colour, and an animal in a few shapes."""
+"""The colours and shapes for the images of the demo: an animal for each taxonomic class."""
 
 BACKGROUNDS = {
     "Aves": "#2e6f95",
@@ -8,7 +8,7 @@ BACKGROUNDS = {
     "Actinopterygii": "#1f7a7a",
 }
 
-#: On a square of 100: the kind of shape, whether the ground shows through, and its points.
+#: The kind of the shape, whether it has the colour of the background, and its points in a square of 100.
 Shape = tuple[str, bool, tuple[float, ...]]
 MOTIFS: dict[str, list[Shape]] = {
     "Aves": [

@@ -1,4 +1,4 @@
-"""What the zoo of the demo offers: one exhibition that is over, one on now, one for good, and services."""
+"""The exhibitions of the demo (one closed, one open, one permanent) and its educational services."""
 
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class DemoExhibition:
-    """`opens` and `closes` in days from the day it is made; without `closes` it is permanent.
+    """`opens` and `closes` in days after its creation; without `closes` it is permanent.
 
     `species` by their scientific names.
     """
@@ -21,7 +21,7 @@ class DemoExhibition:
     species: tuple[str, ...]
 
     def fields(self, today: date) -> dict[str, Any]:
-        """Those of an exhibition that is made today."""
+        """Return the fields of an exhibition that is created today."""
         return {
             "title": self.title,
             "location": self.location,
@@ -30,7 +30,7 @@ class DemoExhibition:
             "closes_on": None if self.closes is None else today + timedelta(days=self.closes),
         }
 
-    def made_on(self, opens_on: date) -> date:
+    def created_on(self, opens_on: date) -> date:
         return opens_on - timedelta(days=self.opens)
 
 
@@ -71,7 +71,7 @@ EXHIBITIONS = [
     ),
 ]
 
-#: The fields of each educational service, as the API has them, and the classes that its picture shows.
+#: The fields of each educational service, named as in the API, and the taxonomic classes of its image.
 SERVICES: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     (
         {

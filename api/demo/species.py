@@ -1,6 +1,6 @@
-"""The species of the demo. Each has its status on the IUCN Red List of Threatened Species, as of 2025."""
+"""The species of the demo, with their status on the IUCN Red List of Threatened Species as of 2025."""
 
-#: The fields of each species, as the API has them.
+#: The fields of each species, named as in the API.
 SPECIES: list[dict[str, str]] = [
     {
         "common_name": "African penguin",

@@ -1,10 +1,10 @@
-"""The admin of documents: to look at, and to delete. What they say is their owners'."""
+"""The admin of documents: staff may read and delete them, but only owners change them."""
 
 from django.contrib import admin
 from django.urls import URLPattern
 from django.utils.translation import gettext_lazy as _
 
-from api.admin_site.base import ReadOnlyAdmin, file_line
+from api.admin_site.base import ReadOnlyAdmin, file_summary
 from api.admin_site.downloads import download_link, download_url
 from api.documents.models import Document
 
@@ -17,7 +17,7 @@ class DocumentAdmin(ReadOnlyAdmin):
     search_fields = ["title", "description", "category", "owner__display_name", "=id", "=owner__id"]
     fieldsets = [
         (None, {"fields": ["title", "description", "category", "visibility", "owner"]}),
-        (_("The file"), {"fields": ["file_link", "sha256"]}),
+        (_("File"), {"fields": ["file_link", "sha256"]}),
         (_("Record"), {"fields": ["id", "created_at", "updated_at"]}),
     ]
 
@@ -26,7 +26,7 @@ class DocumentAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("file"), ordering="file")
     def file_name(self, document: Document) -> str:
-        return file_line(document.file.facts)
+        return file_summary(document.file.facts)
 
     @admin.display(description=_("file"))
     def file_link(self, document: Document) -> str:

@@ -1,4 +1,4 @@
-"""The filters of the list of documents."""
+"""The filters of documents."""
 
 from typing import Any
 from uuid import UUID
@@ -13,6 +13,8 @@ from api.documents.models import Document
 
 
 class OwnerField(CharField):
+    """`me` or a UUID."""
+
     def clean(self, value: Any) -> Any:
         text = super().clean(value)
         if not text or text == "me":
@@ -24,7 +26,7 @@ class OwnerField(CharField):
 
 
 class OwnerFilter(django_filters.CharFilter):
-    """`me`, or a member's UUID."""
+    """Filters by a member's UUID; `me` is the caller."""
 
     field_class = OwnerField
 

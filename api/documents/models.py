@@ -1,4 +1,4 @@
-"""Documents of the members: private ones, and those that every member may read."""
+"""The documents of members."""
 
 from typing import Self
 
@@ -15,16 +15,16 @@ from api.profiles.models import Profile
 from storage.fields import UploadField
 
 
-class Documents(models.QuerySet["Document"]):
+class DocumentQuerySet(models.QuerySet["Document"]):
     def visible_to(self, principal: Principal) -> Self:
-        """Staff see all, members their own and what is shared with every member."""
+        """Staff see all documents, members their own and those that are shared with every member."""
         if principal.is_staff:
             return self
         return self.filter(Q(owner=principal.id) | Q(visibility=Document.Visibility.AUTHENTICATED))
 
 
-def folder(document: "Document") -> str:
-    """`<owner>/`, and below `shared/` when every member may read it; policies read this off the key."""
+def document_folder(document: "Document") -> str:
+    """Return `<owner>` or `shared/<owner>`. The row-level-security policies depend on these keys."""
     shared = "shared/" if document.visibility == Document.Visibility.AUTHENTICATED else ""
     return f"{shared}{document.owner_id}"
 
@@ -48,7 +48,7 @@ class Document(Resource):
         storage="documents",
         accepts=settings.DOCUMENT_TYPES,
         max_bytes=settings.DOCUMENT_MAX_BYTES,
-        folder=folder,
+        folder=document_folder,
         placed_by=["visibility"],
         facts_field="file_facts",
         size_field="file_size",
@@ -60,7 +60,7 @@ class Document(Resource):
     file_size = models.BigIntegerField(null=True, editable=False)
     file_content_type = models.CharField(max_length=255, blank=True, db_default="", editable=False)
 
-    objects = Documents.as_manager()
+    objects = DocumentQuerySet.as_manager()
 
     class Meta:
         verbose_name, verbose_name_plural = _("document"), _("documents")

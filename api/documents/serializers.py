@@ -1,4 +1,4 @@
-"""The shapes of documents and of their download URLs."""
+"""Serializers of documents and their download URLs."""
 
 from typing import Any
 from uuid import UUID
@@ -59,13 +59,13 @@ class DocumentSerializer(serializers.ModelSerializer[Document]):
         return document.file.facts
 
     def update(self, document: Document, changes: dict[str, Any]) -> Document:
-        """Write what was sent and nothing else: a file may be recorded at the same moment."""
+        """Save the sent fields only, because an upload may be recorded at the same time."""
         update_row(document, "file", changes)
         return document
 
 
-class WrittenUUID(serializers.UUIDField):
-    """As we write it: DRF also takes numbers and URNs."""
+class CanonicalUUIDField(serializers.UUIDField):
+    """A UUIDField that only accepts digits with hyphens. DRF also accepts numbers and URNs."""
 
     def to_internal_value(self, data: Any) -> UUID:
         value = super().to_internal_value(data)
@@ -78,12 +78,12 @@ class WrittenUUID(serializers.UUIDField):
     component_name="DownloadURLs",  # the schema adds "Request"
     examples=[OpenApiExample("One document", {"ids": [DOCUMENT["id"]]}, request_only=True)],
 )
-class DownloadURLsRequest(serializers.Serializer[Any]):
-    ids = serializers.ListField(child=WrittenUUID(), max_length=100)
+class DownloadURLsRequestSerializer(serializers.Serializer[Any]):
+    ids = serializers.ListField(child=CanonicalUUIDField(), max_length=100)
 
 
-class DownloadURLsItem(serializers.Serializer[Any]):
-    """`url` and `expires_at`, or `code` (`not_found`, `file_missing`) where there is no file to read."""
+class DownloadURLsItemSerializer(serializers.Serializer[Any]):
+    """`url` and `expires_at`, or `code` (`not_found`, `file_missing`) if there is no file to read."""
 
     id = serializers.UUIDField()
     url = serializers.CharField(required=False)
@@ -105,5 +105,5 @@ class DownloadURLsItem(serializers.Serializer[Any]):
         )
     ]
 )
-class DownloadURLs(serializers.Serializer[Any]):
-    results = DownloadURLsItem(many=True)
+class DownloadURLsSerializer(serializers.Serializer[Any]):
+    results = DownloadURLsItemSerializer(many=True)

@@ -1,4 +1,4 @@
-"""Documents: the resource, its ticket, and the URLs under which its file is read."""
+"""The views of documents, with tickets for their files and signed URLs to read them."""
 
 from typing import Any
 from uuid import UUID
@@ -18,11 +18,15 @@ from rest_framework.viewsets import ModelViewSet
 from api.auth.principal import principal_of
 from api.documents.filters import DocumentFilters
 from api.documents.models import Document
-from api.documents.serializers import DocumentSerializer, DownloadURLs, DownloadURLsRequest
+from api.documents.serializers import (
+    DocumentSerializer,
+    DownloadURLsRequestSerializer,
+    DownloadURLsSerializer,
+)
 from api.permissions import IsOwnerOrReadOnly
 from api.profiles.models import Profile
 from api.uploads.attachments import delete_row, revoke_urls
-from api.uploads.serializers import DownloadURL
+from api.uploads.serializers import DownloadURLSerializer
 from api.uploads.views import NO_STORE, DownloadURLMixin, UploadURLMixin
 from storage.base import SignedURL, store_of
 
@@ -33,10 +37,11 @@ from storage.base import SignedURL, store_of
     retrieve=extend_schema(summary="Read a document"),
     update=extend_schema(summary="Replace a document's fields"),
     partial_update=extend_schema(
-        summary="Change a document", description="A change of `visibility` ends every URL handed out before."
+        summary="Change a document",
+        description="A change of `visibility` invalidates all download URLs issued before.",
     ),
-    destroy=extend_schema(summary="Delete a document with its file and its tickets"),
-    upload_url=extend_schema(summary="Ask for a ticket to send the file"),
+    destroy=extend_schema(summary="Delete a document, its file and its open tickets"),
+    upload_url=extend_schema(summary="Ask for a ticket to upload the file"),
     download_url=extend_schema(summary="Get a URL to read the file"),
 )
 @extend_schema(tags=["documents"])
@@ -53,7 +58,7 @@ class DocumentViewSet(UploadURLMixin, DownloadURLMixin, ModelViewSet[Document]):
         return Document.objects.visible_to(principal_of(self.request))
 
     def perform_create(self, serializer: BaseSerializer[Document]) -> None:
-        with transaction.atomic():  # held, so that an erasure at the same moment waits for the document
+        with transaction.atomic():  # the lock makes a concurrent erasure wait for the document
             owner, _ = Profile.objects.select_for_update().get_or_create(pk=principal_of(self.request).id)
             serializer.save(owner=owner)
 
@@ -64,7 +69,7 @@ class DocumentViewSet(UploadURLMixin, DownloadURLMixin, ModelViewSet[Document]):
         delete_row(document)
 
     @extend_schema(
-        summary="End every URL handed out before",
+        summary="Invalidate all download URLs issued before",
         description="The file gets a new key. Ask for a new `download-url/` afterwards.",
         request=None,
         responses={204: None},
@@ -77,27 +82,27 @@ class DocumentViewSet(UploadURLMixin, DownloadURLMixin, ModelViewSet[Document]):
 
     @extend_schema(
         summary="Get URLs to read up to 100 files",
-        request=DownloadURLsRequest,
-        responses=DownloadURLs,
+        request=DownloadURLsRequestSerializer,
+        responses=DownloadURLsSerializer,
         filters=False,
     )
     @action(detail=False, methods=["post"], url_path="download-urls", permission_classes=[IsAuthenticated])
     def download_urls(self, request: Request) -> Response:
-        asked = DownloadURLsRequest(data=request.data)
-        asked.is_valid(raise_exception=True)
-        ids = asked.validated_data["ids"]
+        serializer = DownloadURLsRequestSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        ids = serializer.validated_data["ids"]
         keys = {document.pk: document.file.key for document in self.get_queryset().filter(pk__in=ids)}
         signed = store_of("documents").sign_downloads(
             [key for key in keys.values() if key], seconds=settings.DOWNLOAD_URL_TTL
         )
-        results = [_readable(wanted, keys.get(wanted), signed) for wanted in ids]
+        results = [_download_url(document_id, keys.get(document_id), signed) for document_id in ids]
         return Response({"results": results}, headers=NO_STORE)
 
 
-def _readable(wanted: UUID, key: str | None, signed: dict[str, SignedURL]) -> dict[str, Any]:
-    """One result: where to read the file, or why not. `key` is None for what the caller may not see."""
+def _download_url(document_id: UUID, key: str | None, signed: dict[str, SignedURL]) -> dict[str, Any]:
+    """Return one result. `key` is None for a document that does not exist or that the caller may not see."""
     if key is None:
-        return {"id": wanted, "code": "not_found"}
+        return {"id": document_id, "code": "not_found"}
     if key not in signed:
-        return {"id": wanted, "code": "file_missing"}
-    return {"id": wanted, **DownloadURL(signed[key]).data}
+        return {"id": document_id, "code": "file_missing"}
+    return {"id": document_id, **DownloadURLSerializer(signed[key]).data}

@@ -1,4 +1,4 @@
-"""The admin of profiles, to look at: a member erases themselves, or `manage.py erase_member` does it."""
+"""The admin of profiles, read-only. To erase a member, use `manage.py erase_member`."""
 
 from django.contrib import admin
 from django.db.models import Model

@@ -1,4 +1,4 @@
-"""The member's own record. Supabase keeps the account; this keeps what Vivarium adds to it."""
+"""The profiles of members. Their accounts are in Supabase Auth."""
 
 from typing import Self
 from uuid import UUID
@@ -14,23 +14,23 @@ from api.base_models import Resource, ordering_indexes
 from storage.fields import UploadField
 
 
-class Profiles(models.QuerySet["Profile"]):
+class ProfileQuerySet(models.QuerySet["Profile"]):
     def visible_to(self, principal: Principal) -> Self:
-        """Staff see all, members their own."""
+        """Staff see all profiles, members their own."""
         return self if principal.is_staff else self.filter(pk=principal.id)
 
-    def of(self, member: UUID) -> "Profile":
-        """This member's, made if it is the first time that one is needed."""
+    def for_member(self, member: UUID) -> "Profile":
+        """Get or create the profile of this member."""
         profile, _ = self.get_or_create(pk=member)
         return profile
 
 
-def folder(profile: "Profile") -> str:
+def profile_folder(profile: "Profile") -> str:
     return str(profile.pk)
 
 
 class Profile(Resource):
-    """A member; the primary key is the `sub` of their tokens. Made the first time one is needed."""
+    """A member. The primary key is the `sub` of their tokens. Created when it is first needed."""
 
     id = models.UUIDField(primary_key=True, editable=False)
     display_name = models.CharField(_("display name"), max_length=100, blank=True)
@@ -41,7 +41,7 @@ class Profile(Resource):
         storage="user-profiles",
         accepts=["image/jpeg", "image/png", "image/webp"],
         max_bytes=settings.AVATAR_MAX_BYTES,
-        folder=folder,
+        folder=profile_folder,
         facts_field="avatar_facts",
         size_field="avatar_size",
         content_type_field="avatar_content_type",
@@ -52,7 +52,7 @@ class Profile(Resource):
     avatar_size = models.BigIntegerField(null=True, editable=False)
     avatar_content_type = models.CharField(max_length=255, blank=True, db_default="", editable=False)
 
-    objects = Profiles.as_manager()
+    objects = ProfileQuerySet.as_manager()
 
     class Meta:
         verbose_name, verbose_name_plural = _("profile"), _("profiles")
@@ -63,7 +63,7 @@ class Profile(Resource):
         return self.display_name or str(self.pk)
 
     def may_be_changed_by(self, principal: Principal) -> bool:
-        """Nobody but the member: staff look, and that is all."""
+        """Only the member may change a profile; staff may read it."""
         return self.pk == principal.id
 
     def get_absolute_url(self) -> str:

@@ -1,4 +1,4 @@
-"""The shapes of profiles, and of what an erasure removed."""
+"""Serializers of profiles and of the result of an erasure."""
 
 import re
 from typing import Any
@@ -12,8 +12,8 @@ from api.uploads.attachments import update_row
 from api.uploads.serializers import FileFactsSerializer
 from storage.fields import FileFacts
 
-#: Language, script, region, as in RFC 5646, without its variants and extensions.
-LANGUAGE = re.compile(r"([A-Za-z]{2,3})(-[A-Za-z]{4})?(-(?:[A-Za-z]{2}|[0-9]{3}))?")
+#: A language tag of RFC 5646 with language, script and region, without variants and extensions.
+LANGUAGE_TAG = re.compile(r"([A-Za-z]{2,3})(-[A-Za-z]{4})?(-(?:[A-Za-z]{2}|[0-9]{3}))?")
 
 PROFILE = {
     "id": "6c1f9a52-6f0a-5d7e-9b7e-2f6a3c0d9b11",
@@ -51,8 +51,8 @@ class ProfileSerializer(serializers.ModelSerializer[Profile]):
         return profile.avatar.facts
 
     def validate_language(self, tag: str) -> str:
-        """In the usual spelling, whichever was sent: `es-MX`, never `ES-mx`."""
-        parts = LANGUAGE.fullmatch(tag)
+        """Return the tag in its canonical spelling: `es-MX` for `ES-mx`."""
+        parts = LANGUAGE_TAG.fullmatch(tag)
         if tag and not parts:
             raise serializers.ValidationError(
                 gettext("Send a language tag such as `en`, `es-MX` or `zh-Hant-TW`."), code="not_a_language"
@@ -61,19 +61,19 @@ class ProfileSerializer(serializers.ModelSerializer[Profile]):
         return f"{language.lower()}{script.title()}{region.upper()}"
 
     def update(self, profile: Profile, changes: dict[str, Any]) -> Profile:
-        """Write what was sent and nothing else: an avatar may be recorded at the same moment."""
+        """Save the sent fields only, because an upload may be recorded at the same time."""
         update_row(profile, "avatar", changes)
         return profile
 
 
 @extend_schema_serializer(
     examples=[
-        OpenApiExample("A member of some years", {"documents": 12, "objects": 13, "tickets": 17}),
+        OpenApiExample("An erased member", {"documents": 12, "objects": 13, "tickets": 17}),
     ]
 )
-class Erased(serializers.Serializer[Any]):
-    """How many of each this call removed: a repeated one counts what was left."""
+class ErasedSerializer(serializers.Serializer[Any]):
+    """How many documents, objects and tickets this call removed."""
 
     documents = serializers.IntegerField()
-    objects = serializers.IntegerField(help_text="Files in the store, the avatar too.")
+    objects = serializers.IntegerField(help_text="Objects in the file storage, including the avatar.")
     tickets = serializers.IntegerField()

@@ -1,6 +1,4 @@
-"""Profiles: the member's own, and the avatar. Staff look."""
-
-from uuid import UUID
+"""The views of profiles: members read, change and erase their own, staff read all."""
 
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
@@ -10,19 +8,23 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
-from api.auth import sessions
 from api.auth.principal import principal_of
+from api.auth.sessions import check_session
+from api.base_models import parse_uuid
 from api.permissions import IsOwnerOrReadOnly
 from api.profiles.erasure import erase, summary
 from api.profiles.models import Profile
-from api.profiles.serializers import Erased, ProfileSerializer
+from api.profiles.serializers import ErasedSerializer, ProfileSerializer
 from api.uploads.views import DOWNLOAD, DownloadURLMixin, UploadURLMixin
 
 ID = OpenApiParameter("id", str, OpenApiParameter.PATH, description="A member's UUID, or `me`.")
 
 
 class ProfilePermission(IsOwnerOrReadOnly):
-    """... and who erases is asked of Supabase Auth, if so configured: it cannot be taken back."""
+    """IsOwnerOrReadOnly; only staff list profiles, and the session is checked before an erasure.
+
+    It is checked for members too, because an erasure cannot be undone.
+    """
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         if not super().has_permission(request, view):
@@ -31,7 +33,7 @@ class ProfilePermission(IsOwnerOrReadOnly):
             case "list":
                 return principal_of(request).is_staff
             case "destroy":
-                return sessions.lives(request)
+                return check_session(request)
         return True
 
 
@@ -39,7 +41,7 @@ class ProfilePermission(IsOwnerOrReadOnly):
     list=extend_schema(summary="List the profiles (staff)"),
     retrieve=extend_schema(summary="Read a profile", parameters=[ID]),
     partial_update=extend_schema(summary="Change your profile", parameters=[ID]),
-    upload_url=extend_schema(summary="Ask for a ticket to send the avatar", parameters=[ID]),
+    upload_url=extend_schema(summary="Ask for a ticket to upload the avatar", parameters=[ID]),
     download_url=extend_schema(summary="Get a URL to read the avatar", parameters=[ID, DOWNLOAD]),
 )
 @extend_schema(tags=["profiles"])
@@ -54,7 +56,14 @@ class ProfileViewSet(
     upload_field = download_field = "avatar"
     serializer_class = ProfileSerializer
     permission_classes = (ProfilePermission,)
-    http_method_names = ("get", "post", "patch", "delete", "head", "options")  # nothing to PUT as a whole
+    http_method_names = (
+        "get",
+        "post",
+        "patch",
+        "delete",
+        "head",
+        "options",
+    )  # no PUT: most of it is optional
     search_fields = ("display_name",)
     ordering_fields = ("display_name", "created_at", "updated_at")
     queryset = Profile.objects.none()
@@ -63,24 +72,17 @@ class ProfileViewSet(
         return Profile.objects.visible_to(principal_of(self.request))
 
     def get_object(self) -> Profile:
-        """One's own is made by asking for it."""
+        """Return the profile. The caller's own is created if it does not exist yet."""
         own = principal_of(self.request).id
-        if self.kwargs["pk"] == "me" or _uuid(self.kwargs["pk"]) == own:
-            return Profile.objects.of(own)
+        if self.kwargs["pk"] == "me" or parse_uuid(self.kwargs["pk"]) == own:
+            return Profile.objects.for_member(own)
         return super().get_object()
 
     @extend_schema(
         summary="Erase yourself",
-        description="Removes your profile, documents, files and tickets. Repeat it if it could not finish.",
+        description="Deletes your profile, documents, files and tickets. Repeat it if it could not finish.",
         parameters=[ID],
-        responses=Erased,
+        responses=ErasedSerializer,
     )
     def destroy(self, request: Request, pk: str) -> Response:
-        return Response(Erased(summary(erase(self.get_object().pk))).data)
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
+        return Response(ErasedSerializer(summary(erase(self.get_object().pk))).data)

@@ -1,7 +1,7 @@
-"""The life of a ticket: it is issued, the client sends the file, and it is completed or cancelled.
+"""Issues, completes and cancels tickets.
 
-Correctness rests on the database: a state changes by compare-and-swap, and every write after a claim checks
-that the claim still holds. No storage call is made inside a transaction.
+Processes are synchronised by the database alone. A state changes by compare-and-swap, and every write after
+a claim checks that the claim is still valid. No storage call is made inside a transaction.
 """
 
 import time
@@ -30,25 +30,25 @@ from storage.fields import FileFacts, StoredFile, stored_file
 
 State = Upload.State
 
-WAIT_SECONDS = 10.0  # for which a second caller waits for the answer of the first
-LEASE = timedelta(seconds=8)  # below WAIT_SECONDS: after a crash, one call takes over and gets the answer
-RENEWAL = 2.0  # seconds after which a verifier that is still reading renews its lease
-POLL_INTERVALS = (0.05, 0.5)  # seconds between two looks at the row, at first and at the most
+WAIT_SECONDS = 10.0  # for which a caller waits while another caller has the claim
+LEASE = timedelta(seconds=8)  # below WAIT_SECONDS: after a crash, a waiting caller can take over in time
+RENEWAL_SECONDS = 2.0  # after which the lease is renewed while the file is read
+POLL_INTERVALS = (0.05, 0.5)  # seconds between two reads of the row, at first and at most
 
 logger = structlog.get_logger("api.uploads")
 
 
 class ClaimLost(Exception):
-    """The lease ran out and another caller took over: its result is the answer."""
+    """The lease expired and another caller took the claim; its result counts."""
 
 
 class StaleResource(Exception):
-    """The resource has changed since the final key was chosen: choose again."""
+    """The resource has changed since the final key was chosen: choose another key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """A new upload, and what the client needs to send the file. The token is kept nowhere."""
+    """A new upload, and what the client needs to send the file. The token is not stored."""
 
     upload: Upload
     signed: SignedUpload
@@ -58,7 +58,7 @@ class Ticket:
 
 
 def issue(file: StoredFile, owner: UUID, declared: Declared) -> Ticket:
-    """A ticket to replace this file. `declared` has been checked against the rules of its field."""
+    """Issue a ticket to replace this file. `declared` must be valid by the rules of its field."""
     upload_id = uuid7()
     signed = incoming_store().sign_upload(
         keys.generate(str(upload_id), declared["content_type"]),
@@ -83,35 +83,39 @@ def issue(file: StoredFile, owner: UUID, declared: Declared) -> Ticket:
 
 
 def complete(upload: Upload) -> Upload:
-    """The completed upload: the same answer however often, and by however many callers, it is asked for.
+    """Verify the file and record it on its resource. Returns the completed upload.
 
-    Raises Refused with the reason, and StorageUnavailable, after which the ticket is as it was.
+    Idempotent, also for concurrent callers: all get the same result. Raises Refused with the reason, and
+    StorageUnavailable, after which the ticket is unchanged.
     """
-    upload = _settle(upload, _verify_and_record)
+    upload = _claim_and_run(upload, _verify_and_record)
     if upload.state != State.COMPLETED:
         raise _refusal(upload)
     return upload
 
 
 def cancel(upload: Upload) -> None:
-    """Cancel the ticket and delete what was sent. Raises Refused once it is completed."""
-    upload = _settle(upload, _delete_and_cancel)
+    """Cancel the ticket and delete its objects. Raises Refused if it is completed, StorageUnavailable."""
+    upload = _claim_and_run(upload, _delete_objects_and_cancel)
     if upload.state == State.COMPLETED:
         raise Refused("ticket_completed")
 
 
-def _settle(upload: Upload, act: Callable[[Upload], None]) -> Upload:
-    """The row as it is settled: by `act`, under a claim, or by whoever holds the claim already."""
+def _claim_and_run(upload: Upload, action: Callable[[Upload], None]) -> Upload:
+    """Claim the ticket and run the action, unless it is settled. Returns the row as it is then.
+
+    While another caller has the claim, wait for its result. Raises Refused after WAIT_SECONDS.
+    """
     deadline, pause = time.monotonic() + WAIT_SECONDS, POLL_INTERVALS[0]
     while True:
         upload = Upload.objects.get(pk=upload.pk)
         if upload.is_settled:
-            if upload.state != State.COMPLETED:  # the token outlives the ticket, and may fill the path again
+            if upload.state != State.COMPLETED:  # a client can still use the token and send the file again
                 discard(incoming_store(), upload.path)
             return upload
         try:
             if claimed := _claim(upload):
-                _act(claimed, act)
+                _run_or_release(claimed, action)
                 return claimed
         except ClaimLost:
             continue
@@ -121,10 +125,10 @@ def _settle(upload: Upload, act: Callable[[Upload], None]) -> Upload:
         pause = min(pause * 2, POLL_INTERVALS[1])
 
 
-def _act(upload: Upload, act: Callable[[Upload], None]) -> None:
-    """Do what was claimed for; whatever goes wrong, the claim does not stay behind."""
+def _run_or_release(upload: Upload, action: Callable[[Upload], None]) -> None:
+    """Run the action on a claimed ticket. Release the claim if it raises."""
     try:
-        act(upload)
+        action(upload)
     except ClaimLost:
         raise
     except BaseException:
@@ -133,9 +137,9 @@ def _act(upload: Upload, act: Callable[[Upload], None]) -> None:
 
 
 def _claim(upload: Upload) -> Upload | None:
-    """The row as only this caller may now write it, for as long as LEASE; None if another has it."""
+    """Claim the ticket for the time of LEASE. Returns the claimed row, None if another caller has it."""
     now, claim_id = timezone.now(), uuid4()
-    this = Upload.objects.filter(pk=upload.pk)
+    ticket = Upload.objects.filter(pk=upload.pk)
     claim = {
         "state": State.VERIFYING,
         "claim_id": claim_id,
@@ -143,52 +147,52 @@ def _claim(upload: Upload) -> Upload | None:
         "updated_at": now,
     }
     taken_over = False
-    if not this.pending().update(**claim):
-        taken_over = bool(this.abandoned(now).update(**claim))
+    if not ticket.pending().update(**claim):
+        taken_over = bool(ticket.with_expired_lease(now).update(**claim))
         if not taken_over:
             return None
-    # Read again: an earlier claimant may have left its mark between our first look and our claim.
-    claimed = this.filter(claim_id=claim_id).first()
+    # Read the row again: an earlier caller may have changed it before this claim.
+    claimed = ticket.filter(claim_id=claim_id).first()
     if claimed and taken_over:
-        # Whoever had it may only be slow, and still delete or fill the key that it knows: take another.
+        # The earlier caller may still run, and move an object to its key or delete it: use another key.
         _write(claimed, earlier_keys=claimed.chosen_keys(), final_key="")
     return claimed
 
 
 def _write(upload: Upload, **values: Any) -> None:
-    """Change the claimed row, in the database and in hand; a new state ends the claim. Raises LostClaim."""
+    """Change the claimed row in the database and in memory. A new state ends the claim. Raises ClaimLost."""
     values["updated_at"] = timezone.now()
     if "state" in values:
         values |= {"claim_id": None, "lease_expires_at": None}
-    if not Upload.objects.claimed_as(upload).update(**values):
+    if not Upload.objects.with_claim_of(upload).update(**values):
         raise ClaimLost
     for name, value in values.items():
         setattr(upload, name, value)
 
 
 def _release(upload: Upload) -> None:
-    """Hand the ticket back as it was, keys included: the object may have been moved already."""
+    """Set the ticket to pending. It keeps its keys, because the object may have been moved already."""
     try:
         _write(upload, state=State.PENDING)
     except ClaimLost:
         pass
 
 
-def _renewal(upload: Upload) -> Callable[[], None]:
-    """To be called while reading goes on; it raises LostClaim when another has taken over."""
-    renewed = time.monotonic()
+def _lease_renewer(upload: Upload) -> Callable[[], None]:
+    """Return a function to call while the file is read. It renews the lease, and raises ClaimLost."""
+    renewed_at = time.monotonic()
 
     def renew() -> None:
-        nonlocal renewed
-        if time.monotonic() - renewed > RENEWAL:
+        nonlocal renewed_at
+        if time.monotonic() - renewed_at > RENEWAL_SECONDS:
             _write(upload, lease_expires_at=timezone.now() + LEASE)
-            renewed = time.monotonic()
+            renewed_at = time.monotonic()
 
     return renew
 
 
 def _verify_and_record(upload: Upload) -> None:
-    """Move the object to where nobody holds a token for it, look at it there, and record it."""
+    """Move the object to its final key, for which there is no upload token; verify it there; record it."""
     while True:
         resource = upload.model()._base_manager.filter(pk=upload.object_id).first()
         if resource is None:
@@ -197,19 +201,21 @@ def _verify_and_record(upload: Upload) -> None:
         try:
             file = stored_file(resource, upload.field_name)
             _move_to_final_key(upload, file)
-            found = verification.verify(upload.final_key, upload.declared, upload.field(), _renewal(upload))
+            found = verification.verify(
+                upload.final_key, upload.declared, upload.field(), _lease_renewer(upload)
+            )
             return _record(upload, file, found)
         except StaleResource:
-            upload.refresh_from_db()  # the row was rolled back, and with it the end of our claim
+            upload.refresh_from_db()  # the transaction was rolled back: the claim is valid again
         except ObjectMissing:
-            return _write(upload, state=State.PENDING)  # also when it is late: a slow PUT may still end
+            return _write(upload, state=State.PENDING)  # also past `expires_at`: a slow PUT may still finish
         except VerificationFailed as failed:
             upload.field().storage.delete(upload.final_key)
             findings = {"found": failed.found.as_json(), "problem": failed.as_json()}
             return _write(upload, state=State.REJECTED, **findings)
 
 
-def _delete_and_cancel(upload: Upload) -> None:
+def _delete_objects_and_cancel(upload: Upload) -> None:
     delete_objects(upload)
     _write(upload, state=State.CANCELLED)
 
@@ -217,13 +223,13 @@ def _delete_and_cancel(upload: Upload) -> None:
 def _move_to_final_key(upload: Upload, file: StoredFile) -> None:
     """Move the object to `final_key`, in the folder where a file of the resource belongs now.
 
-    Every key is written down before anything is moved there, so that whoever comes after a crash finds the
-    object. Raises ObjectMissing.
+    Each key is saved before the object is moved there, so that the object can be found after a crash.
+    Raises ObjectMissing, StorageUnavailable.
     """
     if not (upload.final_key and file.belongs(upload.final_key)):
         fresh = file.new_key(upload.declared["content_type"])
         _write(upload, earlier_keys=upload.chosen_keys(), final_key=fresh)
-    # Keys that nobody holds a token for come first: the object at `path` may have been sent again.
+    # Keys without an upload token come first: a client may have sent another object to `path` since.
     places = [
         *((file.storage, key) for key in reversed(upload.earlier_keys)),
         (incoming_store(), upload.path),
@@ -232,14 +238,17 @@ def _move_to_final_key(upload: Upload, file: StoredFile) -> None:
         try:
             return store.move(key, file.storage, upload.final_key)
         except ObjectExists:
-            return  # moved before
+            return  # moved by an earlier call
         except ObjectMissing:
             continue
     file.storage.describe(upload.final_key)
 
 
 def _record(upload: Upload, file: StoredFile, found: VerifiedFile) -> None:
-    """Change ticket and resource in one transaction, then delete the file that was there before."""
+    """Update the ticket and the resource in one transaction, then delete the object of the old file.
+
+    Raises StaleResource, ClaimLost.
+    """
     facts: FileFacts = {
         "name": upload.declared["filename"],
         "content_type": found.content_type,
@@ -256,7 +265,7 @@ def _record(upload: Upload, file: StoredFile, found: VerifiedFile) -> None:
 
 
 def _refusal(upload: Upload) -> Refused:
-    """Why a ticket that is not completed is not."""
+    """Return the error for a ticket that is not completed."""
     match upload.shown_state:
         case State.PENDING:
             return Refused("object_missing")

@@ -1,4 +1,4 @@
-"""The ticket: a promise about one object, and what became of it."""
+"""The Upload model: a ticket for one file, and the result of its verification."""
 
 from datetime import datetime
 from typing import NotRequired, Self, TypedDict
@@ -16,7 +16,7 @@ from storage.fields import UploadField
 
 
 class Declared(TypedDict):
-    """What the client said of its file before it sent it. `size` in bytes, `sha256` in hex."""
+    """What the client declared about the file before sending it. `size` in bytes, `sha256` in hex."""
 
     filename: str
     content_type: str
@@ -25,35 +25,38 @@ class Declared(TypedDict):
 
 
 class Problem(TypedDict):
-    """Why a ticket was refused. `detail` is in English, with a place for each of `values`."""
+    """Why an upload failed. `detail` is in English, with a %-placeholder for each of `values`."""
 
     code: str
     detail: str
     values: NotRequired[dict[str, int | str]]
 
 
-class Uploads(models.QuerySet["Upload"]):
+class UploadQuerySet(models.QuerySet["Upload"]):
     def visible_to(self, principal: Principal) -> Self:
+        """Staff see all tickets, members their own."""
         return self if principal.is_staff else self.filter(owner=principal.id)
 
-    def of(self, resource: models.Model) -> Self:
-        """The tickets of this resource, whichever field they are for."""
-        kind = ContentType.objects.get_for_model(resource)
-        return self.filter(content_type=kind, object_id=resource.pk)
+    def for_resource(self, resource: models.Model) -> Self:
+        """The tickets for any field of this resource."""
+        content_type = ContentType.objects.get_for_model(resource)
+        return self.filter(content_type=content_type, object_id=resource.pk)
 
     def pending(self) -> Self:
         return self.filter(state=Upload.State.PENDING)
 
-    def abandoned(self, now: datetime) -> Self:
-        """Somebody was verifying these, and their lease has run out."""
+    def with_expired_lease(self, now: datetime) -> Self:
+        """The claimed tickets whose lease has expired."""
         return self.filter(state=Upload.State.VERIFYING, lease_expires_at__lt=now)
 
-    def claimed_as(self, upload: "Upload") -> Self:
-        """This ticket, if the claim under which it was read still holds."""
+    def with_claim_of(self, upload: "Upload") -> Self:
+        """This ticket, if its claim is still the one that `upload` has in memory."""
         return self.filter(pk=upload.pk, state=Upload.State.VERIFYING, claim_id=upload.claim_id)
 
 
 class Upload(Resource):
+    """A ticket. Its states and transitions are those of `api.uploads.lifecycle`."""
+
     RESOURCE_GONE: Problem = {"code": "resource_gone", "detail": ""}
 
     class State(models.TextChoices):
@@ -65,7 +68,7 @@ class Upload(Resource):
         CANCELLED = "cancelled", _("cancelled")
 
     owner = models.UUIDField(
-        _("owner"), help_text=_("Who asked for it: a member, or who stands for a user of the admin.")
+        _("owner"), help_text=_("The member who asked for it, or an id made for a user of the admin.")
     )
     state = models.CharField(_("state"), max_length=20, choices=State, default=State.PENDING)
     expires_at = models.DateTimeField(_("expires at"))
@@ -77,22 +80,20 @@ class Upload(Resource):
 
     declared = models.JSONField(help_text="{filename, content_type, size, sha256 or null}")
     found = models.JSONField(
-        null=True, help_text="{content_type, size, sha256 or null}, of the object itself"
+        null=True, help_text="{content_type, size, sha256 or null}, as found by verification"
     )
-    problem = models.JSONField(null=True, help_text="{code, detail}")
+    problem = models.JSONField(null=True, help_text="{code, detail, values}")
 
-    path = models.CharField(max_length=1024, unique=True, help_text="Where the client sends it.")
-    earlier_keys = models.JSONField(
-        default=list, help_text="Where it may be, after `path`, of former claims."
-    )
-    final_key = models.CharField(max_length=1024, blank=True, help_text="Where it is verified, and served.")
-    claim_id = models.UUIDField(null=True, help_text="Who verifies it; every write of theirs asks for it.")
-    lease_expires_at = models.DateTimeField(null=True, help_text="From then on others may take it over.")
+    path = models.CharField(max_length=1024, unique=True, help_text="The key that the client sends it to.")
+    earlier_keys = models.JSONField(default=list, help_text="The final keys that earlier claims chose.")
+    final_key = models.CharField(max_length=1024, blank=True, help_text="Where it is verified and served.")
+    claim_id = models.UUIDField(null=True, help_text="The current claim, which every write of it checks.")
+    lease_expires_at = models.DateTimeField(null=True, help_text="When another claim may take over.")
 
-    objects = Uploads.as_manager()
+    objects = UploadQuerySet.as_manager()
 
     class Meta:
-        verbose_name, verbose_name_plural = _("ticket"), _("tickets")
+        verbose_name, verbose_name_plural = _("upload"), _("uploads")
         ordering = ["-id"]
         indexes = [
             models.Index(fields=["owner", "-id"], name="upload_of_owner"),
@@ -105,18 +106,22 @@ class Upload(Resource):
 
     @property
     def is_settled(self) -> bool:
+        """True in a final state: completed, rejected or cancelled."""
         return self.state not in (self.State.PENDING, self.State.VERIFYING)
 
     @property
     def shown_state(self) -> str:
-        """Expired once its time is over; yet the row stays pending, so that a late file is not lost."""
+        """The state for clients: a pending ticket past `expires_at` is expired.
+
+        In the database it stays pending, so that a file that arrives late can still be completed.
+        """
         if self.state == self.State.PENDING and self.expires_at <= timezone.now():
             return self.State.EXPIRED
         return self.state
 
     @property
     def shown_problem(self) -> Problem | None:
-        """The problem with its detail in the language of the request, and the values in their places."""
+        """The problem, with `values` filled into the translated `detail`."""
         if not self.problem:
             return None
         problem: Problem = self.problem
@@ -124,7 +129,7 @@ class Upload(Resource):
         return {"code": problem["code"], "detail": detail % values if values else detail}
 
     def chosen_keys(self) -> list[str]:
-        """Every key in the field's bucket that was ever chosen for it, the latest last."""
+        """Every final key that was chosen for this ticket, the latest last."""
         return [*self.earlier_keys, self.final_key] if self.final_key else self.earlier_keys
 
     def model(self) -> type[models.Model]:
@@ -134,7 +139,7 @@ class Upload(Resource):
         return model
 
     def field(self) -> UploadField:
-        """The model field that the file is for, which has its rules and its store."""
+        """The model field that the file is for. It has the rules of the file and its storage."""
         field = self.model()._meta.get_field(self.field_name)
         assert isinstance(field, UploadField)
         return field

@@ -4,15 +4,18 @@ from rest_framework.permissions import SAFE_METHODS, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from api.permissions import session_lives
+from api.permissions import has_active_session
 from api.uploads.models import Upload
 
 
 class IsTicketOwner(IsAuthenticated):
-    """Staff look at anybody's and act on their own; and a ticket does not outlive the right to it."""
+    """The owner of a ticket may act on it, for as long as the owner may change its resource.
+
+    Staff may read the tickets of others (see `UploadQuerySet.visible_to`).
+    """
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        return super().has_permission(request, view) and session_lives(request)
+        return super().has_permission(request, view) and has_active_session(request)
 
     def has_object_permission(self, request: Request, view: APIView, obj: Upload) -> bool:
         if request.method in SAFE_METHODS:

@@ -1,4 +1,4 @@
-"""The shapes of an announcement, a ticket and an upload."""
+"""Serializers of upload requests, tickets and uploads."""
 
 import unicodedata
 from typing import Any, cast
@@ -13,10 +13,12 @@ from api.uploads.lifecycle import Ticket
 from api.uploads.models import Declared, Upload
 from storage.fields import StoredFile
 
-#: Controls, line breaks, and what is unseen or turns the text around (`fdp.exe` shown as `exe.pdf`).
-UNSEEN = {"Cc", "Cf", "Zl", "Zp"}
-JOINERS = "\u200c\u200d"  # not seen either, but Persian words and joined emoji have them
+#: The Unicode categories of control characters, line breaks, and invisible characters, some of which
+#: reverse the text (so that `fdp.exe` is displayed as `exe.pdf`).
+INVISIBLE = {"Cc", "Cf", "Zl", "Zp"}
+JOINERS = "\u200c\u200d"  # invisible but allowed: Persian words and combined emoji need them
 
+# Examples for the OpenAPI schema.
 DECLARED = {"filename": "guía.pdf", "content_type": "application/pdf", "size": 5120, "sha256": "9f86…0a08"}
 FOUND = {"content_type": "application/pdf", "size": 5120, "sha256": "9f86…0a08"}
 UPLOAD = {
@@ -62,9 +64,9 @@ SIGNED = {
 
 
 class FileFactsSerializer(serializers.Serializer[Any]):
-    """What verification found of a recorded file."""
+    """The verified facts of a file."""
 
-    name = serializers.CharField(help_text="The name it had at the client's.")
+    name = serializers.CharField(help_text="The file name at the client.")
     size = serializers.IntegerField(help_text="Bytes.")
     content_type = serializers.CharField()
     sha256 = serializers.CharField(allow_null=True, help_text="Hex; null above CHECKSUM_MAX_BYTES.")
@@ -81,20 +83,20 @@ class FileFactsSerializer(serializers.Serializer[Any]):
         )
     ],
 )
-class UploadRequest(serializers.Serializer[Any]):
-    """What a client declares of a file before it sends it."""
+class UploadRequestSerializer(serializers.Serializer[Any]):
+    """What a client declares about a file before it sends it."""
 
-    # The context has the StoredFile that is to be replaced as `file`; `save(owner=…)` issues the ticket.
+    # `context["file"]` is the StoredFile to replace. `save(owner=…)` issues the ticket.
 
-    filename = serializers.CharField(max_length=255, help_text="A name, not a path.")
+    filename = serializers.CharField(max_length=255, help_text="A name without a path.")
     content_type = serializers.CharField(max_length=255)
-    size = serializers.IntegerField(min_value=1, help_text="Bytes, exactly.")
+    size = serializers.IntegerField(min_value=1, help_text="The exact size in bytes.")
     sha256 = serializers.RegexField(
         r"\A[0-9a-fA-F]{64}\Z",
         required=False,
         allow_null=True,
         default=None,
-        help_text="Hex, if you know it.",
+        help_text="Hex. If it is sent, it is compared with that of the file.",
     )
 
     @property
@@ -107,8 +109,10 @@ class UploadRequest(serializers.Serializer[Any]):
         return lifecycle.issue(self.file, owner, cast(Declared, validated))
 
     def validate_filename(self, name: str) -> str:
-        hidden = any(unicodedata.category(letter) in UNSEEN and letter not in JOINERS for letter in name)
-        if hidden or "/" in name or "\\" in name or name in (".", ".."):
+        invisible = any(
+            unicodedata.category(letter) in INVISIBLE and letter not in JOINERS for letter in name
+        )
+        if invisible or "/" in name or "\\" in name or name in (".", ".."):
             raise serializers.ValidationError(
                 gettext("Send a plain file name, without a path or control characters.")
             )
@@ -133,24 +137,24 @@ class UploadRequest(serializers.Serializer[Any]):
         return sha256 and sha256.lower()
 
 
-class Limits(serializers.Serializer[Any]):
+class LimitsSerializer(serializers.Serializer[Any]):
     max_bytes = serializers.IntegerField()
     content_types = serializers.ListField(child=serializers.CharField())
 
 
-class Resumable(serializers.Serializer[Any]):
-    """How to send it in parts: an upload that was interrupted goes on where it was."""
+class ResumableSerializer(serializers.Serializer[Any]):
+    """How to send the file as a resumable upload, which continues after an interruption."""
 
-    protocol = serializers.CharField(help_text="`tus`: version 1.0.0.")
+    protocol = serializers.CharField(help_text="`tus`, version 1.0.0.")
     endpoint = serializers.CharField()
-    headers = serializers.DictField(child=serializers.CharField(), help_text="With every request.")
-    chunk_size = serializers.IntegerField(help_text="Bytes of each part but the last.")
+    headers = serializers.DictField(child=serializers.CharField(), help_text="Send these with every request.")
+    chunk_size = serializers.IntegerField(help_text="The size in bytes of each part except the last.")
     metadata = serializers.DictField(child=serializers.CharField())
 
 
 @extend_schema_serializer(examples=[OpenApiExample("A ticket", TICKET, response_only=True)])
 class TicketSerializer(serializers.Serializer[Ticket]):
-    """Everything a client needs to send one file, with `fetch`, `supabase-js`, Uppy or `tus-js-client`."""
+    """What a client needs to send one file with `fetch`, `supabase-js`, Uppy or `tus-js-client`."""
 
     id = serializers.UUIDField(source="upload.pk")
     state = serializers.CharField(source="upload.state")
@@ -161,11 +165,11 @@ class TicketSerializer(serializers.Serializer[Ticket]):
     url = serializers.CharField(source="signed.url")
     headers = serializers.DictField(source="signed.headers", child=serializers.CharField())
     token = serializers.CharField(source="signed.token")
-    resumable = Resumable(source="signed.resumable")
+    resumable = ResumableSerializer(source="signed.resumable")
     limits = serializers.SerializerMethodField()
     complete_url = serializers.SerializerMethodField()
 
-    @extend_schema_field(Limits)
+    @extend_schema_field(LimitsSerializer)
     def get_limits(self, ticket: Ticket) -> dict[str, Any]:
         field = ticket.upload.field()
         return {"max_bytes": field.size_limit, "content_types": list(field.accepts)}
@@ -175,33 +179,35 @@ class TicketSerializer(serializers.Serializer[Ticket]):
         return reverse("upload-complete", args=[ticket.upload.pk], request=self.context["request"])
 
 
-class DeclaredFile(serializers.Serializer[Any]):
+class DeclaredFileSerializer(serializers.Serializer[Any]):
     filename = serializers.CharField()
     content_type = serializers.CharField()
     size = serializers.IntegerField()
     sha256 = serializers.CharField(allow_null=True)
 
 
-class FoundFile(serializers.Serializer[Any]):
+class FoundFileSerializer(serializers.Serializer[Any]):
     content_type = serializers.CharField()
     size = serializers.IntegerField()
     sha256 = serializers.CharField(allow_null=True)
 
 
-class ProblemOfUpload(serializers.Serializer[Any]):
+class ProblemOfUploadSerializer(serializers.Serializer[Any]):
     code = serializers.CharField()
     detail = serializers.CharField(allow_blank=True)
 
 
 @extend_schema_serializer(examples=[OpenApiExample("A completed upload", UPLOAD, response_only=True)])
 class UploadSerializer(serializers.ModelSerializer[Upload]):
-    """A ticket as it stands. Tolerate states that you do not know: more may come."""
+    """The state of a ticket. Clients must accept unknown states, because more may be added."""
 
     state = serializers.CharField(source="shown_state")
-    declared = DeclaredFile()
-    found = FoundFile(allow_null=True)
-    problem = ProblemOfUpload(source="shown_problem", allow_null=True)
-    resource = serializers.SerializerMethodField(help_text="What the file is for; null once that is deleted.")
+    declared = DeclaredFileSerializer()
+    found = FoundFileSerializer(allow_null=True)
+    problem = ProblemOfUploadSerializer(source="shown_problem", allow_null=True)
+    resource = serializers.SerializerMethodField(
+        help_text="The URL of the resource that the file is for; null if it has been deleted."
+    )
 
     class Meta:
         model = Upload
@@ -226,6 +232,6 @@ class UploadSerializer(serializers.ModelSerializer[Upload]):
 
 
 @extend_schema_serializer(examples=[OpenApiExample("A signed URL", SIGNED, response_only=True)])
-class DownloadURL(serializers.Serializer[Any]):
+class DownloadURLSerializer(serializers.Serializer[Any]):
     url = serializers.CharField()
     expires_at = serializers.DateTimeField()

@@ -1,4 +1,4 @@
-"""Verifies that an object is what its ticket declared. What the client said is compared, never trusted."""
+"""Verifies that an object is what its ticket declared. Nothing that the client declared is trusted."""
 
 import hashlib
 from collections.abc import Callable
@@ -15,10 +15,10 @@ from storage.base import read_chunks
 from storage.errors import StorageError
 from storage.fields import UploadField
 
-HEAD = 512  # bytes: every signature that we accept stands at the very beginning
+HEAD_SIZE = 512  # bytes: the signatures of all accepted types are at the beginning of the file
 PILLOW_FORMATS = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP", "image/gif": "GIF"}
 
-NOT_OF_TYPE = {
+WRONG_TYPE_MESSAGES = {
     "application/pdf": _("This file is not a PDF document."),
     "image/jpeg": _("This file is not a JPEG image."),
     "image/png": _("This file is not a PNG image."),
@@ -26,12 +26,12 @@ NOT_OF_TYPE = {
     "image/gif": _("This file is not a GIF image."),
 }
 
-Image.MAX_IMAGE_PIXELS = None  # `_open_picture` bounds them itself, before anything is decoded
+Image.MAX_IMAGE_PIXELS = None  # `_check_image` compares with IMAGE_MAX_PIXELS before anything is decoded
 
 
 @dataclass(frozen=True, slots=True)
 class VerifiedFile:
-    """What an object really is. `size` in bytes; `sha256` in hex, None above CHECKSUM_MAX_BYTES."""
+    """What was found of an object. `size` in bytes; `sha256` in hex, None above CHECKSUM_MAX_BYTES."""
 
     content_type: str
     size: int
@@ -42,9 +42,9 @@ class VerifiedFile:
 
 
 class VerificationFailed(Exception):
-    """The object is not what the ticket declared. `found` is what was known when the check failed.
+    """The object is not what the ticket declared. `found` is what was found before the check failed.
 
-    `detail` is in English, with a place for each of `values`: it is translated when somebody reads it.
+    `detail` is in English, with a %-placeholder for each of `values`. It is translated when it is displayed.
     """
 
     def __init__(self, code: str, detail: str, found: VerifiedFile, **values: int | str) -> None:
@@ -61,10 +61,10 @@ class VerificationFailed(Exception):
 def verify(
     key: str, declared: Declared, field: UploadField, still_reading: Callable[[], None]
 ) -> VerifiedFile:
-    """Check the object itself: cheap checks first, then its bytes, once.
+    """Compare the object with what was declared: first its metadata, then its content.
 
-    Only the first bytes decide the type: a PDF may have anything behind its end. `still_reading` is called
-    after each chunk of a file. Raises VerificationFailed, StorageError.
+    Only the first bytes decide the type, because a PDF may have any bytes after its end. `still_reading` is
+    called after each chunk of the file. Raises VerificationFailed, StorageError.
     """
     store = field.storage
     info = store.describe(key)
@@ -83,41 +83,43 @@ def verify(
             "content_type_mismatch", detail, found, declared=declared_type, sent=stored_type
         )
     with store.read(key) as file:
-        if stored_type not in types_of(file.read(HEAD)):
-            detail = NOT_OF_TYPE.get(stored_type, _("This file is not of the type %(sent)s."))
+        if stored_type not in content_types_of(file.read(HEAD_SIZE)):
+            detail = WRONG_TYPE_MESSAGES.get(stored_type, _("This file is not of the type %(sent)s."))
             raise VerificationFailed("content_type_mismatch", detail, found, sent=stored_type)
         if stored_type in PILLOW_FORMATS:
-            _open_picture(file, stored_type, found)
+            _check_image(file, stored_type, found)
         found = VerifiedFile(stored_type, info.size, _sha256(file, info.size, still_reading))
     if declared["sha256"] and found.sha256 and declared["sha256"] != found.sha256:
-        raise VerificationFailed("checksum_mismatch", _("The SHA-256 is not the declared one."), found)
+        detail = _("The SHA-256 is not the declared one.")
+        raise VerificationFailed("checksum_mismatch", detail, found)
     return found
 
 
-def types_of(head: bytes) -> frozenset[str]:
-    """The content types whose signature stands in the first bytes of a file.
+def content_types_of(head: bytes) -> frozenset[str]:
+    """Return the content types whose signature is in the first bytes of a file.
 
-    The signatures are puremagic's; its own functions also look at the end of a file.
+    The signatures are those of puremagic. Its own functions are not used, because they also read the end.
     """
     return frozenset(
         row.mime_type for row in puremagic.magic_header_array if head.startswith(row.byte_match, row.offset)
     )
 
 
-def _open_picture(file: BinaryIO, content_type: str, found: VerifiedFile) -> None:
-    """Read its header with the one decoder of its type, bound its pixels, and check its structure."""
+def _check_image(file: BinaryIO, content_type: str, found: VerifiedFile) -> None:
+    """Read the header with the decoder of this type only, then check the pixels and the structure."""
     file.seek(0)
     try:
-        with Image.open(file, formats=[PILLOW_FORMATS[content_type]]) as picture:
-            width, height = picture.size
+        with Image.open(file, formats=[PILLOW_FORMATS[content_type]]) as image:
+            width, height = image.size
             if width * height <= settings.IMAGE_MAX_PIXELS:
-                picture.verify()
+                image.verify()
     except (StorageError, MemoryError):
         raise
-    except Exception as error:  # decoders raise whatever a hostile file makes them raise
+    except Exception as error:  # a hostile file can make a decoder raise anything
         raise VerificationFailed("image_invalid", _("The picture cannot be opened."), found) from error
     if width * height > settings.IMAGE_MAX_PIXELS:
-        detail, limit = _("%(width)s × %(height)s pixels are over %(limit)s."), settings.IMAGE_MAX_PIXELS
+        detail = _("%(width)s × %(height)s pixels are over %(limit)s.")
+        limit = settings.IMAGE_MAX_PIXELS
         raise VerificationFailed("image_too_large", detail, found, width=width, height=height, limit=limit)
 
 
@@ -126,7 +128,7 @@ def _sha256(file: BinaryIO, size: int, still_reading: Callable[[], None]) -> str
         return None
     file.seek(0)
     digest = hashlib.sha256()
-    for piece in read_chunks(file):
-        digest.update(piece)
+    for chunk in read_chunks(file):
+        digest.update(chunk)
         still_reading()
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Tickets: read, completed and cancelled here; the mixins issue them where the resource is."""
+"""The views of tickets, and mixins that add tickets and download URLs to the viewset of a resource."""
 
 from typing import Any
 
@@ -14,20 +14,25 @@ from rest_framework.reverse import reverse
 from rest_framework.viewsets import GenericViewSet
 
 from api.auth.principal import principal_of
-from api.filters import StrictOrdering
-from api.throttling import Completions, Tickets
+from api.filters import StrictOrderingFilter
+from api.throttling import CompletionRateThrottle, TicketRateThrottle
 from api.uploads import lifecycle
 from api.uploads.models import Upload
 from api.uploads.permissions import IsTicketOwner
-from api.uploads.serializers import DownloadURL, TicketSerializer, UploadRequest, UploadSerializer
+from api.uploads.serializers import (
+    DownloadURLSerializer,
+    TicketSerializer,
+    UploadRequestSerializer,
+    UploadSerializer,
+)
 from storage.fields import stored_file
 
 NO_STORE = {"Cache-Control": "no-store"}
 DOWNLOAD = OpenApiParameter(
     "download",
     str,
-    description="Absent: the browser shows the file. Empty: it saves it under its original name. "
-    "Else: under this name.",
+    description="Absent: browsers show the file. Empty: they save it under its original name. "
+    "Otherwise: they save it under this name.",
     allow_blank=True,
 )
 
@@ -35,14 +40,14 @@ DOWNLOAD = OpenApiParameter(
 @extend_schema_view(
     list=extend_schema(summary="List your tickets"),
     retrieve=extend_schema(summary="Read a ticket"),
-    destroy=extend_schema(summary="Give a ticket up", description="Repeatable. 409 once it is completed."),
+    destroy=extend_schema(summary="Cancel a ticket", description="Idempotent. 409 if it is completed."),
 )
 @extend_schema(tags=["uploads"])
-@method_decorator(vary_on_headers("Accept-Language"), name="dispatch")  # why one was refused is told in words
+@method_decorator(vary_on_headers("Accept-Language"), name="dispatch")  # `problem.detail` is translated
 class UploadViewSet(mixins.RetrieveModelMixin, mixins.ListModelMixin, GenericViewSet[Upload]):
     serializer_class = UploadSerializer
     permission_classes = (IsTicketOwner,)
-    filter_backends = (StrictOrdering,)
+    filter_backends = (StrictOrderingFilter,)
     ordering_fields = ("created_at", "expires_at")
     queryset = Upload.objects.none()
 
@@ -56,43 +61,43 @@ class UploadViewSet(mixins.RetrieveModelMixin, mixins.ListModelMixin, GenericVie
     @extend_schema(
         summary="Complete a ticket",
         description=(
-            "Call this after the file is sent: it is verified, and recorded on its resource. The answer is "
-            "the same however often you ask."
+            "Call this after the file is sent: the file is verified and recorded on its resource. "
+            "Idempotent: repeated calls get the same answer."
         ),
         request=None,
         responses=UploadSerializer,
     )
-    @action(detail=True, methods=["post"], throttle_classes=[Completions])
+    @action(detail=True, methods=["post"], throttle_classes=[CompletionRateThrottle])
     def complete(self, request: Request, pk: str) -> Response:
         upload = lifecycle.complete(self.get_object())
         return Response(self.get_serializer(upload).data)
 
 
 class UploadURLMixin:
-    """Adds `upload-url/` to a viewset: a ticket for the file of the field `upload_field`."""
+    """Adds `upload-url/` to a viewset, which issues a ticket for the field `upload_field`."""
 
     upload_field: str
 
-    @extend_schema(request=UploadRequest, responses={201: TicketSerializer})
-    @action(detail=True, methods=["post"], url_path="upload-url", throttle_classes=[Tickets])
+    @extend_schema(request=UploadRequestSerializer, responses={201: TicketSerializer})
+    @action(detail=True, methods=["post"], url_path="upload-url", throttle_classes=[TicketRateThrottle])
     def upload_url(self: Any, request: Request, **lookup: str) -> Response:
         file = stored_file(self.get_object(), self.upload_field)
-        declared = UploadRequest(data=request.data, context={"file": file})
+        declared = UploadRequestSerializer(data=request.data, context={"file": file})
         declared.is_valid(raise_exception=True)
         ticket = declared.save(owner=principal_of(request).id)
-        shape = TicketSerializer(ticket, context=self.get_serializer_context())
+        body = TicketSerializer(ticket, context=self.get_serializer_context()).data
         location = reverse("upload-detail", args=[ticket.upload.pk], request=request)
-        return Response(shape.data, status=201, headers={**NO_STORE, "Location": location})
+        return Response(body, status=201, headers={**NO_STORE, "Location": location})
 
 
 class DownloadURLMixin:
-    """Adds `download-url/` to a viewset: a signed URL for the file of the field `download_field`."""
+    """Adds `download-url/` to a viewset, which returns a signed URL for the field `download_field`."""
 
     download_field: str
 
-    @extend_schema(parameters=[DOWNLOAD], responses=DownloadURL, filters=False)
+    @extend_schema(parameters=[DOWNLOAD], responses=DownloadURLSerializer, filters=False)
     @action(detail=True, methods=["get"], url_path="download-url")
     def download_url(self: Any, request: Request, **lookup: str) -> Response:
         file = stored_file(self.get_object(), self.download_field)
         signed = file.signed_url(request.query_params.get("download"))
-        return Response(DownloadURL(signed).data, headers=NO_STORE)
+        return Response(DownloadURLSerializer(signed).data, headers=NO_STORE)

@@ -10,7 +10,7 @@ from storage.buckets import Bucket
 from storage.errors import ObjectMissing, StorageMisconfigured, StorageUnavailable
 from storage.keys import InvalidKey
 from storage.supabase import SupabaseStorage
-from storage.supabase.client import ours, retry, sdk
+from storage.supabase.buckets import list_buckets
 from storage.transfer.local_files import OutsideMediaRoot, locate, media_root
 from storage.transfer.references import Reference
 
@@ -22,17 +22,8 @@ MTIME_TOLERANCE = 0.01  # seconds
 
 
 def required_buckets(names: Iterable[str]) -> dict[str, Bucket]:
-    """Return the named buckets of the project. Raises StorageMisconfigured with the cure, StorageUnavailable.
-
-    A size limit of 0 bytes stays 0 here, so that files are reported as too large before they are sent;
-    `storage.supabase.buckets.existing` treats it as no limit.
-    """
-
-    rows = _retry_after(lambda: retry(lambda: ours(sdk().list_buckets, "the list of buckets")))
-    existing = {
-        row.id: Bucket(row.id, row.public, row.file_size_limit, tuple(row.allowed_mime_types or ()))
-        for row in rows
-    }
+    """Return these buckets of the project. Raises StorageMisconfigured if one is missing."""
+    existing = _retry_after(list_buckets)
     required = sorted(set(names))
     missing = [name for name in required if name not in existing]
     if missing:

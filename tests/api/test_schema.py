@@ -12,7 +12,7 @@ from django.core.management import call_command
 from django.test import Client
 from django.urls import get_resolver
 
-from api.errors import PROBLEMS
+from api.errors import ERROR_CODES
 from tests.support.cast import Caller
 from tests.support.server import ROOT
 
@@ -144,7 +144,7 @@ def test_the_problems_of_the_examples_are_problems_that_exist():
             if media_type == "application/problem+json":
                 for example in content["examples"].values():
                     value = example["value"]
-                    assert PROBLEMS[value["code"]][0] == value["status"]
+                    assert ERROR_CODES[value["code"]][0] == value["status"]
                     assert where == f"{value['status'] // 100}XX"
 
 

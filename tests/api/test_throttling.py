@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from api.throttling import Completions, PerPrincipal, Tickets
+from api.throttling import CompletionRateThrottle, PrincipalRateThrottle, TicketRateThrottle
 from tests.support.cast import Caller, announcement, code, send
 
 
@@ -12,13 +12,13 @@ from tests.support.cast import Caller, announcement, code, send
 def clock(monkeypatch) -> list[float]:
     """What the throttles take for the time; the tests move it."""
     now = [1_000_000.0]
-    monkeypatch.setattr(PerPrincipal, "timer", staticmethod(lambda: now[0]))
+    monkeypatch.setattr(PrincipalRateThrottle, "timer", staticmethod(lambda: now[0]))
     return now
 
 
 @pytest.fixture
 def three_a_minute(monkeypatch) -> None:
-    for throttle in (Tickets, Completions):
+    for throttle in (TicketRateThrottle, CompletionRateThrottle):
         monkeypatch.setitem(throttle.THROTTLE_RATES, throttle.scope, "3/min")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.utils import translation
 
-from api.catalog.scientific_names import NotAName, normalise
+from api.catalog.scientific_names import InvalidName, normalise
 from api.models import Upload
 from tests.backend.test_languages import speaking, vary
 from tests.support.cast import PDF, Caller, announcement, code, send
@@ -81,7 +81,7 @@ def test_what_is_wrong_with_a_language_tag_is_told(alice: Caller):
 def test_every_rule_of_scientific_names_is_told_in_both_languages(name: str):
     said = []
     for language in ("en", "es"):
-        with translation.override(language), pytest.raises(NotAName) as refusal:
+        with translation.override(language), pytest.raises(InvalidName) as refusal:
             normalise(name)
         said.append(str(refusal.value))
 

@@ -15,7 +15,7 @@ from django.utils import translation
 
 from api import errors
 from api.exceptions import Refused
-from backend.languages import preferred
+from backend.languages import preferred_language
 from tests.support.cast import Caller, announcement, code
 from tests.support.server import ROOT, Server
 
@@ -78,14 +78,14 @@ def vary(answer: Any) -> set[str]:
     ],
 )
 def test_the_language_that_is_liked_best_of_those_that_there_are(accepted: str, language: str):
-    assert preferred(accepted) == language
+    assert preferred_language(accepted) == language
 
 
 @pytest.mark.parametrize("accepted", ["", "pt", "*", "nonsense;;", "en;q=0"])
 def test_who_asks_for_none_of_them_gets_that_of_the_settings(accepted: str, settings):
     settings.LANGUAGE_CODE = "es"
 
-    assert preferred(accepted) == "es"
+    assert preferred_language(accepted) == "es"
 
 
 @pytest.mark.parametrize("accepted", HOSTILE, ids=lambda header: repr(header[:12]))
@@ -119,7 +119,7 @@ def test_the_language_of_one_request_is_not_that_of_the_next(db):
 # --- Problems ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", errors.PROBLEMS)
+@pytest.mark.parametrize("name", errors.ERROR_CODES)
 def test_every_problem_is_told_in_both_languages(name: str, settings):
     settings.ROOT_URLCONF = __name__
 
@@ -129,7 +129,7 @@ def test_every_problem_is_told_in_both_languages(name: str, settings):
     for word in ("title", "detail"):
         assert english.json()[word] != spanish.json()[word]
         assert spanish.json()[word]
-    status, detail = errors.PROBLEMS[name]
+    status, detail = errors.ERROR_CODES[name]
     with translation.override("en"):
         assert (english.json()["title"], english.json()["detail"]) == (errors.TITLES[status], detail)
     for answer, language in ((english, "en"), (spanish, "es")):
@@ -151,12 +151,12 @@ def test_titles_are_the_phrases_of_their_status(db):
 def test_a_host_that_is_none_of_ours_is_told_too():
     answer = Client(headers={"accept-language": "es", "host": "evil.example.org"}).get("/api/v1/species/")
 
-    assert answer.json()["detail"] == "Este servidor no atiende al host de la solicitud."
+    assert answer.json()["detail"] == "Este servidor no está configurado para el host de la solicitud."
     assert answer.headers["Content-Language"] == "es"
 
 
 def test_too_many_requests_are_told_with_the_time_to_wait(alice: Caller, monkeypatch):
-    monkeypatch.setattr("api.throttling.Tickets.THROTTLE_RATES", {"tickets": "1/min"})
+    monkeypatch.setattr("api.throttling.TicketRateThrottle.THROTTLE_RATES", {"tickets": "1/min"})
     document = alice.document()
     alice.ticket(document)
 

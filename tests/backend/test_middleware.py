@@ -19,7 +19,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from api import errors
-from backend.middleware import STALLED
+from backend.middleware import STALL_TIMEOUT
 from tests.support.cast import Caller, code
 from tests.support.server import Server
 
@@ -776,7 +776,7 @@ def test_bodies_that_never_come_do_not_hold_the_server(server: Server):
                 b"POST /api/v1/documents/ HTTP/1.1\r\nHost: 127.0.0.1\r\n"
                 b"Transfer-Encoding: chunked\r\n\r\n5\r\nab"
             )
-        assert httpx.get(f"{server.url}/livez", timeout=3 * STALLED).status_code == 200
+        assert httpx.get(f"{server.url}/livez", timeout=3 * STALL_TIMEOUT).status_code == 200
     finally:
         for connection in stalled:
             connection.close()

@@ -234,7 +234,7 @@ def test_what_admits_more_than_members_is_off_unless_it_is_on(value: str, expect
 def test_what_cannot_be_read_names_the_setting_and_never_its_value(name: str, value: str):
     told = refusal(DEBUG="true", **{name: value})
 
-    assert told == f"{name} is not of the form it should have."
+    assert told == f"{name} has an invalid value."
 
 
 def test_an_unknown_store_is_refused_with_the_cure():
@@ -277,7 +277,7 @@ def test_who_signs_is_one_of_two():
 def test_a_language_that_there_is_not_is_refused_with_the_cure():
     told = refusal(DEBUG="true", LANGUAGE_CODE="pt")
 
-    assert told == "LANGUAGE_CODE='pt' is not a language of this version: set en or es."
+    assert told == "LANGUAGE_CODE='pt' is not supported by this version: set en or es."
 
 
 def test_production_starts_with_keys_of_its_own():
@@ -303,7 +303,7 @@ def test_an_address_that_cannot_be_read_names_the_setting():
         DEBUG="true", STORAGE="supabase", SUPABASE_URL="https://user:hush@[", SUPABASE_SECRET_KEY="k"
     )
 
-    assert told == "SUPABASE_URL is not of the form it should have."
+    assert told == "SUPABASE_URL has an invalid value."
 
 
 def test_production_names_everything_that_is_missing():
@@ -380,7 +380,7 @@ def test_a_cache_of_each_process_is_told_with_the_cure():
 
 
 def test_a_rate_that_is_none_is_told_with_the_cure():
-    assert refusal(**PRODUCTION, THROTTLE_TICKETS="often").startswith("THROTTLE_TICKETS is not of the form")
+    assert refusal(**PRODUCTION, THROTTLE_TICKETS="often").startswith("THROTTLE_TICKETS is not a rate")
     assert "300/min" in refusal(**PRODUCTION, THROTTLE_COMPLETE="10/fortnight")
 
 

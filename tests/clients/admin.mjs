@@ -24,7 +24,7 @@ await visit('', 'index')
 
 // --- A species, and its picture ----------------------------------------------------------------------
 await visit('api/species/add/', 'add')
-seen.afterSaving = await page.textContent('text=The picture comes after saving')
+seen.afterSaving = await page.textContent('text=Save the entry first')
 await page.fill('#id_common_name', 'Aardwolf')
 await page.fill('#id_scientific_name', 'proteles CRISTATA')
 seen.added = await save('[name=_continue]')
@@ -45,7 +45,7 @@ await page.setInputFiles('#picture-file', picture)
 await page.waitForFunction(() => window.progress.some((value) => value > 0 && value < 100))
 await shot('sending')
 seen.preview = await page.isVisible('.preview')
-await page.waitForSelector('text=The picture is verified and in place.')
+await page.waitForSelector('text=The picture is verified and saved.')
 seen.progress = await page.evaluate(() => window.progress)
 await network.send('Network.emulateNetworkConditions', { ...slow, uploadThroughput: -1 })
 seen.width = await page.$eval('.shown img', async (image) => (await image.decode(), image.naturalWidth))
@@ -91,7 +91,7 @@ const dropped = await page.evaluateHandle((bytes) => {
   return transfer
 }, [...(await readFile(picture))])
 await page.dispatchEvent('.drop', 'drop', { dataTransfer: dropped })
-seen.dropped = await page.textContent('.status:has-text("verified and in place")')
+seen.dropped = await page.textContent('.status:has-text("verified and saved")')
 
 // --- What is only looked at --------------------------------------------------------------------------
 for (const kind of ['document', 'profile', 'upload']) {

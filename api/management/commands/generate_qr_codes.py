@@ -1,4 +1,4 @@
-"""Makes the QR codes of all species again, or of those that have none. Safe to repeat."""
+"""Makes new QR codes for all species, or for those that have none. Can be repeated."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -13,25 +13,27 @@ class Command(BaseCommand):
     help = __doc__
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--missing", action="store_true", help="only for species without one")
+        parser.add_argument("--missing", action="store_true", help="only for species without a QR code")
         parser.add_argument(
-            "--prune", action="store_true", help="also remove codes that no species names, if an hour old"
+            "--prune",
+            action="store_true",
+            help="also remove QR codes that belong to no species and are older than an hour",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         results = []
-        for slug, done in qr_codes.make_all(only_missing=options["missing"]):
-            self.stdout.write(f"{slug}: {'made' if done else 'failed'}")
-            results.append(done)
+        for slug, is_made in qr_codes.make_all(only_missing=options["missing"]):
+            self.stdout.write(f"{slug}: {'made' if is_made else 'failed'}")
+            results.append(is_made)
         self.stdout.write(f"{results.count(True)} made, {results.count(False)} failed")
         if not all(results):
-            raise CommandError("The store did not take every QR code: run this again.")
+            raise CommandError("Some QR codes could not be stored: run this again.")
         if options["prune"]:
             self.prune()
 
     def prune(self) -> None:
         try:
-            for key in qr_codes.remove_abandoned():
+            for key in qr_codes.delete_abandoned():
                 self.stdout.write(f"{key}: removed")
         except StorageError as error:
-            raise CommandError(f"The store did not remove every QR code, run this again: {error}") from error
+            raise CommandError(f"Some QR codes could not be removed, run this again: {error}") from error

@@ -1,4 +1,4 @@
-"""Prints an access token such as Supabase Auth would issue. For development: refused without DEBUG."""
+"""Prints an access token like those of Supabase Auth, for development. Requires DEBUG=true."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -17,18 +17,18 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("email", help="the same address always gives the same member")
-        parser.add_argument("--role", default="", help="app_metadata.role: `staff` may do everything")
-        parser.add_argument("--sub", type=UUID, help="the member's UUID, instead of the address's own")
+        parser.add_argument("--role", default="", help="app_metadata.role; `staff` makes the member staff")
+        parser.add_argument("--sub", type=UUID, help="the member's UUID, instead of one made from the email")
         parser.add_argument("--ttl", type=int, default=3600, help="seconds until it expires (3600)")
-        parser.add_argument("--service-role", action="store_true", help="a service key, for Storage only")
+        parser.add_argument("--service-role", action="store_true", help="print a service key for Storage")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.DEBUG:
-            raise CommandError("Tokens are issued with DEBUG=true only: in production Supabase Auth does it.")
+            raise CommandError("This requires DEBUG=true: in production, Supabase Auth issues the tokens.")
         try:
             validate_email(options["email"])
         except ValidationError:
-            raise CommandError(f"{options['email']!r} is no email address.") from None
+            raise CommandError(f"{options['email']!r} is not an email address.") from None
         token = development_token(
             options["email"],
             sub=options["sub"],

@@ -1,4 +1,4 @@
-"""Loads demo data: a small zoo, and two members. Safe to repeat; refused without DEBUG."""
+"""Loads demo data: a small zoo and two members. Can be repeated. Requires DEBUG=true."""
 
 from typing import Any
 
@@ -15,9 +15,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.DEBUG:
-            raise CommandError("Demo data is for DEBUG=true only.")
+            raise CommandError("This requires DEBUG=true: demo data is for development.")
         try:
             for made in load():
                 self.stdout.write(f"made {made}")
         except (StorageError, Refused) as error:
-            raise CommandError(f"Not everything was taken, run this again: {error}") from error
+            raise CommandError(f"Some demo data could not be stored, run this again: {error}") from error

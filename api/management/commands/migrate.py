@@ -1,4 +1,4 @@
-"""Django's `migrate`; the schema that DATABASE_SCHEMA names is made first, if it is not there."""
+"""Django's `migrate`, which first creates the PostgreSQL schema DATABASE_SCHEMA if it does not exist."""
 
 from typing import Any
 
@@ -6,7 +6,8 @@ from django.conf import settings
 from django.core.management.commands import migrate
 from django.db import connections
 
-FIND = "SELECT 1 FROM pg_namespace WHERE nspname = %s"  # asked first: who may not create one may have it
+#: Asked first, because CREATE SCHEMA IF NOT EXISTS needs the right to create schemas in any case.
+SCHEMA_EXISTS = "SELECT 1 FROM pg_namespace WHERE nspname = %s"
 
 
 class Command(migrate.Command):
@@ -14,7 +15,7 @@ class Command(migrate.Command):
         connection = connections[options["database"]]
         if settings.DATABASE_SCHEMA and connection.vendor == "postgresql":
             with connection.cursor() as cursor:
-                cursor.execute(FIND, [settings.DATABASE_SCHEMA])
+                cursor.execute(SCHEMA_EXISTS, [settings.DATABASE_SCHEMA])
                 if cursor.fetchone() is None:
                     cursor.execute(f"CREATE SCHEMA {connection.ops.quote_name(settings.DATABASE_SCHEMA)}")
         super().handle(*args, **options)

@@ -1,10 +1,10 @@
-// Sends a picture from a form of the admin straight to storage, with a ticket: the same three steps as
-// every client's. The server sees the announcement and the call back, never a byte of the file.
+// Uploads the image of a form of the admin straight to storage, in the same three steps as all clients: ask
+// for a ticket, send the file, complete the ticket.
 
-const PATIENCE = 5 // times that a completion is asked for again, when the answer says that it is worth it
+const MAX_RETRIES = 5 // of a completion whose response has Retry-After
 
-/** What a server refused, in its own words. */
-class Refusal extends Error {}
+/** An error with a message for the user. */
+class UserError extends Error {}
 
 class VivariumUpload extends HTMLElement {
   connectedCallback() {
@@ -31,38 +31,38 @@ class VivariumUpload extends HTMLElement {
     const [file] = files
     if (!file || this.input.disabled) return
     this.input.disabled = true // one at a time
-    this.say('asking')
+    this.showStatus('asking')
     this.show(this.preview, URL.createObjectURL(file))
     try {
       this.finish(await this.send(file))
     } catch (error) {
-      if (!(error instanceof Refusal)) console.warn(error)
-      this.say('', error instanceof Refusal ? error.message : this.text('broken'))
+      if (!(error instanceof UserError)) console.warn(error)
+      this.showStatus('', error instanceof UserError ? error.message : this.text('broken'))
     } finally {
       URL.revokeObjectURL(this.preview.src)
       this.preview.hidden = this.progress.hidden = true
       this.input.disabled = false
       this.input.value = '' // so that the same file can be chosen again
-      if (document.activeElement === document.body) this.input.focus() // it lost it by being disabled
+      if (document.activeElement === document.body) this.input.focus() // a disabled input loses the focus
     }
   }
 
-  /** The upload as it was completed. Throws Refusal. */
+  /** Upload the file and return the completed upload. Throws UserError. */
   async send(file) {
-    const ticket = await this.ask(this.getAttribute('ticket-url'), {
+    const ticket = await this.post(this.getAttribute('ticket-url'), {
       filename: file.name,
       content_type: file.type || 'application/octet-stream',
       size: file.size,
     })
-    this.say('sending')
+    this.showStatus('sending')
     await this.put(ticket, file)
-    this.say('verifying')
-    return this.ask(ticket.complete_url)
+    this.showStatus('verifying')
+    return this.post(ticket.complete_url)
   }
 
-  /** POST to the admin, with its CSRF token. */
-  async ask(url, body = {}, left = PATIENCE) {
-    const answer = await fetch(url, {
+  /** POST JSON to the admin, with its CSRF token. Returns the JSON of the response. Throws UserError. */
+  async post(url, body = {}, retries = MAX_RETRIES) {
+    const response = await fetch(url, {
       method: 'POST',
       headers: {
         'Content-Type': 'application/json',
@@ -70,17 +70,17 @@ class VivariumUpload extends HTMLElement {
       },
       body: JSON.stringify(body),
     })
-    const said = await answer.json()
-    if (answer.ok) return said
-    const wait = Number(answer.headers.get('Retry-After'))
-    if (wait && wait <= 10 && left) {
-      await new Promise((resolve) => setTimeout(resolve, wait * 1000))
-      return this.ask(url, body, left - 1)
+    const data = await response.json()
+    if (response.ok) return data
+    const seconds = Number(response.headers.get('Retry-After'))
+    if (seconds && seconds <= 10 && retries) {
+      await new Promise((resolve) => setTimeout(resolve, seconds * 1000))
+      return this.post(url, body, retries - 1)
     }
-    throw new Refusal(said.errors.map((error) => error.detail).join(' ') || said.detail)
+    throw new UserError(data.errors.map((error) => error.detail).join(' ') || data.detail)
   }
 
-  /** XMLHttpRequest, because fetch does not tell how much is sent. */
+  /** Send the file to storage. Uses XMLHttpRequest, because fetch does not report the progress of an upload. */
   put(ticket, file) {
     return new Promise((resolve, reject) => {
       const request = new XMLHttpRequest()
@@ -94,18 +94,18 @@ class VivariumUpload extends HTMLElement {
       request.addEventListener('error', () => reject(new Error('not sent')))
       request.addEventListener('load', () => {
         if (request.status < 300) resolve()
-        else reject(new Refusal(`${this.text('refused')} (${request.status})`))
+        else reject(new UserError(`${this.text('refused')} (${request.status})`))
       })
       request.send(file)
     })
   }
 
   finish(upload) {
-    const shown = this.parentElement.querySelector('.shown')
-    shown.href = upload.image_url
-    shown.hidden = false
-    this.show(shown.querySelector('img'), upload.image_url)
-    this.say('done')
+    const link = this.parentElement.querySelector('.shown')
+    link.href = upload.image_url
+    link.hidden = false
+    this.show(link.querySelector('img'), upload.image_url)
+    this.showStatus('done')
   }
 
   show(image, url) {
@@ -117,7 +117,7 @@ class VivariumUpload extends HTMLElement {
     return this.getAttribute(`text-${name}`)
   }
 
-  say(status, error = '') {
+  showStatus(status, error = '') {
     this.querySelector('.status').textContent = status && this.text(status)
     this.querySelector('.error').textContent = error
   }

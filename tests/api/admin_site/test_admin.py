@@ -352,7 +352,7 @@ def test_who_is_overtaken_is_told(times: int, keeper: Keeper, monkeypatch):
 
     assert answer.status_code == 302
     assert Species.objects.count() == (times == 1)
-    assert ("contradicts a change" in told(keeper)) == (times == 2)
+    assert ("conflicts with another change" in told(keeper)) == (times == 2)
 
 
 def meanwhile(monkeypatch, act: Callable[[], Any]) -> None:
@@ -433,7 +433,7 @@ def test_a_species_is_saved_while_the_store_is_down(keeper: Keeper, transactiona
     assert keeper.save("api/species/add/", **KEPT["species"]).status_code == 302
 
     assert Species.objects.get().qr_code.name == ""
-    assert "did not take 1 QR code" in told(keeper)
+    assert "1 QR code could not be stored" in told(keeper)
 
 
 def test_the_button_makes_the_code_again(keeper: Keeper, calls_outside_transactions):
@@ -448,7 +448,7 @@ def test_the_button_makes_the_code_again(keeper: Keeper, calls_outside_transacti
     assert species.habitat == "Coast"
     assert species.qr_code.name != old
     assert keys_of("species") == {species.qr_code.name}
-    assert "1 QR code is made" in told(keeper)
+    assert "1 QR code was made" in told(keeper)
 
 
 def test_codes_are_made_again_for_those_that_are_chosen(keeper: Keeper, calls_outside_transactions):
@@ -714,7 +714,7 @@ def test_a_form_without_its_token_is_refused_with_a_page(db):
 def test_the_site_has_its_name_and_leads_to_the_docs(keeper: Keeper, settings):
     page = keeper.get("").content.decode()
 
-    assert "<title>What is kept here | Vivarium</title>" in page
+    assert "<title>Content management | Vivarium</title>" in page
     assert 'href="/api/docs/"' in page
     assert f'href="{settings.PUBLIC_SITE_URL}"' in page
 
@@ -725,7 +725,7 @@ def test_files_are_not_sent_with_the_form(keeper: Keeper):
     [chooser] = re.findall(r"<input type=\"file\"[^>]*>", page)
     assert "name=" not in chooser
     assert "multipart" not in page
-    assert "Sending a picture needs JavaScript" in page
+    assert "Uploading a picture requires JavaScript" in page
 
 
 def test_the_store_of_a_bucket_is_not_asked_by_any_list(keeper: Keeper, curator: Caller, monkeypatch):

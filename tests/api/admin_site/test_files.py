@@ -11,7 +11,7 @@ from django.test import Client
 
 from api.admin_site.direct_upload import admin_owner_id as owner_of
 from api.models import Document, Species, Upload
-from api.throttling import Tickets
+from api.throttling import TicketRateThrottle
 from storage.errors import StorageUnavailable
 from storage.local import LocalStorage
 from tests.api.admin_site.test_admin import ENTRIES, down, entry, every_kind, with_picture
@@ -343,7 +343,7 @@ def test_trouble_of_our_own_on_a_page_is_a_page(keeper: Keeper, monkeypatch, set
 
 
 def test_too_many_tickets_are_refused(species: Any, keeper: Keeper, colleague: Keeper, monkeypatch):
-    monkeypatch.setitem(Tickets.THROTTLE_RATES, Tickets.scope, "3/min")
+    monkeypatch.setitem(TicketRateThrottle.THROTTLE_RATES, TicketRateThrottle.scope, "3/min")
     for _ in range(3):
         ticket_for(species, keeper)
 
@@ -412,7 +412,7 @@ def test_no_document_is_a_page_that_says_so(bad: str, reader: Keeper):
     answer = reader.get(f"api/document/{bad}/download/")
 
     assert answer.status_code == 404
-    assert "There is no file here" in answer.content.decode()
+    assert "There is no file:" in answer.content.decode()
 
 
 def test_no_file_is_a_page_that_says_so(alice: Caller, reader: Keeper):
@@ -422,7 +422,7 @@ def test_no_file_is_a_page_that_says_so(alice: Caller, reader: Keeper):
     answer = reader.get(download(document))
 
     assert answer.status_code == 404
-    assert "There is no file here" in answer.content.decode()
+    assert "There is no file:" in answer.content.decode()
 
 
 def test_a_store_that_is_down_is_a_page_that_says_so(document: Document, reader: Keeper, monkeypatch):

@@ -52,7 +52,7 @@ def test_who_reads_english_reads_english(db):
     page = Keeper("keeper", "*").get("api/species/add/")
 
     assert page.headers["Content-Language"] == "en"
-    assert "The picture comes after saving" in text_of(page)
+    assert "Save the entry first" in text_of(page)
 
 
 def test_what_was_done_is_told_without_a_gender(keeper: Keeper, transactional_db):

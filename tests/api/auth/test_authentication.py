@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 
 from api.auth.development_tokens import member_id
-from api.auth.principal import principal
+from api.auth.principal import principal_from_claims
 from tests.support.access_tokens import ABSENT, HOUR, SUB, claims, flipped, token
 from tests.support.cast import Caller, code
 from tests.support.whoami import ask
@@ -212,7 +212,7 @@ def test_a_token_is_verified_without_the_database_and_the_network(socket_disable
 
 
 def test_a_principal_does_not_show_its_claims():
-    shown = repr(principal(claims(email="secret@example.org")))
+    shown = repr(principal_from_claims(claims(email="secret@example.org")))
 
     assert SUB in shown
     assert "secret@example.org" not in shown

@@ -10,7 +10,7 @@ import pytest
 from django.core.cache import cache
 
 from api.auth import jwks_cache, jwks_client, supabase_auth
-from api.auth.jwks_client import COOLDOWN, LIFE, STALE, JWKSClient, KeysUnavailable, UnknownKey
+from api.auth.jwks_client import COOLDOWN, MAX_AGE, STALE_IF_ERROR, JWKSClient, KeysUnavailable, UnknownKey
 from tests.support.auth_server import KeyServer
 from tests.support.whoami import opens
 
@@ -67,7 +67,7 @@ def test_who_waits_for_unknown_keys_leaves_threads_to_the_others(key_server: Key
     with ThreadPoolExecutor(20) as threads:
         strangers = [threads.submit(jwks_client.public_key, f"made up {number}") for number in range(20)]
         began = time.monotonic()
-        while sum(stranger.done() for stranger in strangers) < 20 - jwks_client.MANY:
+        while sum(stranger.done() for stranger in strangers) < 20 - jwks_client.MAX_WAITING:
             time.sleep(0.001)
         took = time.monotonic() - began
         key_server.open.set()
@@ -131,12 +131,12 @@ def test_a_process_that_starts_in_an_outage_opens_with_what_the_others_know(
 ):
     assert opens()
     key_server.fail()
-    clock.forward(LIFE + 60)
+    clock.forward(MAX_AGE + 60)
 
     others[0].refresh_if_due()
 
     assert others[0].key("ES256").key_id == "ES256"
-    clock.time += STALE
+    clock.time += STALE_IF_ERROR
     others[0].refresh_if_due()
     with pytest.raises(KeysUnavailable):
         others[0].key("ES256")
@@ -145,8 +145,8 @@ def test_a_process_that_starts_in_an_outage_opens_with_what_the_others_know(
 def test_a_process_that_died_while_it_asked_is_not_waited_for_for_long(
     key_server: KeyServer, clock, others: list[JWKSClient], monkeypatch
 ):
-    monkeypatch.setattr(jwks_cache, "GLANCE", 0)
-    jwks_cache.take_turn(key_server.url, f":{clock.time // COOLDOWN:.0f}", 60)
+    monkeypatch.setattr(jwks_cache, "POLL_INTERVAL", 0)
+    jwks_cache.claim_fetch(key_server.url, f":{clock.time // COOLDOWN:.0f}", 60)
     monkeypatch.setattr(supabase_auth, "TIMEOUT", -0.9)
 
     others[0].refresh_if_due()
@@ -180,7 +180,7 @@ def test_a_child_process_keeps_keys_of_its_own(key_server: KeyServer, clock):
     child = os.fork()
     if not child:
         try:
-            alone = not jwks_client._sources
+            alone = not jwks_client._clients
             os._exit(0 if alone and jwks_client.public_key("ES256").key_id == "ES256" else 1)
         except BaseException:
             os._exit(2)
@@ -195,11 +195,11 @@ def test_a_cache_that_is_down_does_not_take_authentication_down(key_server: KeyS
     assert opens()
     for number in range(50):
         assert not opens(header={"kid": f"made up {number}"})
-        jwks_client.source().refresh_if_due()
+        jwks_client.client().refresh_if_due()
     assert key_server.hits == 1
 
     key_server.fail()
-    clock.forward(LIFE - 1)
+    clock.forward(MAX_AGE - 1)
     clock.forward(2)
 
     assert opens()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from api.auth import jwks_client
-from api.auth.jwks_client import COOLDOWN, LIFE, REFRESH, STALE
+from api.auth.jwks_client import COOLDOWN, MAX_AGE, REFRESH_AGE, STALE_IF_ERROR
 from tests.support.access_tokens import EC, EC2, KEYS, issued, jwk, token
 from tests.support.auth_server import KeyServer
 from tests.support.cast import code
@@ -103,7 +103,7 @@ def test_a_known_key_opens_through_any_trouble_and_then_503(key_server: KeyServe
     assert opens()
     spoil(key_server)
 
-    for age in (REFRESH + 1, LIFE - 1, LIFE + 1, LIFE + STALE - 1):
+    for age in (REFRESH_AGE + 1, MAX_AGE - 1, MAX_AGE + 1, MAX_AGE + STALE_IF_ERROR - 1):
         clock.forward(age - (clock.time - 1_000_000))
         assert opens()
     clock.forward(2)
@@ -112,13 +112,13 @@ def test_a_known_key_opens_through_any_trouble_and_then_503(key_server: KeyServe
 
 
 def test_it_counts_for_ten_minutes_and_for_fifteen_more():
-    assert (LIFE, STALE) == (600, 900)
+    assert (MAX_AGE, STALE_IF_ERROR) == (600, 900)
 
 
 def test_an_unknown_key_is_401_while_a_stale_set_counts(key_server: KeyServer, clock):
     assert opens()
     key_server.fail()
-    clock.forward(LIFE - 1)
+    clock.forward(MAX_AGE - 1)
     clock.forward(30)
 
     assert not opens(header={"kid": "unknown"})
@@ -127,10 +127,10 @@ def test_an_unknown_key_is_401_while_a_stale_set_counts(key_server: KeyServer, c
 def test_a_known_key_does_not_wait_for_a_silent_endpoint(key_server: KeyServer, clock):
     assert opens()
     key_server.open.clear()
-    clock.time += REFRESH + 1
+    clock.time += REFRESH_AGE + 1
 
     with ThreadPoolExecutor(1) as keeper:
-        fetching = keeper.submit(jwks_client.source().refresh_if_due)
+        fetching = keeper.submit(jwks_client.client().refresh_if_due)
         while key_server.hits < 2:
             time.sleep(0.001)
         began = time.monotonic()
@@ -155,7 +155,7 @@ def test_a_set_that_outlived_a_sleep_of_the_machine_does_not_count(key_server: K
     assert opens()
     key_server.publish(jwk("RS256", KEYS["RS256"]))
 
-    clock.time += LIFE + 1  # and no keeper has looked since
+    clock.time += MAX_AGE + 1  # and no keeper has looked since
 
     assert not opens()
 
@@ -229,5 +229,5 @@ def test_a_removed_key_is_refused_after_ten_minutes_at_most(key_server: KeyServe
 def test_a_key_that_comes_back_is_accepted_again(key_server: KeyServer, clock):
     for published in (True, False, True):
         key_server.publish(*([jwk("ES256", EC)] if published else []))
-        clock.forward(REFRESH + 1)
+        clock.forward(REFRESH_AGE + 1)
         assert opens() is published

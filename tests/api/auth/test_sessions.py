@@ -199,7 +199,7 @@ def test_an_answer_counts_for_seconds(auth: AuthServer, curator: Caller, monkeyp
     write(curator)
 
     assert auth.hits == 2
-    assert sessions.KEPT == 10
+    assert sessions.CACHE_SECONDS == 10
 
 
 def test_an_answer_counts_for_the_token_that_it_was_given_for(auth: AuthServer, alice: Caller, bob: Caller):

@@ -40,7 +40,7 @@ def published() -> Iterator[KeyServer]:
         with pytest.MonkeyPatch.context() as frozen:  # from the first test to the last
             frozen.setattr(jwks_client, "now", lambda: 1_000_000)
             yield server
-            jwks_client.forget()
+            jwks_client.close_all()
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from django.core.files.storage import storages
 from django.db import IntegrityError
 from PIL import Image
 
-from api.catalog.serializers import ScientificName, UniqueValidator
+from api.catalog.serializers import ScientificNameField, UniqueValidator
 from api.models import EducationalService, Exhibition, Species, Upload
 from tests.support.cast import Caller, announcement, code, fetch, send
 from tests.support.server import Server
@@ -703,7 +703,7 @@ def test_the_database_decides_between_two_that_take_a_name_at_once(curator: Call
         assert (answer.status_code, code(answer)) == (400, "invalid")
         assert [error["code"] for error in answer.json()["errors"]] == ["conflict"]
     assert curator.get("species/lion/").json()["scientific_name"] == "Panthera leo"
-    assert ScientificName.default_validators == []
+    assert ScientificNameField.default_validators == []
 
 
 def test_a_slug_that_is_taken_meanwhile_is_passed_over(curator: Caller, monkeypatch):

@@ -122,7 +122,7 @@ def test_it_is_about_600_pixels_wide(name: str, curator: Caller):
 
 @pytest.mark.parametrize("length", [1, 10, 25, 50, 92])
 def test_a_quarter_of_it_may_be_lost(length: int):
-    image = Image.open(BytesIO(qr_codes.picture(f"{SITE}/species/{'a' * length}")))
+    image = Image.open(BytesIO(qr_codes.png(f"{SITE}/species/{'a' * length}")))
 
     assert scanned(image).ec_level in ("Q", "H")
 
@@ -261,7 +261,7 @@ def test_the_log_says_which_code_was_not_made(curator: Caller, monkeypatch):
 
     create(curator)
 
-    assert lines == [{"qr_code_not_made": {"species": "african-penguin"}}]
+    assert lines == [{"qr_code_failed": {"species": "african-penguin"}}]
 
 
 def test_a_disk_in_trouble_is_a_store_that_is_down(curator: Caller, settings, tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.catalog.scientific_names import NotAName, normalise
+from api.catalog.scientific_names import InvalidName, normalise
 from api.models import Species
 from tests.support.cast import Caller, code
 
@@ -184,7 +184,7 @@ def test_a_name_is_kept_as_it_is_properly_written(sent: str, kept: str):
 
 @pytest.mark.parametrize("sent", BAD)
 def test_what_is_no_name_is_refused_with_a_word(sent: str):
-    with pytest.raises(NotAName) as refusal:
+    with pytest.raises(InvalidName) as refusal:
         normalise(sent)
 
     assert len(str(refusal.value)) < 200
@@ -197,16 +197,16 @@ def test_what_is_no_name_is_refused_with_a_word(sent: str):
     [
         ("Panthera", "genus and an epithet"),
         ("Panthera leo L.", "authors"),
-        ("Panthera sp.", "open"),
+        ("Panthera sp.", "undetermined"),
         ("Panthera leo leo leo", "rank"),
-        ("Panthera leo ×", "too early"),
-        ("Panthera leo subsp.", "too early"),
+        ("Panthera leo ×", "incomplete"),
+        ("Panthera leo subsp.", "incomplete"),
         ("Rosa 'Peace", "single quotes"),
         ("Panthera\nleo", "line breaks"),
     ],
 )
 def test_the_word_is_clear(sent: str, word: str):
-    with pytest.raises(NotAName, match=word):
+    with pytest.raises(InvalidName, match=word):
         normalise(sent)
 
 

@@ -122,13 +122,13 @@ def test_a_picture_shows_both_names_and_the_classes():
         ("Okapi", "Okapia johnstoni", ["Mammalia", "Aves"]),
     ]
 
-    assert len({drawing.picture(*each) for each in shown}) == len(shown)
+    assert len({drawing.illustration(*each) for each in shown}) == len(shown)
 
 
 def test_a_long_name_stays_within_the_picture():
-    image = Image.open(BytesIO(drawing.picture("Name " * 50, "Name " * 50, ["Aves"]))).convert("L")
+    image = Image.open(BytesIO(drawing.illustration("Name " * 50, "Name " * 50, ["Aves"]))).convert("L")
 
-    caption = image.crop((0, 800 - drawing.CAPTION + 8, 1200, 800))
+    caption = image.crop((0, 800 - drawing.CAPTION_HEIGHT + 8, 1200, 800))
     paper = caption.getpixel((0, 0))
     for x in (*range(40), *range(1160, 1200)):
         assert {abs(caption.getpixel((x, y)) - paper) < 8 for y in range(caption.height)} == {True}

@@ -341,12 +341,12 @@ def test_two_erasures_at_once_leave_nothing_behind(alice: Caller, curator: Calle
 
 def test_a_document_made_meanwhile_goes_too(alice: Caller, monkeypatch):
     def late(member):
-        monkeypatch.setattr(erasure, "_folders", folders)
+        monkeypatch.setattr(erasure, "_delete_unnamed_objects", folders)
         alice.document_with_file()
         return folders(member)
 
-    folders = erasure._folders
-    monkeypatch.setattr(erasure, "_folders", late)
+    folders = erasure._delete_unnamed_objects
+    monkeypatch.setattr(erasure, "_delete_unnamed_objects", late)
 
     assert alice.delete("profiles/me/").json() == {"documents": 1, "objects": 1, "tickets": 1}
     assert nothing_is_left()
@@ -355,14 +355,14 @@ def test_a_document_made_meanwhile_goes_too(alice: Caller, monkeypatch):
 def test_a_ticket_asked_for_meanwhile_goes_too(alice: Caller, curator: Caller, monkeypatch):
     """Given a ticket of staff for a document that is just going, then it goes before the document."""
     document = alice.document()
-    delete = erasure._delete
+    delete = erasure._delete_row
 
     def late(*args):
-        monkeypatch.setattr(erasure, "_delete", delete)
+        monkeypatch.setattr(erasure, "_delete_row", delete)
         send(curator.ticket(document))
         return delete(*args)
 
-    monkeypatch.setattr(erasure, "_delete", late)
+    monkeypatch.setattr(erasure, "_delete_row", late)
 
     assert alice.delete("profiles/me/").json() == {"documents": 1, "objects": 1, "tickets": 1}
     assert nothing_is_left()
@@ -374,7 +374,7 @@ def test_a_file_recorded_since_the_row_was_read_goes_before_the_row(alice: Calle
     as_read = Document.objects.get()
     alice.complete(ticket)
 
-    removed = [each.kind for each in erasure._resource(as_read)]
+    removed = [each.kind for each in erasure._delete_resource(as_read)]
 
     assert removed == ["ticket", "object", "document"]
     assert objects() == set()

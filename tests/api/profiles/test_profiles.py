@@ -103,7 +103,7 @@ def test_a_page_of_profiles_costs_the_same_for_many(
     alice: Caller, curator: Caller, django_assert_max_num_queries
 ):
     for _ in range(5):
-        Profile.objects.of(uuid4())
+        Profile.objects.for_member(uuid4())
 
     with django_assert_max_num_queries(2):
         assert curator.get("profiles/").json()["count"] == 5

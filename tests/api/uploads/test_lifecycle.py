@@ -205,7 +205,7 @@ def test_a_bug_in_the_verifier_leaves_the_ticket_as_it_was(alice: Caller, monkey
     ticket = alice.ticket(alice.document())
     send(ticket)
     with monkeypatch.context() as patch:
-        patch.setattr(verification, "types_of", lambda head: 1 / 0)
+        patch.setattr(verification, "content_types_of", lambda head: 1 / 0)
         assert code(alice.complete(ticket)) == "internal"
 
     assert state_of(alice, ticket) == "pending"
@@ -419,7 +419,7 @@ def test_a_slow_verifier_that_lost_its_claim_gives_the_other_ones_answer(alice: 
 
 
 def test_a_verifier_that_still_reads_keeps_its_claim(alice: Caller, monkeypatch):
-    monkeypatch.setattr(lifecycle, "RENEWAL", -1)
+    monkeypatch.setattr(lifecycle, "RENEWAL_SECONDS", -1)
     ticket = alice.ticket(alice.document())
     send(ticket)
     leases = []

@@ -7,7 +7,7 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
-from api.uploads.verification import types_of
+from api.uploads.verification import content_types_of
 from storage import buckets
 from tests.api.documents.test_documents import keys_of
 from tests.support.cast import PDF, Caller, body, code, fetch, send
@@ -147,8 +147,8 @@ def test_a_png_with_a_bomb_in_its_text_is_refused(alice: Caller):
 
 
 def test_signatures_are_looked_for_at_the_beginning_only():
-    assert "application/pdf" in types_of(b"%PDF-1.7")
-    assert "application/pdf" not in types_of(b"<html>%PDF-1.7 %%EOF")
-    assert "image/png" in types_of(PNG)
-    assert "image/svg+xml" not in types_of(PDF + b"</svg>")
-    assert types_of(b"") == frozenset()
+    assert "application/pdf" in content_types_of(b"%PDF-1.7")
+    assert "application/pdf" not in content_types_of(b"<html>%PDF-1.7 %%EOF")
+    assert "image/png" in content_types_of(PNG)
+    assert "image/svg+xml" not in content_types_of(PDF + b"</svg>")
+    assert content_types_of(b"") == frozenset()
