@@ -26,10 +26,10 @@ install: $(BIN)/.installed ## install what manage.py and gunicorn need
 
 dev: $(BIN)/.installed-dev ## also install what tests and checks need
 
-test: dev ## run the quick tests, about two minutes
+test: dev ## the quick suite, about two minutes
 	@$(BIN)/pytest -m "not slow" --numprocesses auto
 
-test-all: dev ## run all tests, including the slow ones
+test-all: dev ## everything: also the slow ones
 	@$(BIN)/pytest --numprocesses auto $(PYTEST)
 
 check: dev ## check format, lint, types and the direction of imports
