@@ -1,4 +1,4 @@
-# Two commands on a fresh machine: `make run` and `make test`.
+# On a fresh machine, `make run` and `make test` are enough: they install what they need.
 
 PYTHON ?= python3
 PORT ?= $(or $(shell sed -n 's/^PORT=//p' .env 2>/dev/null),8000)
@@ -8,7 +8,7 @@ export PORT
 .DEFAULT_GOAL := help
 .PHONY: help run install dev test test-slow test-postgresql test-all check format schema messages lock bench
 
-help: ## list what can be made
+help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 run: install .env ## serve on http://127.0.0.1:8000 (PORT=), with demo data
@@ -22,9 +22,9 @@ run: install .env ## serve on http://127.0.0.1:8000 (PORT=), with demo data
 	@echo
 	@exec $(BIN)/gunicorn
 
-install: $(BIN)/.installed ## what runs: enough for manage.py and gunicorn
+install: $(BIN)/.installed ## install what manage.py and gunicorn need
 
-dev: $(BIN)/.installed-dev ## what tests and checks need on top
+dev: $(BIN)/.installed-dev ## also install what tests and checks need
 
 test: dev ## the quick suite, about a minute and a half
 	@$(BIN)/pytest -m "not slow" --numprocesses auto
@@ -39,20 +39,20 @@ test-postgresql: dev ## on TEST_DATABASE_URL, the tests whose outcome may depend
 test-all: dev ## everything: also the slow ones
 	@$(BIN)/pytest --numprocesses auto
 
-check: dev ## format, lint, types, the direction of imports
+check: dev ## check format, lint, types and the direction of imports
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@ENV_FILE=/dev/null DEBUG=true $(BIN)/mypy
 	@$(BIN)/lint-imports
 
-format: dev ## let ruff write
+format: dev ## format and fix the code with ruff
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-schema: install ## write schema.yml anew
+schema: install ## write schema.yml
 	@ENV_FILE=/dev/null DEBUG=true $(BIN)/python manage.py spectacular --file schema.yml --validate --fail-on-warn
 
-messages: dev ## gather the texts that are translated, and compile them (GNU gettext is needed)
+messages: dev ## collect and compile the translations (needs GNU gettext)
 	@ENV_FILE=/dev/null DEBUG=true $(BIN)/python manage.py makemessages -v0 -l en -l es --no-obsolete --add-location file \
 	  -i tests -i bench -i media
 	@msgattrib --clear-fuzzy --empty $(TEXTS)/en/LC_MESSAGES/django.po | msgen -o $(TEXTS)/en/LC_MESSAGES/django.po -
@@ -64,14 +64,14 @@ messages: dev ## gather the texts that are translated, and compile them (GNU get
 
 TEXTS := api/locale
 
-lock: dev ## compile requirements*.in anew
+lock: dev ## upgrade the locked versions and compile requirements*.in
 	@$(BIN)/pip-compile $(LOCK) -o requirements.txt requirements.in
 	@$(BIN)/pip-compile $(LOCK) --allow-unsafe -o requirements-dev.txt requirements-dev.in
 
 LOCK := -q --upgrade --strip-extras --generate-hashes --no-header \
         --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-bench: dev ## measure memory, signing, lists, authentication, migration and, where there is a PostgreSQL, policies
+bench: dev ## measure memory, signing, lists, authentication, migration and, if there is a PostgreSQL, policies
 	@$(BIN)/python bench/memory.py
 	@$(BIN)/python bench/signing.py
 	@$(BIN)/python bench/listing.py
