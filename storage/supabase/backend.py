@@ -60,7 +60,7 @@ class SupabaseStorage(ProtocolStorage):
                 size,
                 content_type=content_type,
                 cache_control=cache_control,
-                prove=lambda stage: self._has_content(stage, size, md5),
+                verify=lambda staging_key: self._has_content(staging_key, size, md5),
             )
 
     def put_file(
@@ -71,27 +71,27 @@ class SupabaseStorage(ProtocolStorage):
         *,
         content_type: str,
         cache_control: str,
-        prove: Callable[[str], bool | None],
-        stage: str = "",
+        verify: Callable[[str], bool | None],
+        staging_key: str = "",
     ) -> None:
         """Create the object from a seekable file. Raises ObjectExists, ObjectRefused.
 
         The file is uploaded under a staging key, verified there, and moved to `key`: of two simultaneous
-        uploads without upsert, one can overwrite the other; a move never overwrites. `prove(stage)` returns
-        whether these bytes arrived under the staging key. `stage`: a staging key that only the caller uses;
-        an object left there by an earlier attempt is replaced. By default a random key.
+        uploads without upsert, one can overwrite the other; a move never overwrites. `verify(staging_key)`
+        returns whether these bytes arrived under the staging key. `staging_key`: a key that only the caller
+        uses; an object left there by an earlier attempt is replaced. By default a random key.
         """
         keys.check(key)
-        stage = stage or f"{STAGING_FOLDER}/{secrets.token_urlsafe(18)}"
+        staging_key = staging_key or f"{STAGING_FOLDER}/{secrets.token_urlsafe(18)}"
         try:
             with deadline(PUT_SECONDS + transfer_seconds(size)):
-                object_id = self._send(file, size, stage, content_type, cache_control)
-                if not prove(stage):
+                object_id = self._send(file, size, staging_key, content_type, cache_control)
+                if not verify(staging_key):
                     raise StorageUnavailable("The object that arrived differs from the file that was sent")
-                self._move_to_key(stage, key, object_id)
+                self._move_to_key(staging_key, key, object_id)
         except BaseException:
             with suppress(StorageError), deadline(CLEANUP_SECONDS):
-                self.delete_object(stage)
+                self.delete_object(staging_key)
             raise
 
     def move(self, key: str, to: SignedStorage, new_key: str) -> None:
@@ -186,11 +186,13 @@ class SupabaseStorage(ProtocolStorage):
 
     # --- Putting ------------------------------------------------------------------------------------
 
-    def _send(self, file: BinaryIO, size: int, stage: str, content_type: str, cache_control: str) -> str:
+    def _send(
+        self, file: BinaryIO, size: int, staging_key: str, content_type: str, cache_control: str
+    ) -> str:
         """Upload the file under the staging key, replacing an object of an earlier attempt. Return its id."""
         if size > TUS_CHUNK_SIZE:
-            tus.upload(file, size, self.bucket, stage, content_type, cache_control)
-            return self._info(stage)[0]
+            tus.upload(file, size, self.bucket, staging_key, content_type, cache_control)
+            return self._info(staging_key)[0]
         headers = {
             "Content-Type": content_type,
             "Content-Length": str(size),
@@ -202,9 +204,9 @@ class SupabaseStorage(ProtocolStorage):
         def send() -> str:
             file.seek(0)
             content = read_chunks(file)
-            response = request("POST", "object", self.bucket, stage, content=content, headers=headers)
-            with translate_errors(stage):
-                return str(json_object(response, stage)["Id"])
+            response = request("POST", "object", self.bucket, staging_key, content=content, headers=headers)
+            with translate_errors(staging_key):
+                return str(json_object(response, staging_key)["Id"])
 
         return retry(send)
 
@@ -220,14 +222,14 @@ class SupabaseStorage(ProtocolStorage):
                 digest.update(chunk)
         return digest.hexdigest()
 
-    def _move_to_key(self, stage: str, key: str, object_id: str) -> None:
+    def _move_to_key(self, staging_key: str, key: str, object_id: str) -> None:
         """Move the object from the staging key, with retries. After a lost response, the id of the object
         under `key` shows whether the move was done.
         """
 
         def move() -> None:
             try:
-                self.move(stage, self, key)
+                self.move(staging_key, self, key)
             except (StorageUnavailable, ObjectMissing, ObjectExists):
                 if not self._has_id(key, object_id):
                     raise

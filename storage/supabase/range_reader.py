@@ -36,6 +36,7 @@ class RangeReader(io.RawIOBase):
         self._buffered = b""
         self._etag = ""
         self._size = 0
+        self._announced_end = 0  # where the open response ends, by its Content-Length
         self._request(length=CHUNK_SIZE)
 
     def readable(self) -> bool:
@@ -58,8 +59,7 @@ class RangeReader(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         if self._position >= self._size:
-            with suppress(StorageUnavailable):
-                self._next_chunk()  # reads the response to its end, so that its connection is used again
+            self._finish_response()
             return 0
         chunk = self._read_some(len(buffer))
         buffer[: len(chunk)] = chunk
@@ -69,6 +69,17 @@ class RangeReader(io.RawIOBase):
     def close(self) -> None:
         self._close_response()
         super().close()
+
+    def _finish_response(self) -> None:
+        """Read the response to its end, so that its connection is used again.
+
+        Close it if its Content-Length goes beyond the end of the object: a Storage server on a file system
+        answers so to a range that is longer than the object (seen in v1.36.4), and no more bytes come.
+        """
+        if self._announced_end > self._size:
+            return self._close_response()
+        with suppress(StorageUnavailable):
+            self._next_chunk()
 
     def _read_some(self, max_bytes: int) -> bytes:
         """Return between 1 and `max_bytes` bytes, from the open response or from a new request."""
@@ -104,6 +115,7 @@ class RangeReader(io.RawIOBase):
         if self._etag and etag != self._etag:
             raise StorageUnavailable("The object was replaced while it was read")
         self._etag, self._size, self._chunks = etag, size, response.iter_raw()
+        self._announced_end = self._position + int(response.headers.get("Content-Length", 0))
 
     def _close_response(self) -> None:
         self._buffered, self._chunks = b"", iter(())

@@ -208,8 +208,8 @@ class Sending:
                     self.file.size,
                     content_type=self.file.content_type,
                     cache_control=self.file.cache_control,
-                    prove=verify,
-                    stage=f"{STAGING_FOLDER}/{hashlib.sha256(target.encode()).hexdigest()}",
+                    verify=verify,
+                    staging_key=f"{STAGING_FOLDER}/{hashlib.sha256(target.encode()).hexdigest()}",
                 )
         except ObjectExists:
             return False

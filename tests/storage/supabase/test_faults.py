@@ -302,7 +302,14 @@ def test_what_an_attempt_before_left_at_the_stage_is_replaced(store, content):
     about = {"content_type": "text/plain", "cache_control": "no-cache"}
     put(store, "stage", b"half of it")
 
-    store.put_file("new", io.BytesIO(content), len(content), stage="stage", prove=lambda stage: True, **about)
+    store.put_file(
+        "new",
+        io.BytesIO(content),
+        len(content),
+        staging_key="stage",
+        verify=lambda staging_key: True,
+        **about,
+    )
 
     assert store.read("new").read() == content
     assert everything(store) == {"a", "new"}
@@ -415,7 +422,7 @@ class Slow(io.BytesIO):
 
 def test_a_slow_line_is_given_time_where_there_is_no_hurry(store):
     def send(key: str) -> None:
-        about = {"content_type": "a/b", "cache_control": "max-age=1", "prove": lambda stage: True}
+        about = {"content_type": "a/b", "cache_control": "max-age=1", "verify": lambda staging_key: True}
         store.put_file(key, Slow(b"heron"), 5, **about)
 
     with pytest.raises(StorageUnavailable):
