@@ -19,6 +19,7 @@ from django.core.files.base import ContentFile
 from storage.errors import StorageMisconfigured, StorageUnavailable
 from storage.supabase import SupabaseStorage
 from storage.supabase import client as supabase_client
+from tests.support.cases import crossed
 from tests.support.proxy import Proxy, reset, says
 from tests.support.server import ROOT
 
@@ -191,8 +192,7 @@ ACTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
-@pytest.mark.parametrize("act", ACTS.values(), ids=ACTS.keys())
+@pytest.mark.parametrize(("act", "fault"), crossed(ACTS, FAULTS))
 def test_no_error_and_no_log_shows_the_key(secret, settings, act, fault, caplog):
     with Proxy("http://127.0.0.1:9") as proxy:
         settings.SUPABASE_URL = proxy.url if fault else "http://127.0.0.1:9"
@@ -207,11 +207,16 @@ def test_no_error_and_no_log_shows_the_key(secret, settings, act, fault, caplog)
     assert fault is None or proxy.seen
 
 
-NONE = [f"{SECRET}\n", f"{SECRET}é", f"{SECRET}\0", "", f"\u2019{SECRET}"]
+NO_HEADERS = {
+    "a line break": f"{SECRET}\n",
+    "a letter": f"{SECRET}é",
+    "a NUL": f"{SECRET}\0",
+    "empty": "",
+    "a quote": f"\u2019{SECRET}",
+}
 
 
-@pytest.mark.parametrize("key", NONE, ids=ascii)
-@pytest.mark.parametrize("act", ACTS.values(), ids=ACTS.keys())
+@pytest.mark.parametrize(("act", "key"), crossed(ACTS, NO_HEADERS))
 def test_a_key_that_is_none_is_told_without_it(secret, settings, act, key, caplog):
     with Proxy("http://127.0.0.1:9") as proxy:
         proxy.fail(says(401))
