@@ -23,7 +23,7 @@ from django.core.management import call_command
 
 from api.doctor import look_at_everything
 from storage.findings import Finding, ok
-from storage.supabase import configuration
+from storage.supabase import configuration, transport
 from storage.supabase.doctor import http
 from storage.supabase.doctor.round_trip import FOLDER
 from storage.supabase.doctor.steps import Step, examine
@@ -266,12 +266,10 @@ class self_signed:  # noqa: N801  (reads as what it is)
 
 
 def test_somebody_who_takes_the_call_and_is_silent(check, front: Gateway, monkeypatch):
-    monkeypatch.setattr(http, "TIMEOUT", 0.2)
-    http._client.cache_clear()
+    monkeypatch.setattr(transport, "DEADLINE", 0.2)
     front.on("GET", "/status", seconds=0.6)
 
     report = check()
-    http._client.cache_clear()
 
     assert "did not answer within" in report.named("reachable").what
 

@@ -57,8 +57,5 @@ class Project:
 
 
 def hang_up() -> None:
-    """Close this process's connections, as its end would."""
-    for client in supabase_client._clients.values():
-        client.close()
-    supabase_client._clients.clear()
-    supabase_client._sdk.cache_clear()
+    """Close this process's connections, as its end would. The next call opens new ones."""
+    supabase_client.sdk().session.close()

@@ -6,8 +6,6 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
 from types import TracebackType
 from typing import Any
 
@@ -44,29 +42,36 @@ def run(script: str, *arguments: str) -> str:
 # --- Clients ------------------------------------------------------------------------------------------
 
 
-def test_sixteen_threads_share_one_client_and_get_their_own_answers(bucket_of, monkeypatch):
-    store: SupabaseStorage = bucket_of()
-    monkeypatch.setattr(supabase_client, "_clients", {})
-    supabase_client._sdk.cache_clear()
-    ready, clients = Barrier(16), set()
+THREADS = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from django.conf import settings
+from django.core.files.base import ContentFile
+from storage.supabase import SupabaseStorage, client
+settings.SUPABASE_URL, settings.SUPABASE_SECRET_KEY, bucket = sys.argv[1:]
+store = SupabaseStorage(bucket)
+ready, clients = Barrier(16), set()
+def work(me):
+    ready.wait()
+    for number in range(8):
+        content = f"{me}-{number}".encode() * 1000
+        name = store.save(f"{me}/{number}.txt", ContentFile(content))
+        with store.open(name) as file:
+            assert file.read() == content
+        assert store.describe(name).size == len(content)
+        clients.add(client.sdk().session)
+with ThreadPoolExecutor(16) as threads:
+    list(threads.map(work, range(16)))
+print(len(clients), len(store.listdir("")[0]))
+clients.pop().close()
+"""
 
-    def work(me: int) -> None:
-        ready.wait()
-        for number in range(8):
-            content = f"{me}-{number}".encode() * 1000
-            name = store.save(f"{me}/{number}.txt", ContentFile(content))
-            with store.open(name) as file:
-                assert file.read() == content
-            assert store.describe(name).size == len(content)
-            clients.add(supabase_client._http())
 
-    with ThreadPoolExecutor(16) as threads:
-        list(threads.map(work, range(16)))
+def test_sixteen_threads_share_one_client_and_get_their_own_answers(bucket_of, supabase, service_key):
+    store = bucket_of()
 
-    assert len(clients) == 1
-    assert len(store.listdir("")[0]) == 16
-    clients.pop().close()
-    supabase_client._sdk.cache_clear()
+    assert run(THREADS, supabase, service_key, store.bucket) == "1 16"
 
 
 FORK = """
@@ -78,15 +83,14 @@ store = SupabaseStorage(bucket)
 def works():
     return all([store.describe("a").size == 5 for _ in range(20)])
 def ours():
-    return client._http()
+    return client.sdk().session
 assert works()
 parent = ours()
 children = []
 for _ in range(3):
     pid = os.fork()
     if not pid:
-        sdk_is_ours = works() and client.sdk().session is ours()
-        os._exit(0 if sdk_is_ours and ours() is not parent else 1)
+        os._exit(0 if works() and ours() is not parent else 1)
     children.append(pid)
 assert works()
 codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
@@ -118,7 +122,7 @@ try:
 except Exception as error:
     print(before, "storage3" in sys.modules, type(error).__name__)
 from storage.supabase import client
-client._http().close()
+client.sdk().session.close()
 """
 
     assert run(script) == "False True StorageUnavailable"
@@ -140,16 +144,12 @@ def test_a_refused_upload_does_not_spoil_the_next_call(bucket_of):
 def secret(settings, monkeypatch, caplog) -> Iterator[str]:
     """A key to look for, with every log on."""
     settings.SUPABASE_SECRET_KEY = SECRET
-    monkeypatch.setattr(supabase_client, "_clients", {})
     monkeypatch.setattr(supabase_client, "TIMEOUT", httpx.Timeout(0.5))
-    supabase_client._sdk.cache_clear()
+    monkeypatch.setattr(supabase_client.sdk().session, "timeout", httpx.Timeout(0.5))
     with stamina.set_testing(True), caplog.at_level(logging.DEBUG):
         for name in ("httpx", "httpcore", "storage", "stamina"):
             caplog.set_level(logging.DEBUG, name)
         yield SECRET
-    for client in supabase_client._clients.values():
-        client.close()
-    supabase_client._sdk.cache_clear()
 
 
 def everything_told(error: BaseException | None) -> str:
@@ -234,7 +234,7 @@ def test_nothing_that_stays_shows_the_key(secret, settings):
     with pytest.raises(StorageUnavailable):
         store.exists("a")
 
-    client, sdk = supabase_client._http(), supabase_client.sdk()
+    client, sdk = supabase_client.Client(), supabase_client.sdk()
     shown: list[Any] = [store, client, sdk, sdk.from_("documents"), client.headers, client.lines]
     assert secret not in "\n".join(map(repr, [*shown, *map(vars, (client, client.lines, sdk, store))]))
     assert store.deconstruct() == ("storage.supabase.SupabaseStorage", ("documents",), {})

@@ -34,26 +34,15 @@ def proxy(supabase: str) -> Iterator[Proxy]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def clients() -> Iterator[dict[int, httpx.Client]]:
-    """Those with little time, apart from the others."""
-    made: dict[int, httpx.Client] = {}
-    yield made
-    for client in made.values():
-        client.close()
-
-
 @pytest.fixture
-def impatient(monkeypatch, clients) -> Iterator[None]:
-    """A client with little time, that does not pause before it tries again."""
-    monkeypatch.setattr(supabase_client, "_clients", clients)
+def impatient(monkeypatch) -> Iterator[None]:
+    """Short timeouts, and no pause before a call is made again."""
     monkeypatch.setattr(supabase_client, "TIMEOUT", httpx.Timeout(0.5))
+    monkeypatch.setattr(supabase_client.sdk().session, "timeout", httpx.Timeout(0.5))
     monkeypatch.setattr(transport, "DEADLINE", 1)
     monkeypatch.setattr(transport, "SLOWEST", 64 * MIB)
-    supabase_client._sdk.cache_clear()
     with stamina.set_testing(True, attempts=supabase_client.ATTEMPTS):
         yield
-    supabase_client._sdk.cache_clear()
 
 
 @pytest.fixture
@@ -256,19 +245,33 @@ def test_tokens_that_cannot_be_read_are_none(store, proxy):
 # --- Waiting --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("asked", "waited"), [("0", 0), ("1", 1), ("5", 5), ("tomorrow", 0.1)])
-def test_the_server_says_how_long_to_wait(asked, waited):
-    error = supabase_client.fact(httpx.Response(429, headers={"Retry-After": asked}), "a")
+def waits(monkeypatch, asked: str) -> list[float]:
+    """The seconds waited between attempts when each is answered 429 with this `Retry-After`."""
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
 
-    again = supabase_client._worth_repeating(error)
+    def refused() -> None:
+        raise supabase_client.fact(httpx.Response(429, headers={"Retry-After": asked}), "a")
 
-    assert again is True if waited == 0.1 else again.total_seconds() == waited
+    with pytest.raises(StorageUnavailable):
+        supabase_client.retry(refused)
+    return slept
 
 
-def test_who_is_asked_to_wait_for_long_hears_it_instead():
-    error = supabase_client.fact(httpx.Response(429, headers={"Retry-After": "100000"}), "a")
+@pytest.mark.parametrize("seconds", [0, 1, 5])
+def test_the_server_says_how_long_to_wait(seconds, monkeypatch):
+    assert waits(monkeypatch, str(seconds)) == [seconds] * (supabase_client.ATTEMPTS - 1)
 
-    assert supabase_client._worth_repeating(error) is False
+
+def test_a_retry_after_that_cannot_be_read_does_not_matter(monkeypatch):
+    slept = waits(monkeypatch, "tomorrow")
+
+    assert len(slept) == supabase_client.ATTEMPTS - 1
+    assert all(0 < seconds <= supabase_client.LONGEST_WAIT for seconds in slept)
+
+
+def test_a_long_wait_is_left_to_the_caller(monkeypatch):
+    assert waits(monkeypatch, "100000") == []
 
 
 @pytest.mark.parametrize(

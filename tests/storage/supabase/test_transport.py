@@ -24,12 +24,21 @@ class Server:
 
     def __init__(self) -> None:
         self.connections: set[tuple[str, int]] = set()
+        self.open: set[tuple[str, int]] = set()
         self.met = threading.Barrier(TOGETHER)
         self.end = threading.Event()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                super().setup()
+                outer.open.add(self.client_address)
+
+            def finish(self) -> None:
+                outer.open.discard(self.client_address)
+                super().finish()
 
             def do_GET(self) -> None:
                 outer.connections.add(self.client_address)
@@ -54,6 +63,14 @@ class Server:
         self.http.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.http.server_port}"
         threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
+
+    def has_open(self, number: int) -> bool:
+        """True once this many connections are open; closing takes a moment to arrive here."""
+        for _ in range(200):
+            if len(self.open) == number:
+                return True
+            time.sleep(0.01)
+        return False
 
     def stop(self) -> None:
         self.end.set()
@@ -145,24 +162,22 @@ def test_a_server_that_closed_its_side_is_called_anew(server: Server, client: ht
 
 
 def test_lines_that_nobody_needs_any_more_are_given_up(server: Server, monkeypatch: pytest.MonkeyPatch):
-    lines = Lines()
-    with httpx.Client(transport=lines, timeout=5) as client, ThreadPoolExecutor(TOGETHER) as threads:
+    with httpx.Client(transport=Lines(), timeout=5) as client, ThreadPoolExecutor(TOGETHER) as threads:
         list(threads.map(lambda _: client.get(f"{server.url}/meet"), range(TOGETHER)))
         assert client.get(f"{server.url}/").content == BODY
-        assert len(lines._idle) == TOGETHER
+        assert server.has_open(TOGETHER)
 
         monkeypatch.setattr("storage.supabase.lines.IDLE", 0)
         assert client.get(f"{server.url}/").content == BODY
-        assert len(lines._idle) == 1
+        assert server.has_open(1)
 
 
 def test_closing_ends_every_line(server: Server):
-    lines = Lines()
-    with httpx.Client(transport=lines) as client:
+    with httpx.Client(transport=Lines()) as client:
         client.get(f"{server.url}/")
-        assert len(lines._idle) == 1
+        assert server.has_open(1)
 
-    assert not lines._idle
+    assert server.has_open(0)
 
 
 @pytest.mark.parametrize("size", [0, 10, transport.SMALL - 1000])
