@@ -17,8 +17,8 @@ from django.core.cache import cache
 from api.auth import jwks_cache, jwks_client
 from tests.support.auth_server import KeyServer
 from tests.support.cast import Caller
-from tests.support.gateway import Gateway, gateway
 from tests.support.project import Project, hang_up
+from tests.support.proxy import Proxy
 from tests.support.server import CLIENTS, ROOT, Server, shared_server, stop_shared_server
 from tests.support.site import Site
 
@@ -167,9 +167,9 @@ def project(server: Server, settings, _telephone: None) -> Iterator[Project]:
 
 
 @pytest.fixture
-def front(project: Project, settings) -> Iterator[Gateway]:
+def front(project: Project, settings) -> Iterator[Proxy]:
     """A gateway before the project; the settings point at it."""
-    with gateway(project.url) as standing:
+    with Proxy(project.url) as standing:
         settings.SUPABASE_URL = standing.url
         yield standing
 

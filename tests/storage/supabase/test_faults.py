@@ -95,7 +95,7 @@ VERBS: dict[str, Verb] = {
     "put in parts: send": (lambda store: put(store, "new", LARGE), "PATCH /upload/resumable", True),
 }
 AGAIN = {name: verb for name, verb in VERBS.items() if verb[2]}
-FAULTS: dict[str, faults.Fault] = {
+FAULTS: dict[str, faults.Handling] = {
     "500": says(500, b'{"statusCode":"500","error":"internal","message":"x"}'),
     "503": says(503, Retry_After="0"),
     "429": says(429, b"slow down", Retry_After="0"),
@@ -105,7 +105,7 @@ FAULTS: dict[str, faults.Fault] = {
     "drips headers": faults.drips,
 }
 #: Answers that claim success.
-FALSE: dict[str, faults.Fault] = {
+FALSE: dict[str, faults.Handling] = {
     "a gateway's page as success": says(200, HTML, Content_Type="text/html"),
     "JSON that is none": says(200, b'{"Key": ', Content_Type="application/json"),
     "other JSON": says(200, b'["a"]', Content_Type="application/json"),
@@ -468,7 +468,7 @@ def test_small_files_come_and_go_over_one_connection(store, proxy):
 # --- In parts -------------------------------------------------------------------------------------------
 
 
-def changed(header: str, value: Callable[[str], str]) -> faults.Fault:
+def changed(header: str, value: Callable[[str], str]) -> faults.Handling:
     def change(passing: Any, body: bytes) -> None:
         answer = passing.upstream(body)
         answer.headers[header] = value(answer.headers.get(header, ""))

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.faults import Proxy
+from tests.support.proxy import Proxy
 from tests.support.site import Site, tree
 
 pytestmark = pytest.mark.slow  # each starts processes
