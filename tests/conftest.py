@@ -6,8 +6,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from math import inf
+from itertools import count
 from pathlib import Path
+from time import monotonic
 from uuid import uuid4
 
 import pytest
@@ -16,10 +17,12 @@ from django.core.cache import cache
 from api.auth import jwks_cache, jwks_client
 from tests.support.auth_server import KeyServer
 from tests.support.cast import Caller
-from tests.support.gateway import Gateway, gateway
 from tests.support.project import Project, hang_up
+from tests.support.proxy import Proxy
 from tests.support.server import CLIENTS, ROOT, Server, shared_server, stop_shared_server
 from tests.support.site import Site
+
+YEARS_AGO = count(10**9, -(10**5))  # seconds; each use is later than the one before
 
 
 @pytest.fixture(autouse=True)
@@ -91,8 +94,12 @@ def others(clock: Clock, key_server: KeyServer) -> Iterator[list[jwks_client.JWK
 
 @pytest.fixture
 def broken_cache(settings, monkeypatch) -> None:
-    """Redis on a port where nobody listens."""
-    monkeypatch.setattr(jwks_cache, "_paused_until", -inf)  # and again when the test is over
+    """Redis on a port where nobody listens.
+
+    A cache that failed is not asked for some seconds: here they are long past for the tests that follow.
+    """
+    years_ago = next(YEARS_AGO)
+    monkeypatch.setattr(jwks_cache, "monotonic", lambda: monotonic() - years_ago)
     settings.CACHES = {
         "default": {
             "BACKEND": "django.core.cache.backends.redis.RedisCache",
@@ -160,9 +167,9 @@ def project(server: Server, settings, _telephone: None) -> Iterator[Project]:
 
 
 @pytest.fixture
-def front(project: Project, settings) -> Iterator[Gateway]:
+def front(project: Project, settings) -> Iterator[Proxy]:
     """A gateway before the project; the settings point at it."""
-    with gateway(project.url) as standing:
+    with Proxy(project.url) as standing:
         settings.SUPABASE_URL = standing.url
         yield standing
 

@@ -23,12 +23,12 @@ from django.core.management import call_command
 
 from api.doctor import run_checks
 from storage.findings import Finding, ok
-from storage.supabase import configuration
+from storage.supabase import configuration, transport
 from storage.supabase.doctor import http
 from storage.supabase.doctor.round_trip import FOLDER
 from storage.supabase.doctor.steps import Step, run_steps
-from tests.support.gateway import Gateway, gateway
 from tests.support.project import Project
+from tests.support.proxy import Proxy
 from tests.support.server import ROOT, Server
 
 HTML = {"Content-Type": "text/html; charset=utf-8"}
@@ -268,13 +268,11 @@ class self_signed:  # noqa: N801  (reads as what it is)
         self.thread.join(5)
 
 
-def test_somebody_who_takes_the_call_and_is_silent(check, front: Gateway, monkeypatch):
-    monkeypatch.setattr(http, "TIMEOUT", 0.2)
-    http._client.cache_clear()
-    front.on("GET", "/status", seconds=0.6)
+def test_somebody_who_takes_the_call_and_is_silent(check, front: Proxy, monkeypatch):
+    monkeypatch.setattr(transport, "REQUEST_SECONDS", 0.2)
+    front.on("GET", "/status", delay=0.6)
 
     report = check()
-    http._client.cache_clear()
 
     assert "did not answer within" in report.named("reachable").what
 
@@ -293,7 +291,7 @@ def test_somebody_who_takes_the_call_and_is_silent(check, front: Gateway, monkey
     ],
     ids=["html", "404", "502", "540", "308"],
 )
-def test_somebody_else_answers(check, front: Gateway, how: dict[str, Any], said: str):
+def test_somebody_else_answers(check, front: Proxy, how: dict[str, Any], said: str):
     front.on("GET", "/storage/v1/status", **how)
 
     report = check()
@@ -303,7 +301,7 @@ def test_somebody_else_answers(check, front: Gateway, how: dict[str, Any], said:
     assert report.of("skipped") == ["key", "buckets", "round_trip", "cors"]
 
 
-def test_where_we_are_sent_is_the_cure(check, front: Gateway):
+def test_where_we_are_sent_is_the_cure(check, front: Proxy):
     front.on("GET", "/status", status=301, headers={"Location": "https://x.example.org/storage/v1/status"})
 
     assert (
@@ -312,16 +310,16 @@ def test_where_we_are_sent_is_the_cure(check, front: Gateway):
     )
 
 
-def test_a_gateway_that_wants_a_key_first_is_one(check, front: Gateway):
+def test_a_gateway_that_wants_a_key_first_is_one(check, front: Proxy):
     front.on("GET", "/status", status=401, body=b'{"message":"No API key found in request"}', headers=JSON)
 
     assert check().of("problem") == []
 
 
-def test_a_slow_project_is_told_call_by_call(check, front: Gateway, project: Project, monkeypatch):
+def test_a_slow_project_is_told_call_by_call(check, front: Proxy, project: Project, monkeypatch):
     monkeypatch.setattr(http, "SLOW_MS", 200)
-    front.on("GET", "/status", seconds=0.25, times=1)
-    front.on("GET", "/object/sign/", seconds=0.25, forwards=True, body=lambda content: content)
+    front.on("GET", "/status", delay=0.25, times=1)
+    front.on("GET", "/object/sign/", delay=0.25, forwards=True, body=lambda content: content)
 
     report = check()
 
@@ -360,7 +358,7 @@ def test_a_new_key_on_a_stack_that_knows_none(check, settings):
     assert "service_role JWT" in check().named("key").cure
 
 
-def test_a_new_key_and_the_gateway_that_knows_it(check, front: Gateway, project: Project, settings):
+def test_a_new_key_and_the_gateway_that_knows_it(check, front: Proxy, project: Project, settings):
     settings.SUPABASE_SECRET_KEY = SECRET
     front.keys = {SECRET: project.key}
     assert check().of("problem") == []
@@ -401,7 +399,7 @@ def test_a_secret_key_that_is_given_to_browsers(check, settings):
     assert "revoke" in found[0].cure
 
 
-def test_a_legacy_key_of_a_hosted_project(check, front: Gateway, settings, monkeypatch):
+def test_a_legacy_key_of_a_hosted_project(check, front: Proxy, settings, monkeypatch):
     """It works, and will not for long. The project's name leads to this machine."""
     monkeypatch.setattr(configuration, "HOSTED_SUFFIX", ".localhost")
     resolve = socket.getaddrinfo
@@ -418,7 +416,7 @@ def test_a_legacy_key_of_a_hosted_project(check, front: Gateway, settings, monke
 
 
 @pytest.mark.parametrize("status", [503, 500])
-def test_trouble_with_the_list_of_buckets(check, front: Gateway, status: int):
+def test_trouble_with_the_list_of_buckets(check, front: Proxy, status: int):
     front.on("GET", "/bucket", status=status, headers={"Retry-After": "0"})
 
     assert "could not be listed" in check().named("key").what
@@ -428,7 +426,7 @@ def test_trouble_with_the_list_of_buckets(check, front: Gateway, status: int):
 
 
 @pytest.mark.parametrize(("offset", "said"), [(90, "behind"), (-90, "ahead of")])
-def test_a_clock_that_is_wrong(check, front: Gateway, offset: int, said: str):
+def test_a_clock_that_is_wrong(check, front: Proxy, offset: int, said: str):
     front.clock = lambda: formatdate(time.time() + offset, usegmt=True)
 
     found = check().named("clock")
@@ -438,13 +436,13 @@ def test_a_clock_that_is_wrong(check, front: Gateway, offset: int, said: str):
     assert 88 <= int("".join(filter(str.isdigit, found.what))) <= 92
 
 
-def test_clocks_may_differ_a_little(check, front: Gateway):
+def test_clocks_may_differ_a_little(check, front: Proxy):
     front.clock = lambda: formatdate(time.time() + 20, usegmt=True)
 
     assert check().named("clock").level == "ok"
 
 
-def test_a_server_that_does_not_know_the_time(check, front: Gateway):
+def test_a_server_that_does_not_know_the_time(check, front: Proxy):
     front.clock = lambda: "noon"
 
     assert check().named("clock").level == "warning"
@@ -513,9 +511,9 @@ def test_without_a_place_to_arrive_nothing_is_sent(check, project: Project):
 
 
 @pytest.fixture
-def auth(check, settings) -> Iterator[Gateway]:
+def auth(check, settings) -> Iterator[Proxy]:
     """The JWKS endpoint of a project without a shared secret."""
-    with gateway() as serving:
+    with Proxy() as serving:
         settings.SUPABASE_JWKS_URL = f"{serving.url}/auth/v1/.well-known/jwks.json?apikey=hush"
         settings.SUPABASE_JWT_SECRET = ""
         yield serving
@@ -534,7 +532,7 @@ def jwks(*keys: Any) -> dict[str, Any]:
     return {"body": json.dumps({"keys": made}).encode(), "headers": JSON}
 
 
-def test_public_keys_and_their_algorithms(check, auth: Gateway):
+def test_public_keys_and_their_algorithms(check, auth: Proxy):
     elliptic = ec.generate_private_key(ec.SECP256R1())
     auth.on("GET", "jwks", **jwks(elliptic, rsa.generate_private_key(65537, 2048)))
 
@@ -544,7 +542,7 @@ def test_public_keys_and_their_algorithms(check, auth: Gateway):
     assert found.ms > 0
 
 
-def test_the_publishable_key_goes_with_the_question(check, auth: Gateway, settings):
+def test_the_publishable_key_goes_with_the_question(check, auth: Proxy, settings):
     settings.SUPABASE_PUBLISHABLE_KEY = "sb_publishable_Hc3Jd6Fg1Ms5PaEoUiQt"
     auth.on("GET", "jwks", **jwks(ec.generate_private_key(ec.SECP256R1())))
 
@@ -554,7 +552,7 @@ def test_the_publishable_key_goes_with_the_question(check, auth: Gateway, settin
 
 
 @pytest.mark.parametrize("secret", ["", "a-shared-secret-of-32-characters-and-more"])
-def test_a_project_without_public_keys_needs_the_shared_secret(check, auth: Gateway, settings, secret: str):
+def test_a_project_without_public_keys_needs_the_shared_secret(check, auth: Proxy, settings, secret: str):
     settings.SUPABASE_JWT_SECRET = secret
     auth.on("GET", "jwks", **jwks())
 
@@ -570,7 +568,7 @@ def test_neither_keys_nor_secret(check, settings):
     assert check().named("jwks").what == "SUPABASE_JWKS_URL is empty. No access token can be verified."
 
 
-def test_keys_of_an_algorithm_that_is_not_verified(check, auth: Gateway):
+def test_keys_of_an_algorithm_that_is_not_verified(check, auth: Proxy):
     auth.on("GET", "jwks", body=b'{"keys": [{"kty": "oct", "alg": "HS256", "k": "hush"}]}', headers=JSON)
 
     assert "None of the project's public keys" in check().named("jwks").what
@@ -590,7 +588,7 @@ def test_keys_of_an_algorithm_that_is_not_verified(check, auth: Gateway):
     ],
     ids=["401", "404", "html", "list", "number", "texts", "deep"],
 )
-def test_an_endpoint_that_gives_no_keys(auth: Gateway, settings, how: dict[str, Any], said: str, secret: str):
+def test_an_endpoint_that_gives_no_keys(auth: Proxy, settings, how: dict[str, Any], said: str, secret: str):
     """A problem, unless there is a shared secret that may be all that is needed."""
     settings.SUPABASE_JWT_SECRET = secret
     auth.on("GET", "jwks", **how)
@@ -663,7 +661,7 @@ def test_urls_that_are_signed_with_another_secret(check, settings):
     ],
 )
 def test_a_leg_that_fails(
-    check, front: Gateway, leg: str, method: str, path: str, how: dict[str, Any], said: str
+    check, front: Proxy, leg: str, method: str, path: str, how: dict[str, Any], said: str
 ):
     """The next are not tried, and what arrived is deleted all the same."""
     front.on(method, path, **how)
@@ -677,7 +675,7 @@ def test_a_leg_that_fails(
     assert all(report.named(f"round_trip.{each}").level == "ok" for each in [*done, "delete"])
 
 
-def test_what_does_not_arrive_whole(check, front: Gateway):
+def test_what_does_not_arrive_whole(check, front: Proxy):
     def cut(content: bytes) -> bytes:
         return json.dumps({**json.loads(content), "size": 1000}).encode()
 
@@ -686,7 +684,7 @@ def test_what_does_not_arrive_whole(check, front: Gateway):
     assert check().named("round_trip.describe").what == "1000 of 1024 bytes arrived."
 
 
-def test_what_cannot_be_deleted_is_named(check, front: Gateway, project: Project, settings):
+def test_what_cannot_be_deleted_is_named(check, front: Proxy, project: Project, settings):
     front.on("DELETE", "/object/", status=500)
 
     printed = StringIO()
@@ -733,7 +731,7 @@ def test_a_cache_that_is_down_does_not_stop_the_doctor(check, settings):
         ({"status": 204, "headers": {**ORIGINS, "Access-Control-Allow-Headers": "*"}}, ""),
     ],
 )
-def test_what_browsers_ask_first(check, front: Gateway, settings, how: dict[str, Any], missing: str):
+def test_what_browsers_ask_first(check, front: Proxy, settings, how: dict[str, Any], missing: str):
     settings.CORS_ALLOWED_ORIGINS = ["https://app.zoo.example.org"]
     front.on("OPTIONS", "/object/upload/sign/uploads/", **how)
 

@@ -16,6 +16,7 @@ from django.utils import translation
 from api import errors
 from api.exceptions import Refused
 from backend.languages import preferred_language
+from tests.support.cases import crossed
 from tests.support.cast import Caller, announcement, code
 from tests.support.server import ROOT, Server
 
@@ -88,9 +89,12 @@ def test_who_asks_for_none_of_them_gets_that_of_the_settings(accepted: str, sett
     assert preferred_language(accepted) == "es"
 
 
-@pytest.mark.parametrize("accepted", HOSTILE, ids=lambda header: repr(header[:12]))
+PATHS = ["/nowhere", "/api/v1/species/", "/admin/login/", "/storage/v1/x", "/livez"]
+
+
 @pytest.mark.parametrize(
-    "where", ["/nowhere", "/api/v1/species/", "/admin/login/", "/storage/v1/x", "/livez"]
+    ("accepted", "where"),
+    crossed({repr(header[:12]): header for header in HOSTILE}, {path: path for path in PATHS}),
 )
 def test_no_header_is_an_error_of_ours(accepted: str, where: str, db):
     client = Client(headers={"accept-language": accepted}, raise_request_exception=False)

@@ -23,6 +23,7 @@ from django.urls import path
 from api.auth.development_tokens import development_token
 from backend.logs import REDACTED, logging_config
 from backend.middleware import REQUEST_ID
+from tests.support.cases import crossed
 from tests.support.cast import Caller, code
 from tests.support.server import Server
 
@@ -81,9 +82,15 @@ def record(message: str, *arguments: Any, error: Any = None) -> logging.LogRecor
 # --- What is taken out ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("text", "hidden"), SECRETS)
-@pytest.mark.parametrize("logger", ["django.server", "django.request", "gunicorn.error", "httpx", "any"])
-def test_no_logger_writes_a_secret(log: StringIO, logger: str, text: str, hidden: str):
+LOGGERS = ["django.server", "django.request", "gunicorn.error", "httpx", "any"]
+
+
+@pytest.mark.parametrize(
+    ("logger", "secret"),
+    crossed({name: name for name in LOGGERS}, {case.id: case.values for case in SECRETS}),
+)
+def test_no_logger_writes_a_secret(log: StringIO, logger: str, secret: tuple[str, str]):
+    text, hidden = secret
     logging.getLogger(logger).error(text)
     logging.getLogger(logger).error("as an argument: %s", text)
     logging.getLogger(logger).error("within one: %s", {"said": [text]})

@@ -1,4 +1,7 @@
-"""A proxy on loopback that passes HTTP on, and fails as it was told to, on the requests it was told of."""
+"""An HTTP proxy on loopback between a client and a server, which records requests and applies faults.
+
+It also stands for Supabase's gateway: it may know API keys, and tell a wrong time.
+"""
 
 import re
 import socket
@@ -6,39 +9,82 @@ import struct
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
-HOP_BY_HOP = {"connection", "transfer-encoding", "keep-alive", "host", "content-length", "date", "server"}
+NOT_FORWARDED = {"host", "connection", "content-length", "transfer-encoding", "accept-encoding"}
+NOT_RETURNED = {"connection", "keep-alive", "date", "server", "content-length", "transfer-encoding"}
 
-#: What becomes of one request: `passing` is its handler, `body` what it brought.
-Fault = Callable[["Passing", bytes], None]
+#: What is done with one request: `passing` is its handler, `body` its body.
+Handling = Callable[["Passing", bytes], None]
+#: Chooses what is done with a call by its number (from 1 on), method and path; None: it is passed on.
+Plan = Callable[[int, str, str], Handling | None]
+
+
+@dataclass
+class Fault:
+    """Answer with `status`; without one, pass the request on, with these disturbances."""
+
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes | Callable[[bytes], bytes] = b'{"message":"made up"}'  # or made from the server's body
+    delay: float = 0  # seconds
+    forwards: bool = False  # the server carries the request out, although `status` is answered
+    before: Callable[[], None] = lambda: None
+    after: Callable[[], None] = lambda: None  # the server has answered, the client does not know
+    corrupt: bool = False  # change the first byte of the request's body
+    cut: bool = False  # close the connection in the middle of the answer
+    lost: bool = False  # close the connection instead of answering
+
+    def __call__(self, passing: "Passing", content: bytes) -> None:
+        time.sleep(self.delay)
+        if self.status:
+            came = passing.upstream(content).content if self.forwards else b""
+            body = self.body(came) if callable(self.body) else self.body
+            return passing.answer(self.status, self.headers, body)
+        self.before()
+        if self.corrupt and content:
+            content = bytes([content[0] ^ 1]) + content[1:]
+        answer = passing.upstream(content)
+        self.after()
+        if self.lost:
+            passing.hang_up()
+        elif self.cut:
+            passing.relay_half(answer)
+        else:
+            passing.relay(answer)
 
 
 @dataclass
 class Order:
-    """`fault` on the requests that match, so many times."""
+    """Do `handling` with the requests that match, so many times."""
 
     on: re.Pattern[str]
-    fault: Fault
+    handling: Handling
     times: int
 
 
 class Proxy:
-    """`seen`: the requests that came, as `GET /path`. Faults are for the path behind `/storage/v1`."""
+    """`upstream` is the address of the server behind it, "" if there is none.
 
-    def __init__(self, upstream: str) -> None:
-        self.seen: list[str] = []
+    `asked` holds the method, the path and the headers of each request, in their order.
+    """
+
+    def __init__(self, upstream: str = "", plan: Plan | None = None) -> None:
+        self.plan = plan
+        self.asked: list[tuple[str, str, dict[str, str]]] = []
         self.orders: list[Order] = []
+        self.keys: dict[str, str] = {}  # the API keys that it knows, and the token put in the place of each
+        self.clock: Callable[[], str] | None = None  # the `Date` header, if it is not the true time
         self.lock = threading.Lock()
         self.over = threading.Event()
-        self.upstream = httpx.Client(
-            base_url=upstream, timeout=30, verify=False
-        )  # what it has no use for takes long
+        # No certificates: loading them takes long. No idle connections: the server may be killed.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+        self.upstream = httpx.Client(base_url=upstream, timeout=60, verify=False, limits=limits)
         self.server = Listening(("127.0.0.1", 0), Passing)
         self.server.proxy = self
         self.url = f"http://127.0.0.1:{self.server.server_port}"
@@ -53,21 +99,40 @@ class Proxy:
         self.server.server_close()
         self.upstream.close()
 
-    def fail(self, fault: Fault, on: str = "", times: int = 10**6) -> None:
-        """`on`: a regular expression of `METHOD /path`."""
-        self.orders.append(Order(re.compile(on), fault, times))
+    @property
+    def calls(self) -> list[tuple[str, str]]:
+        return [(method, path) for method, path, _ in self.asked]
+
+    @property
+    def seen(self) -> list[str]:
+        """The requests as `GET /path`, without `/storage/v1` and without the query."""
+        return [_line(method, path) for method, path in self.calls]
 
     def count(self, on: str = "") -> int:
         return sum(bool(re.search(on, each)) for each in self.seen)
 
-    def taken(self, line: str) -> Fault:
+    def fail(self, handling: Handling, on: str = "", times: int = 10**6) -> None:
+        """`on`: a regular expression, searched in `METHOD /path` as `seen` has it."""
+        self.orders.append(Order(re.compile(on), handling, times))
+
+    def on(self, method: str, path: str, *, times: int = 10**6, **how: Any) -> None:
+        """Answer as `Fault` says: by default 200 without a body. `path` is a regular expression."""
+        fault = Fault(**{"status": 200, "body": b"", **how})
+        self.fail(fault, on=f"^{method} .*(?:{path.removeprefix('/storage/v1')})", times=times)
+
+    def take(self, method: str, path: str, headers: dict[str, str]) -> Handling:
         with self.lock:
-            self.seen.append(line)
+            self.asked.append((method, path, headers))
+            number, line = len(self.asked), _line(method, path)
             for order in self.orders:
                 if order.times and order.on.search(line):
                     order.times -= 1
-                    return order.fault
-        return passed_on
+                    return order.handling
+        return (self.plan and self.plan(number, method, path)) or passed_on
+
+
+def _line(method: str, path: str) -> str:
+    return f"{method} {urlsplit(path).path.removeprefix('/storage/v1')}"
 
 
 class Listening(ThreadingHTTPServer):
@@ -81,37 +146,48 @@ class Listening(ThreadingHTTPServer):
 
 class Passing(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     server: Listening
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("do_"):
+        if name.startswith("do_"):  # every method
             return self.take
         raise AttributeError(name)
 
     def take(self) -> None:
-        path = urlsplit(self.path).path.removeprefix("/storage/v1")
-        fault = self.server.proxy.taken(f"{self.command} {path}")
-        if fault is cut_request:
-            return fault(self, b"")
-        fault(self, self.rfile.read(int(self.headers.get("Content-Length", 0))))
+        handling = self.server.proxy.take(self.command, self.path, dict(self.headers))
+        if handling is cut_request:
+            return handling(self, b"")
+        handling(self, self.rfile.read(int(self.headers.get("Content-Length") or 0)))
 
     def upstream(self, body: bytes) -> httpx.Response:
-        headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in NOT_FORWARDED}
+        keys, given = self.server.proxy.keys, self.headers.get("apikey", "")
+        if keys and given:
+            if given not in keys:
+                return httpx.Response(401, json={"message": "Unregistered API key"})
+            headers["Authorization"] = f"Bearer {keys[given]}"
         return self.server.proxy.upstream.request(self.command, self.path, headers=headers, content=body)
 
     def answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        if self.command != "HEAD":
-            self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
+        self._head(status, headers, len(body))
         if self.command != "HEAD":
             self.wfile.write(body)
 
     def relay(self, answer: httpx.Response) -> None:
-        kept = {name: value for name, value in answer.headers.items() if name.lower() not in HOP_BY_HOP}
-        self.answer(answer.status_code, kept, answer.content)
+        self.answer(answer.status_code, _returned(answer), answer.content)
+
+    def relay_half(self, answer: httpx.Response) -> None:
+        """Announce more than there is, send half of it, and close the connection."""
+        self._head(answer.status_code, _returned(answer), len(answer.content) + 10)
+        self.wfile.write(answer.content[: len(answer.content) // 2])
+        self.wfile.flush()
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """End the connection in order."""
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_RDWR)
 
     def slam(self) -> None:
         """End the connection with a reset."""
@@ -119,8 +195,24 @@ class Passing(BaseHTTPRequestHandler):
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.close()
 
+    def _head(self, status: int, headers: dict[str, str], length: int) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        if self.command != "HEAD":
+            self.send_header("Content-Length", str(length))
+        self.end_headers()
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        clock = self.server.proxy.clock
+        return clock() if clock else super().date_time_string(timestamp)
+
     def log_message(self, *about: Any) -> None:
-        """`seen` has it."""
+        """The proxy remembers what it was asked."""
+
+
+def _returned(answer: httpx.Response) -> dict[str, str]:
+    return {name: value for name, value in answer.headers.items() if name.lower() not in NOT_RETURNED}
 
 
 # --- Faults ---------------------------------------------------------------------------------------------
@@ -130,7 +222,11 @@ def passed_on(passing: Passing, body: bytes) -> None:
     passing.relay(passing.upstream(body))
 
 
-def says(status: int, body: bytes = b"", **headers: str) -> Fault:
+def delayed(seconds: float) -> Plan:
+    return lambda number, method, path: Fault(delay=seconds)
+
+
+def says(status: int, body: bytes = b"", **headers: str) -> Handling:
     """This answer, and nothing reaches the server."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return lambda passing, _: passing.answer(status, named, body)
@@ -142,23 +238,18 @@ def reset(passing: Passing, body: bytes) -> None:
 
 
 def lost(passing: Passing, body: bytes) -> None:
-    """The server does it, and nobody hears of it."""
+    """The server carries the request out, and its answer does not arrive."""
     passing.upstream(body)
     passing.slam()
 
 
 def cut(passing: Passing, body: bytes) -> None:
     """The answer ends in the middle."""
-    answer = passing.upstream(body)
-    head = f"HTTP/1.1 {answer.status_code} X\r\nContent-Length: {len(answer.content) + 10}\r\n"
-    kept = (f"{name}: {value}\r\n" for name, value in answer.headers.items() if name not in HOP_BY_HOP)
-    passing.wfile.write((head + "".join(kept) + "\r\n").encode() + answer.content[: len(answer.content) // 2])
-    passing.wfile.flush()
-    passing.close_connection = True
+    passing.relay_half(passing.upstream(body))
 
 
 def cut_request(passing: Passing, _: bytes) -> None:
-    """The body is taken to its middle."""
+    """The connection is reset in the middle of the request's body."""
     passing.rfile.read(int(passing.headers.get("Content-Length", 0)) // 2)
     passing.slam()
 
@@ -169,7 +260,7 @@ def hangs(passing: Passing, body: bytes) -> None:
 
 
 def drips(passing: Passing, body: bytes) -> None:
-    """A byte now and then, of headers that never end."""
+    """A byte every 20 ms, of headers that never end."""
     _drip(passing, b"HTTP/1.1 200 OK\r\nX-Slow: " + b"x" * 2000)
 
 
@@ -187,6 +278,6 @@ def _drip(passing: Passing, text: bytes) -> None:
 
 
 def flips(passing: Passing, body: bytes) -> None:
-    """One bit of what is sent is another when it arrives."""
+    """One bit of the request's body is changed on its way."""
     middle = len(body) // 2
     passing.relay(passing.upstream(body[:middle] + bytes([body[middle] ^ 1]) + body[middle + 1 :]))

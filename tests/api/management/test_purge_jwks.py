@@ -21,6 +21,7 @@ from tests.support.server import Server
 from tests.support.whoami import opens
 
 REDIS = os.environ.get("TEST_CACHE_URL", "redis://127.0.0.1:6379/0")
+WRITTEN = "*signing-keys:*"
 
 
 def redis_answers() -> bool:
@@ -153,11 +154,12 @@ def keys() -> Iterator[KeyServer]:
 
 @pytest.fixture
 def processes(keys: KeyServer, tmp_path) -> Iterator[Server]:
-    """Three worker processes."""
-    with Server(tmp_path, workers=3, SUPABASE_JWKS_URL=keys.url, CACHE_URL=REDIS) as running:
-        yield running
+    """Three worker processes. What they write to Redis is deleted."""
     with redis.Redis.from_url(REDIS) as client:
-        client.delete(*client.scan_iter(f"*{jwks_cache._name(keys.url, '*')}"))
+        before = set(client.scan_iter(WRITTEN))
+        with Server(tmp_path, workers=3, SUPABASE_JWKS_URL=keys.url, CACHE_URL=REDIS) as running:
+            yield running
+        client.delete(*set(client.scan_iter(WRITTEN)) - before)
 
 
 def statuses(server: Server, tokens: list[str]) -> set[int]:

@@ -340,13 +340,13 @@ def test_two_erasures_at_once_leave_nothing_behind(alice: Caller, curator: Calle
 
 
 def test_a_document_made_meanwhile_goes_too(alice: Caller, monkeypatch):
-    def late(member):
-        monkeypatch.setattr(erasure, "_delete_unnamed_objects", folders)
+    def late(*args):
+        monkeypatch.setattr(erasure, "keys_in", keys_in)
         alice.document_with_file()
-        return folders(member)
+        return keys_in(*args)
 
-    folders = erasure._delete_unnamed_objects
-    monkeypatch.setattr(erasure, "_delete_unnamed_objects", late)
+    keys_in = erasure.keys_in
+    monkeypatch.setattr(erasure, "keys_in", late)
 
     assert alice.delete("profiles/me/").json() == {"documents": 1, "objects": 1, "tickets": 1}
     assert nothing_is_left()
@@ -355,28 +355,28 @@ def test_a_document_made_meanwhile_goes_too(alice: Caller, monkeypatch):
 def test_a_ticket_asked_for_meanwhile_goes_too(alice: Caller, curator: Caller, monkeypatch):
     """Given a ticket of staff for a document that is just going, then it goes before the document."""
     document = alice.document()
-    delete = erasure._delete_row
+    stored_files = erasure.stored_files
 
     def late(*args):
-        monkeypatch.setattr(erasure, "_delete_row", delete)
+        """Called when the tickets of the document are gone, and the document is not."""
+        monkeypatch.setattr(erasure, "stored_files", stored_files)
         send(curator.ticket(document))
-        return delete(*args)
+        return stored_files(*args)
 
-    monkeypatch.setattr(erasure, "_delete_row", late)
+    monkeypatch.setattr(erasure, "stored_files", late)
 
     assert alice.delete("profiles/me/").json() == {"documents": 1, "objects": 1, "tickets": 1}
     assert nothing_is_left()
 
 
-def test_a_file_recorded_since_the_row_was_read_goes_before_the_row(alice: Caller):
+def test_a_file_recorded_since_the_row_was_read_goes_before_the_row(alice: Caller, monkeypatch):
     ticket = alice.ticket(alice.document())
     send(ticket)
-    as_read = Document.objects.get()
-    alice.complete(ticket)
+    monkeypatch.setattr(LocalStorage, "exists", overtaking(1, lambda: alice.complete(ticket)))
 
-    removed = [each.kind for each in erasure._delete_resource(as_read)]
+    removed = [each.kind for each in erasure.erase(alice.id)]
 
-    assert removed == ["ticket", "object", "document"]
+    assert removed == ["ticket", "object", "document", "profile"]
     assert objects() == set()
 
 

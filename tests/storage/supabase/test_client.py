@@ -6,8 +6,6 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
 from types import TracebackType
 from typing import Any
 
@@ -19,6 +17,7 @@ from django.core.files.base import ContentFile
 from storage.errors import StorageMisconfigured, StorageUnavailable
 from storage.supabase import SupabaseStorage
 from storage.supabase import client as supabase_client
+from tests.support.cases import crossed
 from tests.support.proxy import Proxy, reset, says
 from tests.support.server import ROOT
 
@@ -43,25 +42,36 @@ def run(script: str, *arguments: str) -> str:
 # --- Clients ------------------------------------------------------------------------------------------
 
 
-def test_sixteen_threads_share_one_client_and_get_their_own_answers(bucket_of, monkeypatch):
-    store: SupabaseStorage = bucket_of()
-    ready, clients = Barrier(16), set()
+THREADS = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from django.conf import settings
+from django.core.files.base import ContentFile
+from storage.supabase import SupabaseStorage, client
+settings.SUPABASE_URL, settings.SUPABASE_SECRET_KEY, bucket = sys.argv[1:]
+store = SupabaseStorage(bucket)
+ready, clients = Barrier(16), set()
+def work(me):
+    ready.wait()
+    for number in range(8):
+        content = f"{me}-{number}".encode() * 1000
+        name = store.save(f"{me}/{number}.txt", ContentFile(content))
+        with store.open(name) as file:
+            assert file.read() == content
+        assert store.describe(name).size == len(content)
+        clients.add(client.load_sdk().session)
+with ThreadPoolExecutor(16) as threads:
+    list(threads.map(work, range(16)))
+print(len(clients), len(store.listdir("")[0]))
+clients.pop().close()
+"""
 
-    def work(me: int) -> None:
-        ready.wait()
-        for number in range(8):
-            content = f"{me}-{number}".encode() * 1000
-            name = store.save(f"{me}/{number}.txt", ContentFile(content))
-            with store.open(name) as file:
-                assert file.read() == content
-            assert store.describe(name).size == len(content)
-            clients.add(supabase_client.load_sdk())
 
-    with ThreadPoolExecutor(16) as threads:
-        list(threads.map(work, range(16)))
+def test_sixteen_threads_share_one_client_and_get_their_own_answers(bucket_of, supabase, service_key):
+    store = bucket_of()
 
-    assert len(clients) == 1
-    assert len(store.listdir("")[0]) == 16
+    assert run(THREADS, supabase, service_key, store.bucket) == "1 16"
 
 
 FORK = """
@@ -183,8 +193,7 @@ ACTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
-@pytest.mark.parametrize("act", ACTS.values(), ids=ACTS.keys())
+@pytest.mark.parametrize(("act", "fault"), crossed(ACTS, FAULTS))
 def test_no_error_and_no_log_shows_the_key(secret, settings, act, fault, caplog):
     with Proxy("http://127.0.0.1:9") as proxy:
         settings.SUPABASE_URL = proxy.url if fault else "http://127.0.0.1:9"
@@ -199,11 +208,16 @@ def test_no_error_and_no_log_shows_the_key(secret, settings, act, fault, caplog)
     assert fault is None or proxy.seen
 
 
-NONE = [f"{SECRET}\n", f"{SECRET}é", f"{SECRET}\0", "", f"\u2019{SECRET}"]
+NO_HEADERS = {
+    "a line break": f"{SECRET}\n",
+    "a letter": f"{SECRET}é",
+    "a NUL": f"{SECRET}\0",
+    "empty": "",
+    "a quote": f"\u2019{SECRET}",
+}
 
 
-@pytest.mark.parametrize("key", NONE, ids=ascii)
-@pytest.mark.parametrize("act", ACTS.values(), ids=ACTS.keys())
+@pytest.mark.parametrize(("act", "key"), crossed(ACTS, NO_HEADERS))
 def test_a_key_that_is_none_is_told_without_it(secret, settings, act, key, caplog):
     with Proxy("http://127.0.0.1:9") as proxy:
         proxy.fail(says(401))

@@ -19,6 +19,7 @@ from storage.protocol import TUS_CHUNK_SIZE
 from storage.supabase import SupabaseStorage, transport
 from storage.supabase import client as supabase_client
 from tests.support import proxy as faults
+from tests.support.cases import spread
 from tests.support.proxy import Proxy, says
 from tests.support.server import Server
 
@@ -95,7 +96,7 @@ VERBS: dict[str, Verb] = {
     "put in parts: send": (lambda store: put(store, "new", LARGE), "PATCH /upload/resumable", True),
 }
 AGAIN = {name: verb for name, verb in VERBS.items() if verb[2]}
-FAULTS: dict[str, faults.Fault] = {
+FAULTS: dict[str, faults.Handling] = {
     "500": says(500, b'{"statusCode":"500","error":"internal","message":"x"}'),
     "503": says(503, Retry_After="0"),
     "429": says(429, b"slow down", Retry_After="0"),
@@ -105,32 +106,38 @@ FAULTS: dict[str, faults.Fault] = {
     "drips headers": faults.drips,
 }
 #: Answers that claim success.
-FALSE: dict[str, faults.Fault] = {
+FALSE: dict[str, faults.Handling] = {
     "a gateway's page as success": says(200, HTML, Content_Type="text/html"),
     "JSON that is none": says(200, b'{"Key": ', Content_Type="application/json"),
     "other JSON": says(200, b'["a"]', Content_Type="application/json"),
     "an answer cut off": faults.cut,
     "drips body": faults.drips_body,
 }
-QUICK = {"503", "reset", "a gateway's page as success"}  # the others are much like these
-#: A cut answer has done all that a part or a move is for: see below what becomes of it.
-DONE = {("put in parts: send", "an answer cut off"), ("put: settle", "an answer cut off")}
-LATER = {("open", "drips body")}  # it was open by then
+KINDS = {**FAULTS, **FALSE}
+SLOW = {"hangs", "drips headers", "drips body"}  # each waits for a deadline
+#: A cut answer has done all that a part or a move is for, and a body drips after `open` has returned.
+NO_FAULT = {
+    ("put in parts: send", "an answer cut off"),
+    ("put: settle", "an answer cut off"),
+    ("open", "drips body"),
+}
 
 
-def cases(verbs: dict[str, Verb], kinds: dict[str, faults.Fault], but: set[tuple[str, str]]) -> list[Any]:
+def cases(verbs: dict[str, Verb]) -> list[Any]:
+    """Every verb with three faults, and so every fault with three verbs: all go through one `request`."""
     return [
-        pytest.param(verb, fault, id=f"{name}, {kind}", marks=[] if kind in QUICK else [pytest.mark.slow])
-        for name, verb in verbs.items()
-        for kind, fault in kinds.items()
-        if (name, kind) not in but
+        pytest.param(
+            verbs[verb], KINDS[kind], id=f"{verb}, {kind}", marks=[pytest.mark.slow] if kind in SLOW else []
+        )
+        for verb, kind in spread(verbs, KINDS, each=3)
+        if (verb, kind) not in NO_FAULT
     ]
 
 
 # --- Once ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("verb", "fault"), cases(AGAIN, {**FAULTS, **FALSE}, DONE | LATER))
+@pytest.mark.parametrize(("verb", "fault"), cases(AGAIN))
 def test_what_may_be_repeated_survives_one_fault(store, proxy, verb, fault):
     act, request, _ = verb
     at_home(store).put("elsewhere", [b""], content_type="a/b", cache_control="")
@@ -156,7 +163,7 @@ def test_a_body_that_breaks_off_is_sent_again(store, proxy, content, fault):
 # --- Always --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("verb", "fault"), cases(VERBS, {**FAULTS, **FALSE}, DONE | LATER))
+@pytest.mark.parametrize(("verb", "fault"), cases(VERBS))
 def test_what_goes_on_failing_is_unavailable_soon_and_leaves_nothing_half_done(store, proxy, verb, fault):
     act, request, again = verb
     proxy.fail(fault, on=request)
@@ -239,19 +246,33 @@ def test_tokens_that_cannot_be_read_are_none(store, proxy):
 # --- Waiting --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("asked", "waited"), [("0", 0), ("1", 1), ("5", 5), ("tomorrow", 0.1)])
-def test_the_server_says_how_long_to_wait(asked, waited):
-    error = supabase_client.error_from_response(httpx.Response(429, headers={"Retry-After": asked}), "a")
+def waits(monkeypatch, asked: str) -> list[float]:
+    """The seconds waited between attempts when each is answered 429 with this `Retry-After`."""
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
 
-    again = supabase_client.is_worth_retrying(error)
+    def refused() -> None:
+        raise supabase_client.error_from_response(httpx.Response(429, headers={"Retry-After": asked}), "a")
 
-    assert again is True if waited == 0.1 else again.total_seconds() == waited
+    with pytest.raises(StorageUnavailable):
+        supabase_client.retry(refused)
+    return slept
 
 
-def test_who_is_asked_to_wait_for_long_hears_it_instead():
-    error = supabase_client.error_from_response(httpx.Response(429, headers={"Retry-After": "100000"}), "a")
+@pytest.mark.parametrize("seconds", [0, 1, 5])
+def test_the_server_says_how_long_to_wait(seconds, monkeypatch):
+    assert waits(monkeypatch, str(seconds)) == [seconds] * (supabase_client.ATTEMPTS - 1)
 
-    assert supabase_client.is_worth_retrying(error) is False
+
+def test_a_retry_after_that_cannot_be_read_does_not_matter(monkeypatch):
+    slept = waits(monkeypatch, "tomorrow")
+
+    assert len(slept) == supabase_client.ATTEMPTS - 1
+    assert all(0 < seconds <= supabase_client.MAX_RETRY_AFTER for seconds in slept)
+
+
+def test_a_long_wait_is_left_to_the_caller(monkeypatch):
+    assert waits(monkeypatch, "100000") == []
 
 
 @pytest.mark.parametrize(
@@ -264,7 +285,7 @@ def test_who_is_asked_to_wait_for_long_hears_it_instead():
 def test_no_call_takes_longer_than_its_deadline_allows(store, proxy, again, kind, monkeypatch):
     monkeypatch.setattr("storage.supabase.backend.PUT_SECONDS", 2)
     monkeypatch.setattr("storage.supabase.backend.CLEANUP_SECONDS", 0.5)
-    proxy.fail({**FAULTS, **FALSE}[kind])
+    proxy.fail(KINDS[kind])
     started = time.monotonic()
 
     with pytest.raises(StorageUnavailable):
@@ -416,11 +437,13 @@ class Slow(io.BytesIO):
     """Comes a byte at a time, as over a line that is shared."""
 
     def read(self, size: int | None = -1, /) -> bytes:
-        time.sleep(0.45)
+        time.sleep(0.15)
         return super().read(1)
 
 
-def test_a_slow_line_is_given_time_where_there_is_no_hurry(store):
+def test_a_slow_line_is_given_time_where_there_is_no_hurry(store, monkeypatch):
+    monkeypatch.setattr(transport, "REQUEST_SECONDS", 0.4)
+
     def send(key: str) -> None:
         about = {"content_type": "a/b", "cache_control": "max-age=1", "verify": lambda staging_key: True}
         store.put_file(key, Slow(b"heron"), 5, **about)
@@ -453,7 +476,7 @@ def test_small_files_come_and_go_over_one_connection(store, proxy):
 # --- In parts -------------------------------------------------------------------------------------------
 
 
-def changed(header: str, value: Callable[[str], str]) -> faults.Fault:
+def changed(header: str, value: Callable[[str], str]) -> faults.Handling:
     def change(passing: Any, body: bytes) -> None:
         answer = passing.upstream(body)
         answer.headers[header] = value(answer.headers.get(header, ""))

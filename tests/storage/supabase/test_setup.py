@@ -16,8 +16,8 @@ from storage import buckets
 from storage.supabase.policies import NAMES, from_settings, render
 from tests.storage.project import THEIRS
 from tests.support.cast import PDF
-from tests.support.gateway import Gateway, gateway
 from tests.support.project import Project
+from tests.support.proxy import Proxy
 from tests.support.server import ROOT, Server
 
 HTML = {"Content-Type": "text/html"}
@@ -139,7 +139,7 @@ def test_a_limit_that_no_field_sets_is_the_projects_own(project: Project):
     assert kept == (False, 12345, ["text/plain"])
 
 
-def test_a_new_key_works_through_the_gateway_that_knows_it(front: Gateway, project: Project, settings):
+def test_a_new_key_works_through_the_gateway_that_knows_it(front: Proxy, project: Project, settings):
     settings.SUPABASE_SECRET_KEY = "sb_secret_Zu9k3BfPq7Xw1Tn5"
     front.keys = {settings.SUPABASE_SECRET_KEY: project.key}
     project.drop("species")
@@ -148,7 +148,7 @@ def test_a_new_key_works_through_the_gateway_that_knows_it(front: Gateway, proje
     assert is_right(project)
 
 
-def test_an_answer_that_got_lost_is_asked_for_again(front: Gateway, project: Project):
+def test_an_answer_that_got_lost_is_asked_for_again(front: Proxy, project: Project):
     project.drop("species")
     front.on("POST", "/bucket$", status=503, forwards=True, times=1)
 
@@ -225,7 +225,7 @@ def test_somebody_elses_token_is_no_key(project: Project, settings):
 
 @pytest.mark.parametrize("broken", ["nobody listens", "a gateway's page", "trouble", "no bucket list"])
 def test_a_project_that_cannot_be_asked_is_told_without_a_traceback(project: Project, settings, broken: str):
-    with gateway(project.url) as front:
+    with Proxy(project.url) as front:
         settings.SUPABASE_URL = front.url
         if broken == "a gateway's page":
             front.on("GET", "/bucket", body=b"<html>Welcome</html>", headers=HTML)
@@ -242,7 +242,7 @@ def test_a_project_that_cannot_be_asked_is_told_without_a_traceback(project: Pro
     assert "`manage.py check_supabase`" in told
 
 
-def test_trouble_in_the_middle_keeps_what_was_done(front: Gateway, project: Project):
+def test_trouble_in_the_middle_keeps_what_was_done(front: Proxy, project: Project):
     project.drop("media", "species")
     front.on("POST", "/bucket$", forwards=True, times=1)
     front.on("POST", "/bucket$", status=500)
@@ -250,7 +250,7 @@ def test_trouble_in_the_middle_keeps_what_was_done(front: Gateway, project: Proj
     assert "Not finished" in refusal()
     assert len(project.buckets().keys() & {"media", "species"}) == 1
 
-    front.rules.clear()
+    front.orders.clear()
     assert "created 1" in set_up()
     assert is_right(project)
 

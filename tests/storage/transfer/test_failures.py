@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from storage.supabase.client import ATTEMPTS
-from tests.support.faults import Fault, Plan, Proxy, delayed
+from tests.support.proxy import Fault, Plan, Proxy, delayed
 from tests.support.server import ROOT, Server
 from tests.support.site import Site
 

@@ -10,7 +10,7 @@ from time import time
 import pytest
 
 from tests.storage.transfer.test_failures import is_reading, is_upload, once, retarget, wait_until
-from tests.support.faults import Fault, Plan, Proxy
+from tests.support.proxy import Fault, Plan, Proxy
 from tests.support.site import Site
 
 pytestmark = pytest.mark.slow  # each starts processes

@@ -8,11 +8,12 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from typing import Any
 
 import httpx
 import pytest
 
-from tests.support.faults import Proxy
+from tests.support.proxy import Proxy
 from tests.support.site import Site, tree
 
 pytestmark = pytest.mark.slow  # each starts processes
@@ -159,26 +160,27 @@ def test_only_what_verifies_is_deleted_here(site: Site):
     assert "1 moved, 3 done" not in site.run("--exclude", "unmoved*", code=1)
 
 
-@pytest.mark.parametrize("mode", ["--rollback", "--purge-source"])
-@pytest.mark.parametrize(
-    "option",
-    [
+def test_rollback_and_purge_refuse_options_that_would_limit_a_move(site: Site):
+    """They would put back, or delete, everything."""
+    site.with_files("plan.pdf", "guía.pdf")
+    site.run()
+    before = site.dump(), site.disk()
+    modes = {"--rollback": [str(site.journal)], "--purge-source": ["--yes"]}
+    options = (
         ["--dry-run"],
         ["--model", "foreign.Guide"],
         ["--limit", "1"],
         ["--exclude", "a*"],
         ["--backup"],
         ["--report", "r.json"],
-    ],
-)
-def test_who_asks_for_less_does_not_get_all_put_back_or_deleted(site: Site, mode: str, option: list[str]):
-    site.with_files("plan.pdf", "guía.pdf")
-    site.run()
-    before = site.dump(), site.disk()
+    )
+    cases = [(mode, option) for mode in modes for option in options]
 
-    said = site.run(*{"--rollback": [mode, str(site.journal)]}.get(mode, [mode, "--yes"]), *option, code=2)
+    results = site.run_all(*(([mode, *modes[mode], *option], {}) for mode, option in cases))
 
-    assert f"{mode} cannot be combined with {option[0]}." in said
+    for (mode, option), (code, said) in zip(cases, results, strict=True):
+        assert code == 2, said
+        assert f"{mode} cannot be combined with {option[0]}." in said
     assert (site.dump(), site.disk()) == before
 
 
@@ -455,39 +457,52 @@ def test_a_rate_is_kept_to_by_all_jobs(site: Site):
     site.is_moved()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "environment", "cure"),
-    [
-        (["--model", "Guide"], {}, "annex.Guide, foreign.Guide"),
-        (["--model", "Elephant"], {}, "annex.Guide, foreign.Guide, foreign.Page, foreign.Recording"),
-        ([], {"MIGRATE_BUCKETS": '{"Nope.x": "b"}'}, "MIGRATE_BUCKETS"),
-        (
-            [],
-            {"FOREIGN_BUCKET": "nobody-made-it"},
-            "no bucket nobody-made-it: run `manage.py setup_supabase`",
-        ),
-        ([], {"FOREIGN_KEY": "sb_secret_wrong"}, "SUPABASE_SECRET_KEY"),
-        ([], {"FOREIGN_KEY": ""}, "SUPABASE_SECRET_KEY"),
-        ([], {"FOREIGN_URL": "http://127.0.0.1:9"}, "did not answer"),
-        ([], {"FOREIGN_MEDIA": "/nowhere/media"}, "MEDIA_ROOT"),
-        (["--jobs", "0"], {}, "--jobs"),
-        (["--bwlimit", "fast"], {}, "5M"),
-        (["--backup", "/proc/backup"], {}, "Nothing was moved"),
-        (["--journal", "/proc/journal"], {}, "--journal"),
-        (["--report", "/proc/report"], {}, "--report"),
-        (["--rollback", "nowhere.journal"], {}, "nowhere.journal"),
-        (["--purge-source", "--yes", "--journal", "nowhere.journal"], {}, "nowhere.journal"),
-    ],
-)
-def test_it_refuses_to_start_and_says_the_cure(site: Site, arguments, environment, cure):
+#: Arguments, changed settings, and what the message must say.
+REFUSED: list[tuple[list[str], dict[str, Any], str]] = [
+    (["--model", "Guide"], {}, "annex.Guide, foreign.Guide"),
+    (["--model", "Elephant"], {}, "annex.Guide, foreign.Guide, foreign.Page, foreign.Recording"),
+    ([], {"MIGRATE_BUCKETS": {"Nope.x": "b"}}, "MIGRATE_BUCKETS"),
+    (
+        [],
+        {"SUPABASE_STORAGE_BUCKET": "nobody-made-it"},
+        "no bucket nobody-made-it: run `manage.py setup_supabase`",
+    ),
+    ([], {"SUPABASE_SECRET_KEY": "sb_secret_wrong"}, "SUPABASE_SECRET_KEY"),
+    ([], {"SUPABASE_SECRET_KEY": ""}, "SUPABASE_SECRET_KEY"),
+    ([], {"SUPABASE_URL": "http://127.0.0.1:9"}, "did not answer"),
+    ([], {"MEDIA_ROOT": "/nowhere/media"}, "MEDIA_ROOT"),
+    (["--jobs", "0"], {}, "--jobs"),
+    (["--bwlimit", "fast"], {}, "5M"),
+    (["--backup", "/proc/backup"], {}, "Nothing was moved"),
+    (["--journal", "/proc/journal"], {}, "--journal"),
+    (["--report", "/proc/report"], {}, "--report"),
+    (["--rollback", "nowhere.journal"], {}, "nowhere.journal"),
+    (["--purge-source", "--yes", "--journal", "nowhere.journal"], {}, "nowhere.journal"),
+]
+
+
+def test_it_refuses_to_start_and_says_the_cure(site: Site):
     site.with_files("plan.pdf")
 
-    said = site.run(*arguments, environment=environment, code=2)
+    results = site.run_all(*((arguments, settings) for arguments, settings, _ in REFUSED))
 
-    assert cure in said
+    for (_, settings, cure), (code, said) in zip(REFUSED, results, strict=True):
+        assert code == 2, said
+        assert cure in said
+        assert "Traceback" not in said
+        key = settings.get("SUPABASE_SECRET_KEY")
+        assert not key or key not in said
+    assert site.target() == {}
+
+
+def test_a_refusal_ends_the_process_with_its_code(site: Site):
+    site.with_files("plan.pdf")
+
+    said = site.run(environment={"FOREIGN_KEY": "sb_secret_wrong"}, code=2)
+
+    assert "SUPABASE_SECRET_KEY" in said
     assert "Traceback" not in said
     assert site.target() == {}
-    assert not environment.get("FOREIGN_KEY") or environment["FOREIGN_KEY"] not in said
 
 
 def test_the_journal_of_another_project_is_refused(site: Site):

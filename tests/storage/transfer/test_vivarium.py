@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.api.uploads.test_races import prepare
-from tests.support.faults import Fault, Proxy
+from tests.support.proxy import Fault, Proxy
 from tests.support.server import ROOT, Server
 from tests.support.site import tree
 
