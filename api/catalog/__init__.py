@@ -1,0 +1,1 @@
+"""Species, exhibitions and educational services: public entries with a picture; QR codes."""

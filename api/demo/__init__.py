@@ -1,0 +1,1 @@
+"""The demo data that `load_demo` loads."""

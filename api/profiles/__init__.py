@@ -1,0 +1,1 @@
+"""The members' own records, their avatars, and the erasure of a member."""

@@ -1,0 +1,1 @@
+"""Commands that set up a Supabase project and move files to it."""

@@ -1,0 +1,1 @@
+"""What `check_supabase` checks of a project's Storage: address, key, buckets, round trip, CORS."""
