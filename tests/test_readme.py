@@ -21,6 +21,7 @@ def blocks(language: str, indent: str = "") -> list[str]:
 
 
 @pytest.mark.skipif(not (shutil.which("bash") and shutil.which("curl")), reason="bash and curl are needed")
+@pytest.mark.slow
 def test_the_main_job_with_curl(server: Server, tmp_path: Path):
     [script] = [block for block in blocks("bash") if "curl" in block]
 
@@ -38,6 +39,7 @@ def test_the_main_job_with_curl(server: Server, tmp_path: Path):
     assert '"state":"completed"' in done.stdout
 
 
+@pytest.mark.slow
 def test_going_to_supabase(server: Server, project: Project):
     """Its commands, in their order, on a project that has no buckets yet."""
     project.drop(*project.buckets())

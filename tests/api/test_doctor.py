@@ -109,6 +109,7 @@ def test_a_project_that_is_well(check, project: Project, settings):
     assert report.named("bucket.species").what.startswith("public, 10 MiB, image/jpeg")
 
 
+@pytest.mark.slow
 def test_each_finding_is_a_line_with_its_cure_in_a_process_of_its_own(server: Server, project: Project):
     project.change("species", public=False)
     environment = {**server.environment, "STORAGE": "supabase", "SUPABASE_URL": server.url}

@@ -370,6 +370,7 @@ def test_a_well_configured_production_has_nothing_to_be_told():
     assert "no issues" in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_cache_of_each_process_is_told_with_the_cure():
     done = check(**{**PRODUCTION, "CACHE_URL": ""})
 
@@ -384,6 +385,7 @@ def test_a_rate_that_is_none_is_told_with_the_cure():
     assert "300/min" in refusal(**PRODUCTION, THROTTLE_COMPLETE="10/fortnight")
 
 
+@pytest.mark.slow
 def test_a_file_type_that_first_bytes_do_not_tell_is_told_with_the_cure():
     done = check(**PRODUCTION, DOCUMENT_TYPES="application/pdf, image/made-up")
 
@@ -397,6 +399,7 @@ def test_a_bucket_that_is_another_one_or_a_path_is_refused(bucket: str):
     assert "SUPABASE_STORAGE_BUCKET" in refusal(DEBUG="true", SUPABASE_STORAGE_BUCKET=bucket)
 
 
+@pytest.mark.slow
 def test_a_picture_type_that_nobody_opens_is_told_with_the_cure():
     done = check(**PRODUCTION, DOCUMENT_TYPES="application/pdf,image/tiff")
 

@@ -4,9 +4,12 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from tests.support.server import ROOT
 
 
+@pytest.mark.slow
 def test_the_main_job_runs_on_a_store_that_is_not_part_of_vivarium():
     done = subprocess.run(
         [sys.executable, "manage.py", "test", "tests.another_store.tests"],

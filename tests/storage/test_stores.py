@@ -333,6 +333,7 @@ def test_many_files_may_be_open_at_once(store):
 
 
 @pytest.mark.parametrize("save", [True, False], ids=["saving", "reading"])
+@pytest.mark.slow
 def test_memory_stays_flat_whatever_the_size(store, tmp_path, save):
     path = tmp_path / "large"
     path.write_bytes(b"otter" * (32 * MIB // 5))

@@ -7,6 +7,7 @@ from io import BytesIO
 from typing import Any
 
 import pytest
+from django.core import serializers
 from django.core.management.base import CommandError
 from django.utils import timezone
 from PIL import Image, PdfParser
@@ -45,9 +46,22 @@ def debug(settings, db) -> None:
     settings.DEBUG = True
 
 
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory) -> dict[str, Any]:
+    """The rows and files of the demo once it was loaded: loading them again takes seconds."""
+    return {"media": tmp_path_factory.mktemp("demo") / "media"}
+
+
 @pytest.fixture
-def demo(debug) -> None:
+def demo(debug, settings, saved: dict[str, Any]) -> None:
+    if "rows" in saved:
+        shutil.copytree(saved["media"], settings.MEDIA_ROOT, copy_function=shutil.copy2)
+        for row in serializers.deserialize("json", saved["rows"]):
+            row.save()
+        return
     run("load_demo")
+    saved["rows"] = serializers.serialize("json", [row for model in MODELS for row in model.objects.all()])
+    shutil.copytree(settings.MEDIA_ROOT, saved["media"], copy_function=shutil.copy2)
 
 
 def listed(who: Caller, path: str, **query: Any) -> list[dict[str, Any]]:

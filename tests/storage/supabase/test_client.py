@@ -68,6 +68,7 @@ clients.pop().close()
 """
 
 
+@pytest.mark.slow
 def test_sixteen_threads_share_one_client_and_get_their_own_answers(bucket_of, supabase, service_key):
     store = bucket_of()
 

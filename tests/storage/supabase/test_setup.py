@@ -54,6 +54,7 @@ def is_right(project: Project) -> bool:
 
 
 @pytest.mark.parametrize("store", ["supabase", "local"])
+@pytest.mark.slow
 def test_an_empty_project_gets_its_buckets_whatever_the_site_runs_on(
     server: Server, project: Project, store: str
 ):
