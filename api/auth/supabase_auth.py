@@ -24,7 +24,7 @@ class Response:
 
 
 def get(url: str, token: str = "") -> Response:
-    """Send a GET request, with the access token of the user whom it is about, if any.
+    """Send a GET request, with the access token of a user if it is given.
 
     Redirects are not followed: no other server is asked, or shown a token. Raises SupabaseAuthUnavailable.
     """
@@ -36,7 +36,7 @@ def get(url: str, token: str = "") -> Response:
     body = b""
     try:
         with deadline(TIMEOUT), _client().stream("GET", url, headers=headers) as response:
-            for chunk in response.iter_raw():  # raw: unpacked data would have no bound
+            for chunk in response.iter_raw():  # raw: decompressed data could have any size
                 body += chunk
                 if len(body) > MAX_BODY_SIZE:
                     raise SupabaseAuthUnavailable(f"more than {MAX_BODY_SIZE} bytes")
