@@ -11,9 +11,8 @@ from rest_framework.exceptions import APIException, NotAcceptable, ParseError
 from rest_framework.negotiation import BaseContentNegotiation, DefaultContentNegotiation
 from rest_framework.parsers import JSONParser
 
-MAX_BODY_SIZE = (
-    1024 * 1024
-)  # bytes; the largest valid body, with 1,000 slugs and 20,000 letters, has less than 400 kB
+#: In bytes. The largest valid body, with 1,000 slugs and 20,000 characters of text, has less than 400 kB.
+MAX_BODY_SIZE = 1024 * 1024
 UNREADABLE = _("not readable as UTF-8 JSON")
 #: The messages of Python's JSONDecodeError, collected for translation.
 JSON_DECODE_MESSAGES = [

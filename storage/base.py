@@ -153,7 +153,7 @@ class SignedStorage(Storage):
 
     @abstractmethod
     def sign_download(self, key: str, *, seconds: int, filename: str | None = None) -> SignedURL:
-        """Return a URL for one key. Raises ObjectMissing if the store knows that the object is missing.
+        """Return a URL for one key. Raises ObjectMissing if the object is known to be missing.
 
         `filename`: with None browsers show the object, with "" they save it under its key, else under that
         name.

@@ -21,7 +21,7 @@ REFRESH_AGE = 300  # seconds after which a key set is fetched again, in the back
 MAX_AGE = 600  # seconds for which a key set is used: Supabase asks clients not to cache it for longer
 STALE_IF_ERROR = 900  # seconds for which it is used after that, while the endpoint fails
 COOLDOWN = 10  # seconds between two fetches
-POLL_INTERVAL = 1.0  # seconds between two reads of the shared cache, so a purge takes that long to arrive
+POLL_INTERVAL = 1.0  # seconds between two reads of the shared cache, by which a purge may be delayed
 CLOCK_SKEW = 60  # seconds by which the clocks of two machines may differ
 MAX_WAITING = 4  # requests that wait for an unknown key at the same time; other threads stay free
 

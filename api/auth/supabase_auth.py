@@ -26,7 +26,7 @@ class Response:
 def get(url: str, token: str = "") -> Response:
     """Send a GET request, with the access token of a user if it is given.
 
-    Redirects are not followed: no other server is asked, or shown a token. Raises SupabaseAuthUnavailable.
+    Redirects are not followed, so that no other server receives the token. Raises SupabaseAuthUnavailable.
     """
     headers = {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "identity"}
     if settings.SUPABASE_PUBLISHABLE_KEY:

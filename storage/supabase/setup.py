@@ -84,7 +84,7 @@ def _missing(wanted: Bucket) -> list[Difference]:
 def _create(wanted: Bucket) -> None:
     try:
         _call("create_bucket", wanted.name, None, _columns(wanted))
-    except ObjectExists:  # created meanwhile by somebody else, or by an attempt whose response was lost
+    except ObjectExists:  # created meanwhile by another client, or by an attempt whose response was lost
         _call("update_bucket", wanted.name, _columns(wanted))
 
 

@@ -40,9 +40,8 @@ HTTPX_ERRORS: dict[type[Exception], type[httpx.TransportError]] = {
 }
 
 _deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)  # by time.monotonic
-_minimum_rate: ContextVar[int] = ContextVar(
-    "minimum_rate", default=0
-)  # bytes a second; 0 stands for MINIMUM_RATE
+#: In bytes a second. 0 stands for MINIMUM_RATE.
+_minimum_rate: ContextVar[int] = ContextVar("minimum_rate", default=0)
 
 
 @contextmanager

@@ -79,9 +79,7 @@ class Transfer:
         self.references: dict[tuple[str, ...], list[Reference]] = {}  # rows waiting for a file, by file
         self.pending: dict[Future[Sent], tuple[str, ...]] = {}  # files, by future
         self.finished: SimpleQueue[Future[Sent]] = SimpleQueue()
-        self.look_first = (
-            False  # the last object already existed: then it is faster to look for the next one first
-        )
+        self.look_first = False  # the last object already existed: so the next one probably does too
         self.storage_failures = 0  # consecutive files
         self.is_database_slow = False  # the last change of a row took longer than SLOW_UPDATE
         self.counted = 0  # references that were submitted and have not failed
