@@ -87,6 +87,7 @@ def test_what_is_compiled_is_what_is_written(language: str, gettext, tmp_path: P
     assert compiled(tmp_path / "django.mo") == messages(language), "run `make messages`"
 
 
+@pytest.mark.slow
 def test_gathering_the_messages_finds_nothing_new(gettext, tmp_path: Path):
     for name in ("api", "backend", "storage"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
