@@ -13,13 +13,13 @@ from backend.settings import LOGGING, PORT
 wsgi_app = "backend.wsgi"
 bind = f"127.0.0.1:{PORT}"
 worker_class = "gthread"
-threads = 16  # a slow upload or download of the local file storage occupies one
+threads = 16  # each slow upload or download of the local store occupies one
 timeout = 60
 limit_request_line = 8190
 limit_request_field_size = 16384  # above the maximum length of a token, so that longer ones get a 401
 control_socket_disable = True
 
-#: How many bytes, and for how many seconds, a request body is read after the response.
+#: The maximum number of bytes of a request body that are read after the response, and of seconds for that.
 LINGER_BYTES, LINGER_SECONDS = 64 * 1024 * 1024, 10
 
 logconfig_dict = LOGGING

@@ -1,4 +1,4 @@
-"""Imports the admin pages of all rooms, so that Django finds them, and configures the admin site."""
+"""Imports the admin pages of all packages, so that Django finds them, and configures the admin site."""
 
 from django.conf import settings
 from django.contrib import admin

@@ -1,4 +1,4 @@
-"""The exception that rules raise. `api.errors` knows its HTTP status."""
+"""Refused, the exception for an action that a rule forbids. `api.errors` has the HTTP status of its code."""
 
 
 class Refused(Exception):

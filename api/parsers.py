@@ -11,7 +11,8 @@ from rest_framework.exceptions import APIException, NotAcceptable, ParseError
 from rest_framework.negotiation import BaseContentNegotiation, DefaultContentNegotiation
 from rest_framework.parsers import JSONParser
 
-MAX_BODY_SIZE = 1024 * 1024  # bytes: the largest list of ids has 4 kB, the longest text a few
+#: In bytes. The largest valid body, with 1,000 slugs and 20,000 characters of text, has less than 400 kB.
+MAX_BODY_SIZE = 1024 * 1024
 UNREADABLE = _("not readable as UTF-8 JSON")
 #: The messages of Python's JSONDecodeError, collected for translation.
 JSON_DECODE_MESSAGES = [
@@ -72,7 +73,7 @@ class SchemaContentNegotiation(DefaultContentNegotiation):
 
 
 def read_chunked(request: HttpRequest) -> str:
-    """Read a chunked body into memory, so that Django finds it. Returns an error code, "" if all is well.
+    """Read a chunked body into memory, so that Django can read it. Returns an error code, "" for success.
 
     Django only reads as many bytes as Content-Length says, so it takes a chunked body for an empty one.
     A server that sets `wsgi.input_terminated`, as gunicorn does, can be read to the end of the body.

@@ -1,4 +1,7 @@
-"""Who may act. What a caller may see is decided by the querysets, and who may change a row by its model."""
+"""Permission classes.
+
+Querysets decide which rows a caller may see, and `may_be_changed_by` of a row decides who may change it.
+"""
 
 from typing import Any
 
@@ -29,8 +32,8 @@ class IsStaffOrReadOnly(BasePermission):
 
 
 def has_active_session(request: Request) -> bool:
-    """Check the session of staff who write. Other requests are never checked, so that they stay fast.
+    """Return True if the session is active. Only write requests by staff are checked: others stay fast.
 
-    Raises as `check_session` does.
+    Raises the same errors as `check_session`.
     """
     return request.method in SAFE_METHODS or not request.user.is_staff or check_session(request)

@@ -1,4 +1,4 @@
-"""Limits how often a principal may ask for tickets and for completions, which call the file storage."""
+"""Limits how often a principal may request and complete tickets, because both call the file storage."""
 
 from typing import Any
 

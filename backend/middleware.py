@@ -69,8 +69,8 @@ class ProblemMiddleware:
         return response or problem("internal")
 
 
-class ApiHeaders:
-    """Reads chunked bodies of API requests, and sets UTC, `Cache-Control` and `Vary` for their responses."""
+class APIMiddleware:
+    """For the API: reads chunked bodies, uses UTC, and sets `Cache-Control` and `Vary`."""
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
@@ -89,10 +89,11 @@ class ApiHeaders:
         return response
 
 
-class AdminContentSecurityPolicy:
-    """Sets the admin's Content-Security-Policy: files and connections of this server and the storage only.
+class AdminSecurityMiddleware:
+    """For the admin: sets Content-Security-Policy, and refuses queries that PostgreSQL cannot store.
 
-    Inline scripts are forbidden, so that no text in the database can run as one. So are frames.
+    Only files and connections of this server and the storage are allowed. Inline scripts are forbidden, so
+    that no text in the database can run as a script, and so are frames.
     """
 
     def __init__(self, get_response: Handler) -> None:
@@ -112,7 +113,7 @@ class AdminContentSecurityPolicy:
 
 
 def content_security_policy() -> str:
-    """Return the value of the header."""
+    """Return the value of the header Content-Security-Policy."""
     stores = " ".join(sorted({store.origin for store in signed_stores()}))
     return "; ".join(
         [
@@ -120,7 +121,7 @@ def content_security_policy() -> str:
             "script-src 'self'",
             "style-src 'self'",
             "font-src 'self'",
-            f"img-src 'self' data: blob: {stores}",  # blob: the preview of a picture that is not sent yet
+            f"img-src 'self' data: blob: {stores}",  # blob: the preview of an image that is not uploaded yet
             f"connect-src 'self' {stores}",
             "form-action 'self'",
             "frame-ancestors 'none'",

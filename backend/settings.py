@@ -122,8 +122,8 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "backend.middleware.ApiHeaders",
-    "backend.middleware.AdminContentSecurityPolicy",
+    "backend.middleware.APIMiddleware",
+    "backend.middleware.AdminSecurityMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -211,7 +211,7 @@ SUPABASE_SIGNING = env.str("SUPABASE_SIGNING", "server")
 if SUPABASE_SIGNING not in ("server", "secret"):
     raise ImproperlyConfigured("SUPABASE_SIGNING must be server or secret.")
 
-KEYS = {
+CHECKED_SETTINGS = {
     "SECRET_KEY": SECRET_KEY,
     "SUPABASE_URL": env.str("SUPABASE_URL", ""),
     "SUPABASE_SECRET_KEY": SUPABASE_SECRET_KEY,
@@ -223,10 +223,10 @@ if STORAGE == "supabase":
     REQUIRED += ["SUPABASE_URL", "SUPABASE_SECRET_KEY"]
 if STORAGE == "local" or SUPABASE_SIGNING == "secret":
     REQUIRED += ["SUPABASE_JWT_SECRET"]  # URLs are signed with it
-if MISSING := [name for name in REQUIRED if not KEYS[name]]:
+if MISSING := [name for name in REQUIRED if not CHECKED_SETTINGS[name]]:
     raise ImproperlyConfigured(f"Set {' and '.join(MISSING)}: there is no default for this.")
 if not DEBUG:
-    if well_known := [name for name, value in KEYS.items() if value in WELL_KNOWN]:
+    if well_known := [name for name, value in CHECKED_SETTINGS.items() if value in WELL_KNOWN]:
         raise ImproperlyConfigured(
             f"{' and '.join(well_known)} holds a key that is printed in documentation: make your own."
         )
@@ -243,7 +243,6 @@ if not re.fullmatch(r"https?://[^\s/?#][^\s?#]*", PUBLIC_SITE_URL) or not PUBLIC
 # --- Files ---------------------------------------------------------------------------------------
 
 MEDIA_ROOT = env.str("MEDIA_ROOT", str(BASE_DIR / "media"))
-
 
 BUCKETS = {  # with the options of `storage.base.SignedStorage`
     "uploads": {"incoming": True},

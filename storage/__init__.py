@@ -1,1 +1,1 @@
-"""Where files are stored: an app for any Django project, which does not know the API."""
+"""Where files are stored: an app for any Django project, independent of the API."""

@@ -1,11 +1,11 @@
-"""The storage app: any Django project can install it."""
+"""The app `storage`, and the default values of its settings. Any Django project can install it."""
 
 from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
 
-#: The values of settings that the project does not define.
+#: For settings that the project does not define.
 DEFAULTS = {
     "SUPABASE_URL": "",
     "SUPABASE_SECRET_KEY": "",

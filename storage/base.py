@@ -1,9 +1,9 @@
-"""SignedStorage: a Django storage whose files clients send and fetch directly, through signed URLs.
+"""SignedStorage: a Django storage whose objects clients upload and download directly, through signed URLs.
 
-This is the contract of every store, and knows no store's protocol. A store implements the methods of the
-first section; Django's own methods are written once over them. Every store keeps three promises: `exists`
-is False only when the store answered that there is no such object, deleting a missing object succeeds, and
-nothing is ever overwritten.
+This is the interface of every store; it contains nothing of a store's protocol. A store implements the
+methods of the first section, and Django's own methods call them. Every store guarantees that `exists` is
+False only if the store answered that there is no such object, that deleting a missing object succeeds, and
+that no object is ever overwritten.
 """
 
 import io
@@ -32,7 +32,7 @@ PRIVATE_MAX_AGE = 3600  # seconds
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """What the store says of an object. `size` in bytes, times aware, `etag` quoted as in HTTP."""
+    """The metadata of an object. `size` in bytes, times aware, `etag` quoted as in HTTP."""
 
     key: str
     size: int
@@ -51,16 +51,16 @@ class SignedURL:
     expires_at: datetime
 
     def __repr__(self) -> str:
-        """Without the URL, which gives access to the file: reprs end up in logs and tracebacks."""
+        """Omit the URL, which gives access to the file: logs and tracebacks contain reprs."""
         return f"<SignedURL until {self.expires_at:%Y-%m-%dT%H:%M:%SZ}>"
 
 
 @dataclass(frozen=True, slots=True)
 class SignedUpload:
-    """Where and how a client sends one object: `method url` with `headers`.
+    """What a client needs to upload one object: send its bytes with `method` and `headers` to `url`.
 
-    `token` is for the store's own SDK, and `resumable` for a client that uploads in parts: a JSON object
-    that names its protocol. Both are empty where the store has no such thing.
+    `token` is for the store's own SDK. `resumable` is for clients that upload in parts: a JSON object that
+    names its protocol. A store that does not support them leaves `token` empty and `resumable` None.
     """
 
     bucket: str
@@ -73,17 +73,17 @@ class SignedUpload:
     resumable: dict[str, Any] | None = None
 
     def __repr__(self) -> str:
-        """Without the URL and the token, as with SignedURL."""
+        """Omit the URL and the token, as SignedURL does."""
         return f"<SignedUpload {self.bucket}/{self.key} until {self.expires_at:%Y-%m-%dT%H:%M:%SZ}>"
 
 
 @deconstructible
 class SignedStorage(Storage):
-    """One bucket, with the options that STORAGES gives it.
+    """One bucket, with its OPTIONS in STORAGES.
 
-    `public`: everybody may read its objects, at URLs that do not expire. `incoming`: every upload of a client
-    arrives in this bucket first; one bucket has this option. `owned`: the first folder of each key is the id
-    of the owner, who may read it. `shared`: every member may read what lies in the folder `shared/`.
+    `public`: everybody may read its objects, at URLs that do not expire. `incoming`: clients upload to this
+    bucket first; one bucket has this option. `owned`: the first folder of each key is the id of the owner,
+    who may read the object. `shared`: every member may read the objects in the folder `shared/`.
     """
 
     def __init__(
@@ -104,73 +104,78 @@ class SignedStorage(Storage):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.bucket}>"
 
-    # --- What each store implements: all raise InvalidKey and StorageUnavailable --------------------
+    # --- Implemented by each store. All raise InvalidKey and StorageUnavailable ---------------------
 
     @abstractmethod
     def describe(self, key: str) -> ObjectInfo:
-        """Raises ObjectMissing."""
+        """Return the metadata of the object. Raises ObjectMissing."""
 
     @abstractmethod
     def put(self, key: str, chunks: Iterable[bytes], *, content_type: str, cache_control: str) -> None:
-        """Create the object, whole or not at all. Raises ObjectExists, ObjectRefused."""
+        """Create the object atomically. Raises ObjectExists, ObjectRefused."""
 
     @abstractmethod
     def move(self, key: str, to: "SignedStorage", new_key: str) -> None:
-        """Move the object, also to another bucket of the same store. Atomic: of several calls that move one
-        object, one succeeds. Raises ObjectMissing, ObjectExists.
+        """Move the object, also to another bucket of the same store. Raises ObjectMissing, ObjectExists.
+
+        Atomic: of several calls that move one object, one succeeds.
         """
 
     @abstractmethod
     def copy(self, key: str, to: "SignedStorage", new_key: str) -> None:
-        """Raises ObjectMissing, ObjectExists."""
+        """Copy the object, also to another bucket of the same store. Raises ObjectMissing, ObjectExists."""
 
     @abstractmethod
     def read(self, key: str) -> BinaryIO:
-        """The object, open for reading and seekable. Raises ObjectMissing."""
+        """Open the object for reading. The file is seekable. Raises ObjectMissing."""
 
     @abstractmethod
     def delete_object(self, key: str) -> None:
-        """Raises ObjectMissing."""
+        """Delete the object. Raises ObjectMissing."""
 
     @abstractmethod
     def listdir(self, path: str) -> tuple[list[str], list[str]]:
-        """The names of the folders and of the objects directly in `path`. Raises ObjectMissing."""
+        """Return the names of the folders and of the objects directly in `path`. Raises ObjectMissing."""
 
     @abstractmethod
     def sign_upload(self, key: str, content_type: str, *, seconds: int, max_age: int) -> SignedUpload:
-        """How a client creates this one object, and overwrites none, within `seconds` from now.
+        """Return what a client needs to create this object within `seconds`. It cannot overwrite an object.
 
         `max_age`: the number of seconds for which caches may keep the object.
         """
 
     @abstractmethod
     def sign_downloads(self, wanted: Sequence[str], *, seconds: int) -> dict[str, SignedURL]:
-        """A URL for each of up to 1000 keys, by key, in one call; a key known to be missing has none."""
+        """Return a URL for each of up to 1000 keys, by key, with one call to the store.
+
+        Keys of objects that are known to be missing are omitted.
+        """
 
     @abstractmethod
     def sign_download(self, key: str, *, seconds: int, filename: str | None = None) -> SignedURL:
-        """A URL for one key. Raises ObjectMissing if the store knows that the object is missing.
+        """Return a URL for one key. Raises ObjectMissing if the object is known to be missing.
 
-        `filename`: None shows the object in the browser, "" saves it under its key, else under that name.
+        `filename`: with None browsers show the object, with "" they save it under its key, else under that
+        name.
         """
 
     @abstractmethod
     def public_url(self, key: str) -> str:
-        """The URL of an object of a public bucket: unsigned, and it does not expire."""
+        """Return the unsigned URL of an object of a public bucket. It does not expire."""
 
     @property
     @abstractmethod
     def origin(self) -> str:
-        """Scheme, host and port of the store's URLs, as in `https://files.example.org`."""
+        """The scheme, host and port of the store's URLs: `https://files.example.org`."""
 
     @abstractmethod
     def check_ready(self) -> None:
-        """Raises StorageUnavailable if objects can neither be read nor written. Writes nothing."""
+        """Raise StorageUnavailable if objects cannot be read and written. Writes nothing."""
 
     # --- Django's Storage ---------------------------------------------------------------------------
 
     def url(self, name: str | None) -> str:
-        """Unsigned in a public bucket, else signed for DOWNLOAD_URL_TTL."""
+        """Return the public URL in a public bucket, else a URL that is signed for DOWNLOAD_URL_TTL."""
         key = keys.check(name or "")
         if self.public:
             return self.public_url(key)
@@ -200,18 +205,18 @@ class SignedStorage(Storage):
 
     def _open(self, name: str, mode: str = "rb") -> File:
         if mode not in ("r", "rb"):
-            raise ValueError("An object is written whole, by save(): open it for reading.")
+            raise ValueError("Objects are written whole, with save(): open them for reading only.")
         file = self.read(name)
         return File(file if mode == "rb" else io.TextIOWrapper(file, encoding="utf-8"), name=name)
 
     def _save(self, name: str, content: File) -> str:
         content_type = getattr(content, "content_type", None) or keys.guess_content_type(name)
         cache_control = f"max-age={PUBLIC_MAX_AGE if self.public else PRIVATE_MAX_AGE}"
-        with _rereadable(content) as file:
+        with _seekable(content) as file:
             while True:
                 try:
                     self.put(name, _chunks(file), content_type=content_type, cache_control=cache_control)
-                except ObjectExists:  # somebody else took the name since it was found to be free
+                except ObjectExists:  # created since get_available_name() was called
                     name = self.get_available_name(name)
                 else:
                     return name
@@ -220,27 +225,28 @@ class SignedStorage(Storage):
         return keys.transliterate(super().get_valid_name(keys.transliterate(name)))
 
     def get_available_name(self, name: str, max_length: int | None = None) -> str:
-        """A free one, as it is if an object can have it; else near to it, with its ending."""
+        """Return the name if it is a legal key and free, else a similar name with the same suffix."""
         name = keys.from_name(str(name))
-        longest = len(name) - len(name.rpartition("/")[2]) + keys.MAX_SEGMENT
-        return super().get_available_name(name, min(max_length or keys.MAX_KEY, keys.MAX_KEY, longest))
+        folder = name[: name.rfind("/") + 1]
+        limits = (max_length or keys.MAX_KEY, keys.MAX_KEY, len(folder) + keys.MAX_SEGMENT)
+        return super().get_available_name(name, min(limits))
 
 
 def store_of(alias: str) -> SignedStorage:
-    """The store that STORAGES has under this alias."""
+    """Return the store that STORAGES has under this alias."""
     store = storages[alias]
     assert isinstance(store, SignedStorage), f"STORAGES[{alias!r}] cannot sign URLs"
     return store
 
 
 def signed_stores() -> list[SignedStorage]:
-    """Every store of STORAGES that can sign URLs."""
+    """Return every store of STORAGES that can sign URLs."""
     stores = (storages[alias] for alias in storages.backends)
     return [store for store in stores if isinstance(store, SignedStorage)]
 
 
 def incoming_store() -> SignedStorage:
-    """The store in which every upload of a client arrives. Raises ImproperlyConfigured if there is none."""
+    """Return the store with the option `incoming`. Raises ImproperlyConfigured if there is none."""
     for store in signed_stores():
         if store.incoming:
             return store
@@ -253,8 +259,8 @@ def _chunks(content: File) -> Iterator[bytes]:
 
 
 @contextmanager
-def _rereadable(content: File) -> Iterator[File]:
-    """The same bytes each time that its chunks are taken, also of a file that cannot go back."""
+def _seekable(content: File) -> Iterator[File]:
+    """Yield a file whose chunks can be read several times: a temporary copy if `content` cannot seek."""
     if content.seekable():
         yield content
         return
@@ -264,13 +270,13 @@ def _rereadable(content: File) -> Iterator[File]:
         yield File(copy)
 
 
-def _as_configured(moment: datetime) -> datetime:
-    """Django's contract: aware when USE_TZ, else naive in the local time zone."""
-    return moment if settings.USE_TZ else timezone.make_naive(moment)
+def _as_configured(time: datetime) -> datetime:
+    """Return the time as Django's Storage does: aware if USE_TZ, else naive in the local time zone."""
+    return time if settings.USE_TZ else timezone.make_naive(time)
 
 
 def read_chunks(file: BinaryIO, length: int | None = None) -> Iterator[bytes]:
-    """The file's bytes from where it stands, at most `length` of them."""
+    """Yield the bytes of the file from its current position, at most `length` of them."""
     while chunk := file.read(CHUNK_SIZE if length is None else min(CHUNK_SIZE, length)):
         if length is not None:
             length -= len(chunk)

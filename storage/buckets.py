@@ -29,7 +29,7 @@ class Bucket:
 def declared() -> dict[str, Bucket]:
     """Return the buckets of STORAGES by name, each with the widest limits of the fields that use it.
 
-    Every upload arrives in the incoming bucket first, so that one has the widest limits of all fields.
+    Clients upload every file to the incoming bucket first, so it has the widest limits of all fields.
     """
     return {name: _bucket(store) for name, store in _stores().items()}
 

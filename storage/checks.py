@@ -43,7 +43,7 @@ def _check_field(field: UploadField) -> list[CheckMessage]:
             )
         )
     names = {each.name for each in field.model._meta.get_fields()}
-    for name in set(field.companions) - names:
+    for name in set(field.facts_fields) - names:
         problems.append(
             Error(
                 f"{field} refers to the field {name!r}, which the model does not have.",
@@ -75,7 +75,7 @@ def check_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Che
     if settings.STORAGE == "local" and configuration.project_ref(settings.SUPABASE_URL):
         problems.append(
             Error(
-                "STORAGE=local, but SUPABASE_URL is a hosted project, which does not accept our signed URLs.",
+                "STORAGE=local, but SUPABASE_URL is a hosted project, which refuses this server's URLs.",
                 hint="Set SUPABASE_URL to the public address of this server; for the project's users, set "
                 "SUPABASE_JWT_ISSUER and SUPABASE_JWKS_URL.",
                 id="storage.E006",

@@ -21,7 +21,7 @@ class ObjectRefused(StorageError):
 
 
 class StorageUnavailable(StorageError):
-    """The store did not answer, or answered with an error of its own. The caller may try again.
+    """The store did not answer, or could not process the request. The caller may try again.
 
     `retry_after`: the number of seconds to wait, if the store gave one.
     """
@@ -32,7 +32,7 @@ class StorageUnavailable(StorageError):
 
 
 class StorageMisconfigured(StorageUnavailable):
-    """A URL, an API key or a bucket is wrong, until somebody corrects the configuration."""
+    """A URL, an API key or a bucket is wrong. Trying again is useless until it is corrected."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""UploadField, a FileField that carries the rules of its files, and StoredFile, the file of one row."""
+"""UploadField, a FileField with the rules for its files, and StoredFile, the file of one row."""
 
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -16,7 +16,7 @@ from storage.errors import ObjectMissing
 
 
 class FileFacts(TypedDict):
-    """What verification found of a file, as the JSON of a facts field.
+    """The verified facts of a file, as stored in the JSONField that `facts_field` names.
 
     `name` is the name that the client gave the file. `size` in bytes. `sha256` in hex, None if it was not
     computed. `uploaded_at` is an aware datetime when it is written, and ISO 8601 when it is read.
@@ -30,9 +30,9 @@ class FileFacts(TypedDict):
 
 
 class StoredFile(FieldFile):
-    """The file of a row: the key of its object, what is known of it, and a URL to read it.
+    """The file of a row: the key of its object, its facts, and a URL to read it.
 
-    `swap` is the one way to record another key.
+    Use only `swap` to record another key.
     """
 
     field: "UploadField"
@@ -54,21 +54,22 @@ class StoredFile(FieldFile):
         return self.belongs(self.key)
 
     def belongs(self, key: str) -> bool:
-        """True if the key is in the folder where a file of this row, as the row is now, belongs."""
+        """Return True if the key is in the folder where a file of this row belongs, as the row is now."""
         return key.rpartition("/")[0] == self.field.folder(self.instance)
 
     def new_key(self, content_type: str) -> str:
-        """A random key in that folder."""
+        """Return a random key in the folder where a file of this row belongs."""
         return keys.generate(self.field.folder(self.instance), content_type)
 
     def exists(self) -> bool:
-        """True if a key is recorded and the store has the object. Raises StorageUnavailable."""
+        """Return True if a key is recorded and the store has the object. Raises StorageUnavailable."""
         return bool(self.key) and self.storage.exists(self.key)
 
     def signed_url(self, filename: str | None = None) -> SignedURL:
-        """A URL that serves the file for DOWNLOAD_URL_TTL. Raises ObjectMissing, StorageUnavailable.
+        """Return a URL that serves the file for DOWNLOAD_URL_TTL. Raises ObjectMissing, StorageUnavailable.
 
-        `filename`: None shows the file in the browser, "" saves it under its own name, else under that name.
+        `filename`: with None browsers show the file, with "" they save it under its original name, else under
+        that name.
         """
         if not self.key:
             raise ObjectMissing(f"{self.instance!r} has no {self.field.name}")
@@ -77,7 +78,7 @@ class StoredFile(FieldFile):
         return self.storage.sign_download(self.key, seconds=settings.DOWNLOAD_URL_TTL, filename=filename)
 
     def as_read(self) -> dict[str, Any]:
-        """What must be unchanged in the database for a key chosen by this row to be the right one."""
+        """Return the columns whose values must be unchanged in the database, for `swap`."""
         placed_by = {name: getattr(self.instance, name) for name in self.field.placed_by}
         return {self.field.name: self.key, **placed_by}
 
@@ -91,13 +92,13 @@ class StoredFile(FieldFile):
     ) -> bool:
         """Record the key, and other changes of the row, if the row is as it was read (compare-and-swap).
 
-        Returns False, and changes nothing, if the row has changed or is gone. `facts` are those of a new
-        file; None keeps the recorded ones. `as_read`: the result of `as_read()`, for a row that was changed
-        in memory since. Fields with `auto_now` are set. The row in memory stays as it is.
+        Returns False, and changes nothing, if the row has changed or was deleted. `facts` are those of a new
+        file; None keeps the recorded ones. `as_read` is an earlier result of `as_read()`, if the row has been
+        changed in memory since. Fields with `auto_now` are set. The row in memory is not changed.
         """
         changes[self.field.name] = key
         if facts is not None:
-            changes |= self.field.columns_of(facts)
+            changes |= self.field.facts_values(facts)
         now = timezone.now()
         for field in self.instance._meta.concrete_fields:
             if getattr(field, "auto_now", False):
@@ -109,15 +110,15 @@ class StoredFile(FieldFile):
 class UploadField(models.FileField):
     """The key of an object that a client sent straight to storage and that was verified.
 
-    `storage` is an alias of STORAGES, `accepts` the content types, `max_bytes` the size limit.
-    `folder(instance)` returns the folder of the object's key, and `placed_by` names the attributes that this
-    depends on: if one of them changes while a file is being verified, its key is chosen again.
+    `storage` is an alias of STORAGES, `accepts` the accepted content types, `max_bytes` the size limit.
+    `folder(instance)` returns the folder of the object's key. `placed_by` names the fields that the folder
+    depends on: if one of them changes while a file is being verified, another key is chosen.
 
-    `facts_field` names the JSONField that keeps the FileFacts. `size_field` and `content_type_field` name
-    columns that repeat two of them, so that queries can filter and sum, as ImageField has `width_field`.
-    A field without `facts_field` takes no tickets: the server makes its files.
+    `facts_field` names the JSONField for the FileFacts. `size_field` and `content_type_field` name columns
+    for two of these facts, by which queries can filter and sum; compare `width_field` of ImageField. The
+    files of a field without `facts_field` are made by the server, and it has no tickets.
 
-    None of this is frozen in migrations: limits are configuration, not schema.
+    Migrations contain none of these options: limits are configuration, not schema.
     """
 
     attr_class = StoredFile
@@ -163,16 +164,16 @@ class UploadField(models.FileField):
 
     @property
     def size_limit(self) -> int:
-        """Bytes: `max_bytes`, or STORAGE_FILE_SIZE_LIMIT if that is lower."""
+        """The lower of `max_bytes` and STORAGE_FILE_SIZE_LIMIT, in bytes."""
         return min(self.max_bytes, settings.STORAGE_FILE_SIZE_LIMIT)
 
     @property
-    def companions(self) -> tuple[str, ...]:
-        """The names of the fields that say more of the file."""
+    def facts_fields(self) -> tuple[str, ...]:
+        """The names of the fields with the facts of the file."""
         return tuple(filter(None, (self.facts_field, self.size_field, self.content_type_field)))
 
-    def columns_of(self, facts: FileFacts) -> dict[str, Any]:
-        """The companion fields and their values for a file with these facts."""
+    def facts_values(self, facts: FileFacts) -> dict[str, Any]:
+        """Return the values of `facts_fields` for a file with these facts, by field name."""
         values: dict[str, Any] = {
             self.facts_field: facts,
             self.size_field: facts["size"],
@@ -183,7 +184,7 @@ class UploadField(models.FileField):
 
 @cache
 def upload_fields() -> tuple[UploadField, ...]:
-    """Every UploadField of every installed model: they stay the same for as long as the process lives."""
+    """Return every UploadField of every installed model. They never change in a process."""
     return tuple(field for model in apps.get_models() for field in upload_fields_of(model))
 
 
@@ -192,12 +193,12 @@ def upload_fields_of(model: type[models.Model]) -> tuple[UploadField, ...]:
 
 
 def stored_file(row: models.Model, field_name: str) -> StoredFile:
-    """The file of this row. `field_name` names an UploadField."""
+    """Return the file of this row. `field_name` names an UploadField."""
     file = getattr(row, field_name)
     assert isinstance(file, StoredFile), f"{type(row).__name__}.{field_name} is not an UploadField"
     return file
 
 
 def stored_files(row: models.Model) -> list[StoredFile]:
-    """The files of this row, one for each UploadField of its model."""
+    """Return the files of this row, one for each UploadField of its model."""
     return [stored_file(row, field.name) for field in upload_fields_of(type(row))]

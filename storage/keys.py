@@ -1,4 +1,4 @@
-"""Object keys: how they are made and validated."""
+"""Makes and validates object keys."""
 
 import mimetypes
 import re
@@ -7,15 +7,16 @@ import unicodedata
 
 from django.core.exceptions import SuspiciousFileOperation
 
-#: What Supabase Storage accepts in a key (recorded: `guía.pdf`, `#`, `%`, `~`, `[`, `\\` are refused).
+#: The characters that Supabase Storage accepts in a key (recorded: it refuses `guía.pdf`, `#`, `%`, `~`, `[`
+#: and `\\`).
 LEGAL = re.compile(r"[A-Za-z0-9_/!.*'()&$@=;:+,?\- ]+", re.ASCII)
-#: What keys made by this server consist of: the real server mis-signs keys with `+ & = ; : @ $ , ?`.
+#: The characters of the keys that this server makes: the real server mis-signs keys with `+ & = ; : @ $ , ?`.
 PLAIN = re.compile(r"[A-Za-z0-9/_.-]+", re.ASCII)
-#: Never a mere misspelling: control characters, a backslash, and path segments that are empty, `.` or `..`,
-#: also percent-encoded.
+#: In a name that is refused and not corrected: control characters, backslashes, and path segments that are
+#: empty, `.` or `..`, also percent-encoded.
 HOSTILE = re.compile(r"[\x00-\x1f\x7f\\]|(?:^|/)\.{0,2}(?:/|\Z)|%(?:00|2e|2f|5c)", re.IGNORECASE)
-MAX_KEY = 1024  # characters: the size of the column of a file field
-MAX_SEGMENT = 255  # bytes: the limit of file systems; Supabase answers 500 above it
+MAX_KEY = 1024  # characters, the length of the column of an UploadField
+MAX_SEGMENT = 255  # bytes, the limit of file systems; Supabase answers 500 for a longer segment
 
 SUFFIXES = {"image/jpeg": ".jpg", "image/tiff": ".tif", "text/plain": ".txt", "audio/mpeg": ".mp3"}
 
@@ -68,7 +69,7 @@ def suffix(content_type: str) -> str:
 
 
 def guess_content_type(key: str) -> str:
-    """Return the type that the suffix of the key stands for, for files whose type is not known otherwise."""
+    """Return the content type for the suffix of the key, for files whose type is not known otherwise."""
     content_type, encoding = mimetypes.guess_type(key)
     return content_type if content_type and not encoding else "application/octet-stream"
 

@@ -1,7 +1,7 @@
 """ProtocolStorage: a bucket of any server that speaks the protocol of Supabase Storage.
 
-Both stores are reached by it, so that a client needs to know one protocol only: signed URLs with tokens, and
-resumable uploads by TUS. Source: recorded from Storage v1.70.6.
+Both stores speak it, so clients need only one protocol: signed URLs with tokens, and resumable uploads with
+TUS. Source: recorded from Storage v1.70.6.
 """
 
 from abc import abstractmethod
@@ -15,19 +15,19 @@ from storage import keys, tokens, url_cache
 from storage.base import PRIVATE_MAX_AGE, SignedStorage, SignedUpload, SignedURL
 from storage.errors import ObjectMissing
 
-TUS_CHUNK_SIZE = 6 * 1024 * 1024  # bytes: hosted projects take parts of exactly this size, but for the last
+TUS_CHUNK_SIZE = 6 * 1024 * 1024  # bytes: hosted projects require this size for every part except the last
 
 
 class ProtocolStorage(SignedStorage):
-    """URLs start with SUPABASE_URL. A token is used again until half of its life is over: see `url_cache`."""
+    """URLs start with SUPABASE_URL. Download tokens are cached for half of their lifetime by `url_cache`."""
 
     @abstractmethod
     def upload_token(self, key: str, seconds: int) -> str:
-        """A token with which a client may create this object, and not overwrite it."""
+        """Return a token with which a client can create this object, but not overwrite it."""
 
     @abstractmethod
     def download_tokens(self, wanted: Sequence[str], seconds: int) -> dict[str, str]:
-        """A token for each key, in one call; a key whose object is known to be missing has none."""
+        """Return a token for each key, by key. Keys of objects known to be missing are omitted."""
 
     def sign_upload(
         self, key: str, content_type: str, *, seconds: int, max_age: int = PRIVATE_MAX_AGE
@@ -77,11 +77,11 @@ class ProtocolStorage(SignedStorage):
         super().delete(name)
         url_cache.delete(self.bucket, name)
 
-    def _endpoint(self, verb: str, key: str) -> str:
-        return f"{settings.SUPABASE_URL}/storage/v1/object/{verb}/{quote(self.bucket)}/{quote(key)}"
+    def _endpoint(self, route: str, key: str) -> str:
+        return f"{settings.SUPABASE_URL}/storage/v1/object/{route}/{quote(self.bucket)}/{quote(key)}"
 
     def _resumable(self, key: str, content_type: str, max_age: int, token: str) -> dict[str, Any]:
-        """What a TUS client needs to send the object in parts."""
+        """Return what a TUS client needs to upload the object in parts."""
         return {
             "protocol": "tus",
             "endpoint": f"{settings.SUPABASE_URL}/storage/v1/upload/resumable/sign",

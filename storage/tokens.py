@@ -59,7 +59,7 @@ def check(token: str, scope: Scope, bucket: str, key: str) -> Grant:
 
 
 def expiry(token: str) -> datetime:
-    """Return when a token expires. It is read from the token, because the store's answer does not say.
+    """Return when a token expires. It is read from the token, because the store's response does not have it.
 
     The signature is not verified: the token must come from the store itself.
     """

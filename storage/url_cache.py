@@ -1,4 +1,4 @@
-"""Cache of signed URL tokens, so that browsers and CDNs can cache what the URLs serve.
+"""Caches the tokens of signed URLs, so that a URL stays the same and browsers and CDNs can cache it.
 
 The same token is returned for a key while at least half of its lifetime is left. The tokens are in Django's
 cache; if that is down, a new token is made for every call.
@@ -20,7 +20,7 @@ def get_many(bucket: str, keys: Sequence[str], seconds: int) -> dict[str, str]:
     try:
         cached = cache.get_many(names)
     except Exception as error:  # each cache backend raises its own exceptions
-        logger.warning("cache_unavailable", exc_info=error)
+        logger.warning("url_cache_failed", exc_info=error)
         return {}
     return {names[name]: token for name, (lifetime, token) in cached.items() if lifetime == seconds}
 
@@ -33,14 +33,14 @@ def set_many(bucket: str, tokens: Mapping[str, str], seconds: int) -> None:
     try:
         cache.set_many(entries, timeout=seconds // 2)
     except Exception as error:
-        logger.warning("cache_unavailable", exc_info=error)
+        logger.warning("url_cache_failed", exc_info=error)
 
 
 def delete(bucket: str, key: str) -> None:
     try:
         cache.delete(_cache_key(bucket, key))
     except Exception as error:
-        logger.warning("cache_unavailable", exc_info=error)
+        logger.warning("url_cache_failed", exc_info=error)
 
 
 def _cache_key(bucket: str, key: str) -> str:

@@ -11,11 +11,11 @@ from tests.support.server import ROOT
 
 #: Contract, module and an import that it forbids.
 BREACHES = [
-    ("One arrow", "storage/findings.py", "import api.exceptions"),
-    ("The rooms of the API", "api/auth/jwks.py", "import api.errors"),
-    ("In each room of the API", "api/uploads/models.py", "import api.uploads.views"),
+    ("The direction of imports", "storage/findings.py", "import api.exceptions"),
+    ("The packages of the API", "api/auth/jwks.py", "import api.errors"),
+    ("In each package of the API", "api/uploads/models.py", "import api.uploads.views"),
     (
-        "The rooms of the storage: neither store knows the other",
+        "The packages of storage: neither store imports the other",
         "storage/local/disk.py",
         "import storage.supabase",
     ),

@@ -1,1 +1,1 @@
-"""What all pages of the admin share: base classes, direct uploads and signed downloads."""
+"""Shared by all admin pages: base classes, direct uploads and signed downloads."""

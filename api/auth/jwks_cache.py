@@ -16,7 +16,7 @@ from django.core.cache import cache
 
 logger = structlog.get_logger("api.auth.jwks_cache")
 T = TypeVar("T")
-POLL_INTERVAL = 0.05  # seconds between two looks at the result of another process
+POLL_INTERVAL = 0.05  # seconds between two reads of the result of another process
 PAUSE_SECONDS = 10  # for which the cache is not used after it failed
 
 _paused_until = -inf  # on the monotonic clock

@@ -21,7 +21,7 @@ REFRESH_AGE = 300  # seconds after which a key set is fetched again, in the back
 MAX_AGE = 600  # seconds for which a key set is used: Supabase asks clients not to cache it for longer
 STALE_IF_ERROR = 900  # seconds for which it is used after that, while the endpoint fails
 COOLDOWN = 10  # seconds between two fetches
-POLL_INTERVAL = 1.0  # seconds between two reads of the shared cache, so a purge takes that long to arrive
+POLL_INTERVAL = 1.0  # seconds between two reads of the shared cache, by which a purge may be delayed
 CLOCK_SKEW = 60  # seconds by which the clocks of two machines may differ
 MAX_WAITING = 4  # requests that wait for an unknown key at the same time; other threads stay free
 
@@ -82,7 +82,7 @@ class JWKSClient:
         return key_set.keys.get(key_id) if key_set is not None and self._is_usable(key_set) else None
 
     def _is_usable(self, key_set: KeySet | None) -> bool:
-        """True if the key set is young enough. Beyond MAX_AGE it is used only while the endpoint fails."""
+        """Return True if the key set is young enough. Beyond MAX_AGE it is only used while fetches fail."""
         max_age = MAX_AGE + STALE_IF_ERROR if self.failing else MAX_AGE
         return key_set is not None and key_set.is_younger_than(max_age)
 
@@ -133,7 +133,7 @@ class JWKSClient:
             self.refreshed.notify_all()
 
     def _read_cache(self) -> None:
-        """Use the key set that another process fetched, and drop the own one after a purge."""
+        """Use the key set that another process fetched, and drop the old one after a purge."""
         generation, cached = jwks_cache.read(self.url)
         if generation and generation != self.generation:
             self.generation, self.key_set, self.failing, self.last_fetch = generation, None, False, -inf
@@ -201,7 +201,7 @@ os.register_at_fork(after_in_child=_clients.clear)  # threads and held locks do 
 
 
 def client() -> JWKSClient:
-    """The client of SUPABASE_JWKS_URL."""
+    """Return the client of SUPABASE_JWKS_URL."""
     url = settings.SUPABASE_JWKS_URL
     return _clients.get(url) or _clients.setdefault(url, JWKSClient(url))
 

@@ -1,4 +1,4 @@
-"""The principal of a request: what `request.user` is."""
+"""Principal, the class of `request.user` in requests with an access token."""
 
 from dataclasses import dataclass
 from typing import Any, cast
@@ -37,5 +37,5 @@ def principal_from_claims(claims: dict[str, Any]) -> Principal:
 
 
 def principal_of(request: HttpRequest | Request) -> Principal:
-    """`request.user`, typed, for views whose permissions admit no visitors."""
+    """Return `request.user` with its type, for views whose permissions require an access token."""
     return cast(Principal, request.user)

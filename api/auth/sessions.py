@@ -77,7 +77,7 @@ def _parse(response: supabase_auth.Response, user: str) -> bool:
 
 
 def _is_in_future(value: Any) -> bool:
-    """True if the ISO 8601 time is in the future; unreadable values count as future."""
+    """Return True if the ISO 8601 time is in the future; unreadable values count as future."""
     if not value:
         return False
     time: datetime | None = parse_datetime(str(value))

@@ -24,9 +24,9 @@ class Response:
 
 
 def get(url: str, token: str = "") -> Response:
-    """Send a GET request, with the access token of the user whom it is about, if any.
+    """Send a GET request, with the access token of a user if it is given.
 
-    Redirects are not followed: no other server is asked, or shown a token. Raises SupabaseAuthUnavailable.
+    Redirects are not followed, so that no other server receives the token. Raises SupabaseAuthUnavailable.
     """
     headers = {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "identity"}
     if settings.SUPABASE_PUBLISHABLE_KEY:
@@ -36,7 +36,7 @@ def get(url: str, token: str = "") -> Response:
     body = b""
     try:
         with deadline(TIMEOUT), _client().stream("GET", url, headers=headers) as response:
-            for chunk in response.iter_raw():  # raw: unpacked data would have no bound
+            for chunk in response.iter_raw():  # raw: decompressed data could have any size
                 body += chunk
                 if len(body) > MAX_BODY_SIZE:
                     raise SupabaseAuthUnavailable(f"more than {MAX_BODY_SIZE} bytes")

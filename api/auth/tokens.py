@@ -110,11 +110,11 @@ def _key_id(header: dict[str, Any]) -> str:
 
 
 def _is_canonical_uuid(value: Any) -> bool:
-    """True for 32 hexadecimal digits with hyphens. `UUID` also accepts other spellings."""
+    """Return True for 32 hexadecimal digits with hyphens. `UUID` also accepts other spellings."""
     uuid = parse_uuid(value) if isinstance(value, str) else None
     return uuid is not None and str(uuid) == value.lower()
 
 
 def authentication_failed(code: str) -> AuthenticationFailed:
-    """The exception for one of the codes with status 401 in `api.errors`."""
+    """Return the exception for one of the codes with status 401 in `api.errors`."""
     return AuthenticationFailed(code=code)

@@ -67,7 +67,7 @@ class EntryAdmin(ResourceAdmin):
         return [*ticket_urls(self, UPLOAD_FIELD), *super().get_urls()]
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Leave out the record of a new entry."""
+        """Omit the fieldset RECORD for a new entry, which has no slug and no times yet."""
         return [*super().get_fieldsets(request, obj), *([RECORD] if obj else [])]
 
     def formfield_for_dbfield(self, db_field: Field, request: HttpRequest, **options: Any) -> Any:
@@ -122,7 +122,7 @@ class EntryAdmin(ResourceAdmin):
 
 class SpeciesForm(forms.ModelForm):
     def clean_scientific_name(self) -> str:
-        return rules.scientific_name(self.cleaned_data["scientific_name"])
+        return rules.clean_scientific_name(self.cleaned_data["scientific_name"])
 
 
 @admin.register(Species)

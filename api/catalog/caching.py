@@ -17,7 +17,7 @@ IGNORED_CONDITIONS = ("HTTP_IF_MATCH", "HTTP_IF_UNMODIFIED_SINCE")
 class VisitorCacheMixin:
     """A mixin for views: reads by visitors get `Cache-Control`, an ETag, and 304 if the ETag matches.
 
-    `backend.middleware.ApiHeaders` sets `Vary`, and the headers of all other responses.
+    `backend.middleware.APIMiddleware` sets `Vary`, and the headers of all other responses.
     """
 
     def finalize_response(self, request: Any, response: Any, *args: Any, **options: Any) -> Any:

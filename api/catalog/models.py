@@ -181,7 +181,7 @@ class ExhibitionQuerySet(EntryQuerySet):
         return self.annotate(species_slugs=Subquery(slugs))
 
     def open_on(self, day: date) -> Self:
-        """The exhibitions that are open on this day. A missing date is no limit."""
+        """Return the exhibitions that are open on this day. A missing date is no limit."""
         opened = Q(opens_on__lte=day) | Q(opens_on=None)
         return self.filter(opened, Q(closes_on__gte=day) | Q(closes_on=None))
 
@@ -215,7 +215,7 @@ class Exhibition(Entry):
         return self.title
 
     def clean(self) -> None:
-        rules.opens_before_it_closes(self.opens_on, self.closes_on)
+        rules.validate_dates(self.opens_on, self.closes_on)
 
     def slug_words(self) -> str:
         return self.title
@@ -249,7 +249,7 @@ class EducationalService(Entry):
         return self.title
 
     def clean(self) -> None:
-        rules.price_has_its_currency(self.price, self.currency)
+        rules.validate_price(self.price, self.currency)
 
     def slug_words(self) -> str:
         return self.title

@@ -13,11 +13,11 @@ from iso4217 import Currency
 from api.catalog.scientific_names import InvalidName, normalise
 
 CURRENCIES = frozenset(currency.code for currency in Currency)
-NAME_IS_TAKEN = _("There is a species of this name already.")  # also in a migration
+NAME_IS_TAKEN = _("There is a species of this name already.")  # a migration contains it too
 CURRENCY_IS_MISSING = _("A price needs its currency.")
 
 
-def scientific_name(text: str) -> str:
+def clean_scientific_name(text: str) -> str:
     """Return the name in its correct spelling. See `api.catalog.scientific_names`."""
     try:
         return normalise(text)
@@ -26,18 +26,18 @@ def scientific_name(text: str) -> str:
 
 
 def is_currency(code: str) -> None:
-    """A validator. Its path is in a migration."""
+    """Validate a currency code of ISO 4217. A migration refers to this function by its path."""
     if code not in CURRENCIES:
         raise ValidationError(_("Use a currency code of ISO 4217, such as EUR."), code="currency")
 
 
-def opens_before_it_closes(opens_on: date | None, closes_on: date | None) -> None:
+def validate_dates(opens_on: date | None, closes_on: date | None) -> None:
     if opens_on and closes_on and closes_on < opens_on:
         message = _("It cannot close before it opens, on %(day)s.")
         error = ValidationError(message, code="before_opening", params={"day": opens_on})
         raise ValidationError({"closes_on": error})
 
 
-def price_has_its_currency(price: Decimal | None, currency: str) -> None:
+def validate_price(price: Decimal | None, currency: str) -> None:
     if price and not currency:
         raise ValidationError({"currency": ValidationError(CURRENCY_IS_MISSING, code="required")})

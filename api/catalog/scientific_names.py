@@ -29,7 +29,7 @@ RANKS = {
     "subf": "subf.",
     "cv": CULTIVATED,
 }
-ORDER = list(dict.fromkeys(RANKS.values()))
+RANK_ORDER = list(dict.fromkeys(RANKS.values()))
 #: Latin letters, the diaeresis, which botanists use (`Isoëtes`), and hyphens inside (`c-album`).
 WORD = re.compile(r"(?=.{2})[a-zëïöü]+(?:-[a-zëïöü]+)*")
 #: An abbreviated genus, accepted in a hybrid formula if the genus was written out before.
@@ -98,10 +98,10 @@ def _name(words: list[str], genera: list[str]) -> str:
             written.append(_cultivar(rest))
             return " ".join(written)
         if rank:
-            if epithets != 1 or ORDER.index(rank) <= ranks[-1]:
+            if epithets != 1 or RANK_ORDER.index(rank) <= ranks[-1]:
                 message = _("“%(rank)s” must come after genus and epithet, and after any higher rank.")
                 raise InvalidName(message % {"rank": rest[0]})
-            ranks.append(ORDER.index(rank))
+            ranks.append(RANK_ORDER.index(rank))
             written.append(rank)
             rest.pop(0)
         elif len(ranks) > 1 or epithets == 2:
@@ -118,7 +118,7 @@ def _name(words: list[str], genera: list[str]) -> str:
 
 
 def _is_author(word: str, before: str) -> bool:
-    """True for a capitalised word after a lower-case epithet: `Panthera leo Linnaeus`."""
+    """Return True for a capitalised word after a lower-case epithet: `Panthera leo Linnaeus`."""
     return before.islower() and word.istitle()
 
 

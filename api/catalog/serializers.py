@@ -20,7 +20,7 @@ ENTRY_FIELDS = ["slug", "description", "published", "image_url", "created_at", "
 
 class ScientificNameField(serializers.CharField):
     def to_internal_value(self, data: Any) -> str:
-        return rules.scientific_name(super().to_internal_value(data))
+        return rules.clean_scientific_name(super().to_internal_value(data))
 
 
 class SlugField(serializers.CharField):
@@ -175,7 +175,7 @@ class ExhibitionSerializer(EntrySerializer):
     def validate(self, fields: dict[str, Any]) -> dict[str, Any]:
         opens = fields.get("opens_on", getattr(self.instance, "opens_on", None))
         closes = fields.get("closes_on", getattr(self.instance, "closes_on", None))
-        rules.opens_before_it_closes(opens, closes)
+        rules.validate_dates(opens, closes)
         return fields
 
 
@@ -216,5 +216,5 @@ class EducationalServiceSerializer(EntrySerializer):
     def validate(self, fields: dict[str, Any]) -> dict[str, Any]:
         price = fields.get("price", getattr(self.instance, "price", None))
         currency = fields.get("currency", getattr(self.instance, "currency", ""))
-        rules.price_has_its_currency(price, currency)
+        rules.validate_price(price, currency)
         return fields

@@ -1,7 +1,7 @@
-"""Loads the demo data the way clients create theirs: entries with their slugs, files with tickets.
+"""Loads the demo data in the same way as clients create data: entries with slugs, files with tickets.
 
-Only missing rows and files are created. So a run after an interrupted one completes it, and what people
-have changed since is kept.
+Only missing rows and files are created. So another run completes an interrupted one, and changes that people
+have made are kept.
 """
 
 from collections.abc import Iterator
@@ -148,7 +148,7 @@ def _load_document(owner: Profile, email: str, demo: DemoDocument) -> Iterator[s
 
 
 def _is_missing(resource: models.Model, field_name: str) -> bool:
-    """True if the row names no file, or its object is not in the file storage."""
+    """Return True if the row names no file, or its object is not in the file storage."""
     return not stored_file(resource, field_name).exists()
 
 

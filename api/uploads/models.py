@@ -38,7 +38,7 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         return self if principal.is_staff else self.filter(owner=principal.id)
 
     def for_resource(self, resource: models.Model) -> Self:
-        """The tickets for any field of this resource."""
+        """Return the tickets for any field of this resource."""
         content_type = ContentType.objects.get_for_model(resource)
         return self.filter(content_type=content_type, object_id=resource.pk)
 
@@ -46,11 +46,11 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         return self.filter(state=Upload.State.PENDING)
 
     def with_expired_lease(self, now: datetime) -> Self:
-        """The claimed tickets whose lease has expired."""
+        """Return the claimed tickets whose lease has expired."""
         return self.filter(state=Upload.State.VERIFYING, lease_expires_at__lt=now)
 
     def with_claim_of(self, upload: "Upload") -> Self:
-        """This ticket, if its claim is still the one that `upload` has in memory."""
+        """Return this ticket, if its claim is still the one that `upload` has in memory."""
         return self.filter(pk=upload.pk, state=Upload.State.VERIFYING, claim_id=upload.claim_id)
 
 
@@ -129,17 +129,17 @@ class Upload(Resource):
         return {"code": problem["code"], "detail": detail % values if values else detail}
 
     def chosen_keys(self) -> list[str]:
-        """Every final key that was chosen for this ticket, the latest last."""
+        """Return every final key that was chosen for this ticket, the latest last."""
         return [*self.earlier_keys, self.final_key] if self.final_key else self.earlier_keys
 
     def model(self) -> type[models.Model]:
-        """The model of the resource."""
+        """Return the model of the resource."""
         model = ContentType.objects.get_for_id(self.content_type_id).model_class()
         assert model is not None
         return model
 
     def field(self) -> UploadField:
-        """The model field that the file is for. It has the rules of the file and its storage."""
+        """Return the model field that the file is for. It has the rules of the file and its storage."""
         field = self.model()._meta.get_field(self.field_name)
         assert isinstance(field, UploadField)
         return field

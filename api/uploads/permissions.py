@@ -1,4 +1,4 @@
-"""Who may read and act on a ticket."""
+"""The permission class of tickets."""
 
 from rest_framework.permissions import SAFE_METHODS, IsAuthenticated
 from rest_framework.request import Request

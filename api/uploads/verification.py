@@ -58,13 +58,11 @@ class VerificationFailed(Exception):
         return {"code": self.code, "detail": self.detail, "values": self.values}
 
 
-def verify(
-    key: str, declared: Declared, field: UploadField, still_reading: Callable[[], None]
-) -> VerifiedFile:
+def verify(key: str, declared: Declared, field: UploadField, on_chunk: Callable[[], None]) -> VerifiedFile:
     """Compare the object with what was declared: first its metadata, then its content.
 
-    Only the first bytes decide the type, because a PDF may have any bytes after its end. `still_reading` is
-    called after each chunk of the file. Raises VerificationFailed, StorageError.
+    Only the first bytes decide the type, because a PDF may have any bytes after its end. `on_chunk` is
+    called after each chunk that is hashed. Raises VerificationFailed, StorageError.
     """
     store = field.storage
     info = store.describe(key)
@@ -88,7 +86,7 @@ def verify(
             raise VerificationFailed("content_type_mismatch", detail, found, sent=stored_type)
         if stored_type in PILLOW_FORMATS:
             _check_image(file, stored_type, found)
-        found = VerifiedFile(stored_type, info.size, _sha256(file, info.size, still_reading))
+        found = VerifiedFile(stored_type, info.size, _sha256(file, info.size, on_chunk))
     if declared["sha256"] and found.sha256 and declared["sha256"] != found.sha256:
         detail = _("The SHA-256 is not the declared one.")
         raise VerificationFailed("checksum_mismatch", detail, found)
@@ -123,12 +121,12 @@ def _check_image(file: BinaryIO, content_type: str, found: VerifiedFile) -> None
         raise VerificationFailed("image_too_large", detail, found, width=width, height=height, limit=limit)
 
 
-def _sha256(file: BinaryIO, size: int, still_reading: Callable[[], None]) -> str | None:
+def _sha256(file: BinaryIO, size: int, on_chunk: Callable[[], None]) -> str | None:
     if size > settings.CHECKSUM_MAX_BYTES:
         return None
     file.seek(0)
     digest = hashlib.sha256()
     for chunk in read_chunks(file):
         digest.update(chunk)
-        still_reading()
+        on_chunk()
     return digest.hexdigest()

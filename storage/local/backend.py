@@ -47,9 +47,7 @@ class LocalStorage(ProtocolStorage):
 
     def check_ready(self) -> None:
         folder = disk.root()
-        while not os.path.lexists(
-            folder
-        ):  # MEDIA_ROOT is created on demand, so check where it will be created
+        while not os.path.lexists(folder):  # MEDIA_ROOT is created on demand: check where it will be created
             folder = folder.parent
         if not (folder.is_dir() and os.access(folder, os.R_OK | os.W_OK | os.X_OK)):
             raise StorageUnavailable("MEDIA_ROOT is not readable and writable")

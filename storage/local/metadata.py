@@ -75,7 +75,7 @@ def new_record(
 
 
 def find_record(bucket: str, key: str, stat: os.stat_result) -> dict[str, Any] | None:
-    """Return the record of the file content with this stat result, None if a person placed the file there."""
+    """Return the record of the file content with this stat result, None if the store did not write it."""
     expected = size_and_mtime(stat)
     records = read_records(digest(bucket, key))
     return next((record for record in records if expected.items() <= record.items()), None)

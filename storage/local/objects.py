@@ -1,6 +1,6 @@
 """LocalObjects: the objects of one bucket of the local store, under every key that the protocol allows.
 
-`paths` knows the file with an object's content, `metadata` the record with its other facts. Several processes
+`paths` finds the file with an object's content, `metadata` the record with its other facts. Several processes
 may use a bucket at once: the writers of one key wait for each other, and readers never wait.
 """
 
@@ -48,7 +48,7 @@ class LocalObjects:
                     return info
 
     def open(self, key: str) -> tuple[BinaryIO, StoredObject]:
-        """Return the open file and its metadata. Both stay right if the object is then moved or deleted.
+        """Return the open file and its metadata. Both stay valid if the object is then moved or deleted.
 
         Raises ObjectMissing.
         """

@@ -62,7 +62,7 @@ class ObjectPaths:
         disk.move_into_place(file, self.fallback(key))
 
     def remove_empty_folders(self, path: Path) -> None:
-        """Remove the parent folders that are empty after the file at `path` is gone."""
+        """Remove the parent folders that are empty after the file at `path` was deleted or moved."""
         bucket = disk.root() / self.bucket
         for folder in path.parents:
             if folder == bucket or bucket not in folder.parents:

@@ -1,9 +1,9 @@
-"""Resumable uploads: their bytes arrive in parts, at any process of the server, and survive a crash.
+"""Resumable uploads, whose parts may be sent to different processes of the server. They survive a crash.
 
 `MEDIA_ROOT/.objects/parts/<id>/` has `record.json` (the fields of ResumableUpload), `bytes` (the bytes
 received so far) and `lock`. One rename turns `bytes` into the object, so an upload with a record and without
 `bytes` is finished, also after a crash at any time. A finished upload is kept until it expires, so that a
-client that missed the answer can ask again.
+client that missed the response can send the request again.
 """
 
 import hashlib

@@ -46,7 +46,7 @@ def parse(key: str) -> ApiKey:
 
 
 def _claims(key: str) -> dict[str, Any]:
-    """The claims of a JWT, unverified; empty for any other text."""
+    """Return the unverified claims of a JWT; {} for any other text."""
     try:
         return jwt.decode(key, options={"verify_signature": False})
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError):

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-STAGING_FOLDER = ".arriving"  # the folder of staging keys: objects that are not known to be complete yet
-KEEP_ALIVE_MAX_SIZE = 64 * 1024  # bytes: a body of at most this size has arrived before Storage refuses it
-CLOSE_CONNECTION = {"Connection": "close"}  # after a larger body is refused, a reused connection hangs
+STAGING_FOLDER = ".arriving"  # the folder of staging keys: their objects are not verified yet
+KEEP_ALIVE_MAX_SIZE = 64 * 1024  # bytes: Storage receives a body of at most this size before it refuses it
+CLOSE_CONNECTION = {"Connection": "close"}  # after a larger body was refused, a reused connection would hang
 MAX_KEYS_PER_CALL = 1000  # keys that Storage signs in one call
 PUT_SECONDS = 60  # for all calls of one `put`, plus the time that its size needs
 CLEANUP_SECONDS = 10  # for deleting an object at its staging key after a failed `put`
@@ -126,7 +126,7 @@ class SupabaseStorage(ProtocolStorage):
     # --- Tokens -------------------------------------------------------------------------------------
 
     def upload_token(self, key: str, seconds: int) -> str:
-        """With `SUPABASE_SIGNING=server` the server decides when the token expires, not `seconds`."""
+        """Return a token. With SUPABASE_SIGNING=server Storage decides when it expires, not `seconds`."""
         if settings.SUPABASE_SIGNING == "secret":
             return tokens.mint("upload", self.bucket, key, seconds)
         path = ("object", "upload", "sign", self.bucket, key)  # the SDK does not quote a `?` in the key
@@ -211,7 +211,7 @@ class SupabaseStorage(ProtocolStorage):
         return retry(send)
 
     def _has_content(self, key: str, size: int, md5: str) -> bool:
-        """True if the object has this size and MD5: its etag is the MD5, or else the object is read."""
+        """Return True if the object has this size and MD5. It is read if its etag is not this MD5."""
         info = self.describe(key)
         return info.size == size and (info.etag.strip('"') == md5 or self._md5(key) == md5)
 
@@ -269,7 +269,7 @@ def _tokens(signed: Iterable[Any]) -> dict[str, str]:
 
 
 def _checked(token: str) -> str:
-    """Return the token. Raises any exception if its expiry cannot be read: the caller uses `ours`."""
+    """Return the token. Raises some exception, for `translate_errors`, if its expiry is unreadable."""
     tokens.expiry(token)
     return token
 

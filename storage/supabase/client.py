@@ -1,6 +1,6 @@
-"""The client of Supabase Storage: the SDK, requests that the SDK does not have, and errors as StorageError.
+"""The client of Supabase Storage: calls of the SDK, requests that the SDK lacks, and errors as StorageError.
 
-The secret key is added by the transport, so that it stands on no request, error or log.
+The transport adds the secret key, so that no request object, error or log contains it.
 """
 
 import re
@@ -33,17 +33,17 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 TIMEOUT = httpx.Timeout(15, connect=5)  # seconds without a byte
-ATTEMPTS = 3  # each takes at most REQUEST_SECONDS: with the waits between, below 100 seconds
+ATTEMPTS = 3  # each takes at most REQUEST_SECONDS; with the pauses between them, below 100 seconds
 MAX_RETRY_AFTER = 5  # seconds between two attempts; if the server asks for more, the caller gets the error
-NO_ADDRESS = (httpx.UnsupportedProtocol, httpx.InvalidURL)
-RANGE_NOT_SATISFIABLE = 416  # to whoever reads in ranges it is the end of the object
+INVALID_URL_ERRORS = (httpx.UnsupportedProtocol, httpx.InvalidURL)
+RANGE_NOT_SATISFIABLE = 416  # the requested range starts after the last byte of the object
 HEADERS = {"User-Agent": "vivarium"}
 
 
 def _key_headers() -> Headers:
-    """Headers with the secret key, which is in no local variable: tracebacks may show those."""
-    if not re.fullmatch("[!-~]+", settings.SUPABASE_SECRET_KEY):  # errors and logs would repeat such a header
-        raise StorageMisconfigured("SUPABASE_SECRET_KEY is not of the form it should have.")
+    """Return headers with the secret key. It is in no local variable, because tracebacks may show these."""
+    if not re.fullmatch("[!-~]+", settings.SUPABASE_SECRET_KEY):  # errors and logs would quote such a header
+        raise StorageMisconfigured("SUPABASE_SECRET_KEY is malformed.")
     return [
         (b"apikey", settings.SUPABASE_SECRET_KEY.encode()),
         (b"Authorization", b"Bearer " + settings.SUPABASE_SECRET_KEY.encode()),
@@ -66,7 +66,7 @@ def call(act: "Callable[[SyncStorageClient], Result]", what: str) -> Result:
 def request(method: str, *path: str, what: str = "", stream: bool = False, **options: Any) -> httpx.Response:
     """Send one request, without retries, and return its successful response.
 
-    The response is read to its end unless `stream`; then 416 counts as success too. `what` names the object
+    The response is read to its end unless `stream`; then 416 also counts as success. `what` names the object
     or bucket in errors, by default the last part of the path. `options` are those of `httpx.Request`.
     Raises StorageError.
     """
@@ -75,7 +75,7 @@ def request(method: str, *path: str, what: str = "", stream: bool = False, **opt
         url = f"{_endpoint()}/" + "/".join(quote(part) for part in path)
         extensions = {"timeout": TIMEOUT.as_dict()}
         sent = httpx.Request(method, url, headers=headers, extensions=extensions, **options)
-        # Not through httpx.Client: its hooks, redirects and cookies take time, and nothing here needs them.
+        # Not sent with httpx.Client: its hooks, redirects and cookies take time and are not needed.
         response = transport.handle_request(sent)
         response.request = sent
         accepted = response.is_success or (stream and response.status_code == RANGE_NOT_SATISFIABLE)
@@ -90,18 +90,18 @@ def request(method: str, *path: str, what: str = "", stream: bool = False, **opt
 
 
 def json_object(response: httpx.Response, what: str) -> dict[str, Any]:
-    """The JSON object in a response. Raises StorageUnavailable for anything else, such as a page."""
+    """Return the JSON object in a response. Raises StorageUnavailable for anything else, such as HTML."""
     with translate_errors(what):
         body = response.json()
     if not isinstance(body, dict):
-        raise StorageUnavailable("Supabase Storage's answer makes no sense")
+        raise StorageUnavailable("Supabase Storage sent an invalid response")
     return body
 
 
 class translate_errors:  # noqa: N801  (used as `with translate_errors(…):`)
     """Translate errors of the SDK and of HTTP to StorageError. `what` names the object or bucket.
 
-    The new error has no cause, no context and no frame of the old one: these hold the secret key.
+    The new error has no cause, context or traceback frame of the old one: these may contain the secret key.
     """
 
     def __init__(self, what: str) -> None:
@@ -122,7 +122,7 @@ class translate_errors:  # noqa: N801  (used as `with translate_errors(…):`)
 
 
 def retry(act: Callable[[], Result]) -> Result:
-    """Call `act` up to ATTEMPTS times, with random pauses between, while it raises StorageUnavailable."""
+    """Call `act` up to ATTEMPTS times, with random pauses, while it raises StorageUnavailable."""
     pauses = {"wait_initial": 0.1, "wait_max": MAX_RETRY_AFTER, "wait_jitter": 0.5}
     for attempt in stamina.retry_context(is_worth_retrying, attempts=ATTEMPTS, timeout=60, **pauses):
         with attempt:
@@ -131,7 +131,7 @@ def retry(act: Callable[[], Result]) -> Result:
 
 
 def is_worth_retrying(error: Exception) -> bool | timedelta:
-    """False, True, or the time to wait first."""
+    """Return whether to call again, or how long to wait before that."""
     if not isinstance(error, StorageUnavailable) or isinstance(error, StorageMisconfigured):
         return False
     if error.retry_after is None:
@@ -140,26 +140,26 @@ def is_worth_retrying(error: Exception) -> bool | timedelta:
 
 
 def close() -> None:
-    """Close every connection and drop the SDK's client; the next call makes new ones."""
+    """Close every connection and drop the SDK's client; the next call creates new ones."""
     transport.close()
     _sdk.cache_clear()
 
 
 def _translated(error: Exception, what: str) -> Exception:
-    response = _response_behind(error)
+    response = _error_response(error)
     if response is not None:
         return error_from_response(response, what)
     if isinstance(error, httpx.NetworkError):
         return StorageUnavailable(f"Supabase Storage did not answer: {type(error).__name__}: {error}")
-    if isinstance(error, NO_ADDRESS):
-        return StorageMisconfigured("SUPABASE_URL is not of the form it should have.")
+    if isinstance(error, INVALID_URL_ERRORS):
+        return StorageMisconfigured("SUPABASE_URL is malformed.")
     if isinstance(error, httpx.TransportError):
         return StorageUnavailable(f"Supabase Storage did not answer: {type(error).__name__}")
-    return StorageUnavailable(f"Supabase Storage's answer makes no sense: {type(error).__name__}")
+    return StorageUnavailable(f"Supabase Storage sent an invalid response: {type(error).__name__}")
 
 
 def error_from_response(response: httpx.Response, what: str) -> Exception:
-    """The exception for an error response. Of its text, only the code is kept."""
+    """Return the exception for an error response. It contains only the code of the response's body."""
     status, code = _status_and_code(response)
     match code:
         case "NoSuchKey" | "not_found":
@@ -169,7 +169,7 @@ def error_from_response(response: httpx.Response, what: str) -> Exception:
         case "InvalidKey":
             return keys.InvalidKey("Invalid key")
         case "EntityTooLarge" | "InvalidMimeType":
-            return ObjectRefused(f"The bucket does not take this object: {code}")
+            return ObjectRefused(f"The bucket does not accept this object: {code}")
         case "NoSuchBucket":
             return StorageMisconfigured(
                 f"There is no bucket for {what!r}, or SUPABASE_SECRET_KEY is not this project's secret key: "
@@ -180,7 +180,7 @@ def error_from_response(response: httpx.Response, what: str) -> Exception:
             "Supabase Storage refuses SUPABASE_SECRET_KEY: run `manage.py check_supabase`."
         )
     if response.is_redirect:
-        return StorageMisconfigured("SUPABASE_URL leads to another address: set it to that one.")
+        return StorageMisconfigured("SUPABASE_URL redirects to another address: set it to that one.")
     if status == 429 or status >= 500:
         return StorageUnavailable(f"Supabase Storage answered {status}", _retry_after(response))
     if status == 404:
@@ -188,12 +188,12 @@ def error_from_response(response: httpx.Response, what: str) -> Exception:
     if status == 409:
         return ObjectExists(what)
     if status in (413, 415):
-        return ObjectRefused(f"The bucket does not take this object: {status}")
+        return ObjectRefused(f"The bucket does not accept this object: {status}")
     return StorageUnavailable(f"Supabase Storage answered {status} {code}".rstrip())
 
 
 def _status_and_code(response: httpx.Response) -> tuple[int, str]:
-    """The true status stands in the body, if that is one of Storage's and not of a gateway."""
+    """Return the status and code in the body. A body that is not Storage's, as of a gateway, has none."""
     try:
         body = response.json()
         return int(body.get("statusCode", response.status_code)), str(
@@ -204,16 +204,16 @@ def _status_and_code(response: httpx.Response) -> tuple[int, str]:
 
 
 def _retry_after(response: httpx.Response) -> float | None:
-    """In seconds, of a number of them or of a moment (RFC 9110, 10.2.3)."""
+    """Return Retry-After in seconds, which it has as a number or as a date (RFC 9110, 10.2.3)."""
     text = response.headers.get("Retry-After", "")
     if text.isdecimal():
         return float(text)
-    moment = parse_http_date_safe(text)
-    return None if moment is None else max(moment - time.time(), 0)
+    date = parse_http_date_safe(text)
+    return None if date is None else max(date - time.time(), 0)
 
 
-def _response_behind(error: BaseException | None) -> httpx.Response | None:
-    """The SDK wraps what httpx raised, once or twice."""
+def _error_response(error: BaseException | None) -> httpx.Response | None:
+    """Return the response of an HTTP error, which the SDK may have wrapped once or twice; else None."""
     while error is not None:
         if isinstance(error, httpx.HTTPStatusError):
             return error.response
@@ -226,7 +226,7 @@ def _endpoint() -> str:
 
 
 def load_sdk() -> "SyncStorageClient":
-    """The SDK's client, which all threads share. Slow when it is called first."""
+    """Return the SDK's client, which all threads share. The first call imports the SDK, which is slow."""
     return _sdk(_endpoint())
 
 

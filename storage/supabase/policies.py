@@ -66,7 +66,7 @@ class Policy:
     with_check: str | None
 
     @property
-    def is_ours(self) -> bool:
+    def is_from_vivarium(self) -> bool:
         """True if Vivarium ships a policy of this name."""
         return self.name in NAMES
 
@@ -104,7 +104,7 @@ def apply(
     with connect(database) as connection, connection.transaction():
         connection.execute(_lock_timeout(lock_timeout))
         connection.execute(statements(options))
-        return [policy for policy in list_policies(connection) if not policy.is_ours]
+        return [policy for policy in list_policies(connection) if not policy.is_from_vivarium]
 
 
 def statements(options: PolicyOptions, schema: str = "storage") -> sql.Composed:
@@ -118,7 +118,7 @@ def statements(options: PolicyOptions, schema: str = "storage") -> sql.Composed:
         "allow_oauth_clients": sql.Literal(options.allow_oauth_clients),
         "direct_uploads": sql.Literal(options.direct_uploads),
         "incoming": sql.Literal(options.incoming),
-        "ours": _array(options.buckets),
+        "vivarium_buckets": _array(options.buckets),
         "public": _array(name for name, public in options.buckets.items() if public),
         "owned": _array(options.private(options.owned)),
         "shared": _array(options.private(options.shared)),

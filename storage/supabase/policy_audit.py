@@ -101,10 +101,10 @@ def _value(connection: psycopg.Connection[Any], expression: LiteralString) -> An
         return cursor.execute(sql.SQL("select ") + sql.SQL(expression)).fetchone()
 
 
-def _effect(policy: Policy, ours: Iterable[str], limited: set[tuple[str, str]]) -> Effect:
+def _effect(policy: Policy, buckets: Iterable[str], limited: set[tuple[str, str]]) -> Effect:
     """`limited`: each table and command for which Vivarium's restrictive policy is in place, unchanged."""
     expressions = [text for text in (policy.using, policy.with_check) if text is not None]
-    if expressions and all(_bucket_of(text) not in (None, *ours) for text in expressions):
+    if expressions and all(_bucket_of(text) not in (None, *buckets) for text in expressions):
         return Effect.NONE
     commands = COMMANDS[policy.table] & ({policy.command} if policy.command != "ALL" else ALL_COMMANDS)
     if not commands:

@@ -9,12 +9,11 @@ import httpx
 
 from storage.base import CHUNK_SIZE
 from storage.errors import StorageUnavailable
-from storage.supabase.client import retry
+from storage.supabase.client import RANGE_NOT_SATISFIABLE, retry
 
 #: Sends a GET request with these headers and returns the streamed response. Raises StorageError.
 SendGet = Callable[[dict[str, str]], httpx.Response]
 PARTIAL_CONTENT = 206
-RANGE_NOT_SATISFIABLE = 416  # the range starts after the last byte
 NO_COMPRESSION = {"Accept-Encoding": "identity"}  # compression by a gateway would change lengths and ranges
 
 
@@ -74,7 +73,7 @@ class RangeReader(io.RawIOBase):
         """Read the response to its end, so that its connection is used again.
 
         Close it if its Content-Length goes beyond the end of the object: a Storage server on a file system
-        answers so to a range that is longer than the object (seen in v1.36.4), and no more bytes come.
+        does so for a range that is longer than the object (seen in v1.36.4), and sends no more bytes.
         """
         if self._announced_end > self._size:
             return self._close_response()

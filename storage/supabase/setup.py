@@ -46,7 +46,7 @@ def blocking_problems() -> Iterator[Finding]:
 
 
 def set_up_buckets(*, dry_run: bool = False) -> Iterator[Outcome]:
-    """Yield after each bucket: if StorageError is raised, the caller knows what was done before."""
+    """Yield the outcome of each bucket at once: the caller has it even if StorageError is raised later."""
     existing = list_buckets()
     for wanted in buckets.declared().values():
         yield _set_up(wanted, existing, dry_run)
@@ -68,7 +68,7 @@ def _set_up(wanted: Bucket, existing: dict[str, Bucket], dry_run: bool) -> Outco
 
 
 def case_mismatch(name: str, other: str) -> Finding:
-    """A problem: the bucket `name` is missing, and the project has one that differs in case only."""
+    """Return a problem: the bucket `name` is missing, but there is one that differs in case only."""
     return problem(
         f"bucket.{name}",
         f"bucket {name!r} not found, but there is {other!r}: names are case-sensitive.",
@@ -84,7 +84,7 @@ def _missing(wanted: Bucket) -> list[Difference]:
 def _create(wanted: Bucket) -> None:
     try:
         _call("create_bucket", wanted.name, None, _columns(wanted))
-    except ObjectExists:  # created meanwhile by somebody else, or by an attempt whose response was lost
+    except ObjectExists:  # created meanwhile by another client, or by an attempt whose response was lost
         _call("update_bucket", wanted.name, _columns(wanted))
 
 
@@ -99,7 +99,7 @@ def _columns(bucket: Bucket) -> dict[str, Any]:
 
 
 def _limits(bucket: Bucket) -> dict[str, Any]:
-    """The columns of the limits that the bucket sets."""
+    """Return the columns of the limits that the bucket sets."""
     limits = {
         "file_size_limit": bucket.file_size_limit,
         "allowed_mime_types": list(bucket.allowed_mime_types or ()),
@@ -113,7 +113,7 @@ def _call(method: str, name: str, *options: Any) -> None:
 
 
 def _refusal(wanted: Bucket, error: ObjectRefused) -> Finding:
-    """A problem: the project refused the limits of the bucket."""
+    """Return a problem: the project refused the limits of the bucket."""
     name = f"bucket.{wanted.name}"
     if "InvalidMimeType" in str(error):
         what = f"bucket {wanted.name!r}: Storage does not accept one of the content types."

@@ -1,6 +1,6 @@
-"""DeadlineTransport: an httpx transport by which a whole request ends in time, however slow the server is.
+"""DeadlineTransport: an httpx transport with a deadline for each request as a whole.
 
-httpx bounds each wait for the network, not their sum: a server that sends one byte at a time could hold a
+httpx limits each wait for the network, but not their sum: a server that sends one byte at a time could hold a
 thread for hours.
 """
 
@@ -19,14 +19,14 @@ from weakref import WeakSet
 import httpcore
 import httpx
 
-REQUEST_SECONDS = 20  # for a request and its answer, not counting the time that their bodies take
+REQUEST_SECONDS = 20  # for a request and its response, without the time that their bodies take
 MINIMUM_RATE = 256 * 1024  # bytes a second: a body of n bytes adds n / MINIMUM_RATE seconds to the deadline
 IDLE_SECONDS = 5  # after which a connection is not used again
 BUFFER_SIZE = 16 * 1024  # bytes of a request that are collected before they are sent
 
 Headers = Iterable[tuple[bytes, bytes]]
 
-#: Errors of httpcore have namesakes in httpx.
+#: The httpx error for each error of httpcore.
 HTTPX_ERRORS: dict[type[Exception], type[httpx.TransportError]] = {
     httpcore.ConnectTimeout: httpx.ConnectTimeout,
     httpcore.ReadTimeout: httpx.ReadTimeout,
@@ -40,12 +40,13 @@ HTTPX_ERRORS: dict[type[Exception], type[httpx.TransportError]] = {
 }
 
 _deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)  # by time.monotonic
-_minimum_rate: ContextVar[int] = ContextVar("minimum_rate", default=0)  # bytes a second; 0: MINIMUM_RATE
+#: In bytes a second. 0 stands for MINIMUM_RATE.
+_minimum_rate: ContextVar[int] = ContextVar("minimum_rate", default=0)
 
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """Let waits for the network in this block fail once the time is over. An outer deadline holds as well."""
+    """Make network calls in this block fail after `seconds`. An earlier outer deadline still applies."""
     token = _deadline.set(min(_deadline.get(), time.monotonic() + seconds))
     try:
         yield
@@ -64,18 +65,18 @@ def minimum_rate(rate: int) -> Iterator[None]:
 
 
 def transfer_seconds(size: int) -> float:
-    """The seconds that a body of so many bytes may take."""
+    """Return the number of seconds that a body of so many bytes may take."""
     return size / (_minimum_rate.get() or MINIMUM_RATE)
 
 
 class DeadlineTransport(httpx.BaseTransport):
-    """Any number of threads and forked processes may use it.
+    """Safe for use by any number of threads and forked processes.
 
-    Each thread has connections of its own: httpcore looks at every connection of a pool before and after
-    each request, which costs more than the request itself when all threads share one (`bench/calls.py`).
+    Each thread has its own connection pool: httpcore checks every connection of a pool before and after each
+    request, which takes longer than the request itself if all threads share one pool (`bench/calls.py`).
 
-    `headers`: called for each request. What it returns is sent and never stands on the `httpx.Request`, so
-    that no error and no log shows it. `keep_alive`: use a connection again.
+    `headers` is called for each request. The headers that it returns are sent, but are not added to the
+    `httpx.Request`, so that no error or log contains them. `keep_alive`: reuse connections.
     """
 
     def __init__(self, headers: Callable[[], Headers] = tuple, *, keep_alive: bool = True) -> None:
@@ -107,7 +108,7 @@ class DeadlineTransport(httpx.BaseTransport):
         )
 
     def pools(self) -> "list[ConnectionPool]":
-        """The connections of each thread, in this process and of its parent before a fork."""
+        """Return the pool of each thread, including those inherited from the parent process by a fork."""
         return list(self._pools)
 
     def close(self) -> None:
@@ -130,7 +131,7 @@ class DeadlineTransport(httpx.BaseTransport):
 
 
 class ConnectionPool(httpcore.ConnectionPool):
-    """The connections of one thread; they are closed when it ends."""
+    """The connection pool of one thread. It is closed when the thread ends."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -141,7 +142,7 @@ class ConnectionPool(httpcore.ConnectionPool):
 
 
 class DeadlineStream(httpx.SyncByteStream):
-    """The body of an answer, to be read in the remaining `seconds`.
+    """The body of a response, which must be read within the remaining `seconds`.
 
     Time spent by the consumer between chunks does not count, and each chunk adds its transfer time.
     """
@@ -155,16 +156,16 @@ class DeadlineStream(httpx.SyncByteStream):
         assert isinstance(self.response.stream, Iterable)
         chunks = iter(self.response.stream)
         while True:
-            asked = time.monotonic()
+            started = time.monotonic()
             with deadline(self.seconds), _httpx_errors():
                 chunk = next(chunks, None)
             if chunk is None:
                 return
-            self.seconds += transfer_seconds(len(chunk)) - (time.monotonic() - asked)
+            self.seconds += transfer_seconds(len(chunk)) - (time.monotonic() - started)
             yield chunk
 
     def close(self) -> None:
-        """Nothing refers to the connection afterwards: httpx keeps this stream in a reference cycle."""
+        """Also drop the reference to the response: httpx keeps this stream in a reference cycle."""
         if self.response is not None:
             self.response.close()
             self.response = None
@@ -181,9 +182,9 @@ class DeadlineBackend(httpcore.SyncBackend):
 
 
 class DeadlineConnection(httpcore.NetworkStream):
-    """A connection whose waits end at the deadline, and that sends a small request in one packet.
+    """A connection that observes the deadline, and sends a small request in one packet.
 
-    httpcore writes headers and body separately, and each packet would wake the server for itself.
+    httpcore writes headers and body separately, and each packet would wake the server.
     """
 
     def __init__(self, stream: httpcore.NetworkStream) -> None:
@@ -191,7 +192,9 @@ class DeadlineConnection(httpcore.NetworkStream):
         self.unsent = b""
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        with suppress(httpcore.WriteError):  # as httpcore does: the server may have said why it hung up
+        with suppress(
+            httpcore.WriteError
+        ):  # as in httpcore: the server may have sent a response before it closed the connection
             self._flush(timeout)
         return self.stream.read(max_bytes, _remaining(timeout, httpcore.ReadTimeout))
 
@@ -220,7 +223,7 @@ class DeadlineConnection(httpcore.NetworkStream):
 
 
 def _remaining(timeout: float | None, error: type[Exception]) -> float | None:
-    """The seconds to wait at most: `timeout`, or the time to the deadline if that is shorter."""
+    """Return the seconds to wait at most: `timeout`, or the time until the deadline if that is shorter."""
     seconds = _deadline.get() - time.monotonic()
     if seconds <= 0:
         raise error("the request took too long")
@@ -228,7 +231,7 @@ def _remaining(timeout: float | None, error: type[Exception]) -> float | None:
 
 
 def _with_upload(request: httpx.Request, seconds: float) -> dict[str, Any]:
-    """The request's timeouts, with more time for the answer: sent bytes may still wait in local buffers."""
+    """Return the request's timeouts, with a longer `read`: sent bytes may still be in local buffers."""
     timeout = dict(request.extensions.get("timeout", {}))
     if timeout.get("read") is not None:
         timeout["read"] += seconds
@@ -245,5 +248,5 @@ def _httpx_errors() -> Iterator[None]:
 
 @lru_cache(maxsize=1)
 def _ssl_context() -> ssl.SSLContext:
-    """The trusted certificates: reading them takes longer than all the rest."""
+    """Return an SSL context with the trusted certificates. Cached, because reading them is slow."""
     return httpx.create_ssl_context()

@@ -42,8 +42,10 @@ def _create(size: int, bucket: str, key: str, content_type: str, cache_control: 
 
 
 def _upload_path(response: httpx.Response) -> tuple[str, ...]:
-    """Only the upload id is read from Location: a server behind a proxy may not know its public host, and the
-    secret key must not be sent to another host.
+    """Return the path of the upload, with the id in Location.
+
+    The rest of Location is not used: a server behind a proxy may not know its public host, and the secret key
+    must not be sent to another host.
     """
     upload_id = unquote(urlsplit(response.headers.get("Location", "")).path.rpartition("/")[2])
     if not upload_id:
@@ -79,7 +81,7 @@ def _part_sender(path: tuple[str, ...], file: BinaryIO, offset: int, size: int) 
 
 
 def _offset(response: httpx.Response) -> int:
-    """The number of bytes that have arrived."""
+    """Return the number of bytes that have arrived."""
     try:
         return int(response.headers["Upload-Offset"])
     except (KeyError, ValueError):

@@ -1,1 +1,1 @@
-"""What `migrate_to_supabase` does: it moves existing files to a Supabase project, and back."""
+"""The steps of `migrate_to_supabase`, which moves existing files to a Supabase project, and back."""

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import BinaryIO, cast
 
-#: Bytes per second of one file on a slow connection: lower than where a user waits for the response.
+#: Bytes per second of one file on a slow connection. Below MINIMUM_RATE, as no user waits for a response.
 MIN_RATE = 32 * 1024
 
 

@@ -106,7 +106,7 @@ def _storage_folder(column: Column) -> Path | None:
 
 
 def _local_store_path(bucket: str, name: str) -> Path:
-    """Return the local store's path for the name: it keeps keys that are no legal path elsewhere."""
+    """Return the local store's path for the name: keys without a plain path are in its fallback folder."""
     try:
         return LocalObjects(bucket).locate(name).resolve()
     except keys.InvalidKey:

@@ -28,15 +28,13 @@ from storage.transfer.renaming import key_for_name
 from storage.transfer.sending import SendOptions, Sent, TransferFailed, send_file
 from storage.transfer.target import MAX_PAUSE
 
-JOBS_PER_EXTRA_THREAD = 2  # one more thread, for verifying and moving objects, for so many jobs
-FILES_PER_THREAD = 2  # submitted at once: sent, or waiting to be
+JOBS_PER_EXTRA_THREAD = 2  # for so many jobs there is one more thread, which verifies and moves objects
+FILES_PER_THREAD = 2  # files that are submitted at the same time: being sent, or waiting
 STOP_TIMEOUT = 25  # seconds that files in flight have to finish after a stop
-SLOW_UPDATE = 1  # seconds: after a stop, no row is changed once a change took longer
+SLOW_UPDATE = 1  # seconds: if a change of a row takes longer, no row is changed after a stop
 POLL_INTERVAL = 0.2  # seconds between two checks for a stop
 RETRY_PAUSES = (1, 3, 9, 27)  # seconds between attempts at one file; each call has attempts of its own
-MAX_FAILURES_PER_THREAD = (
-    3  # consecutive files that may fail because of the storage before the transfer stops
-)
+MAX_FAILURES_PER_THREAD = 3  # consecutive files that fail because of the storage; then the transfer stops
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +79,9 @@ class Transfer:
         self.references: dict[tuple[str, ...], list[Reference]] = {}  # rows waiting for a file, by file
         self.pending: dict[Future[Sent], tuple[str, ...]] = {}  # files, by future
         self.finished: SimpleQueue[Future[Sent]] = SimpleQueue()
-        self.look_first = False  # whether the last object already existed: then looking first is cheaper
+        self.look_first = False  # the last object already existed: so the next one probably does too
         self.storage_failures = 0  # consecutive files
-        self.is_database_slow = False  # whether the last change of a row took longer than SLOW_UPDATE
+        self.is_database_slow = False  # the last change of a row took longer than SLOW_UPDATE
         self.counted = 0  # references that were submitted and have not failed
 
     def run(self) -> Iterator[Outcome]:

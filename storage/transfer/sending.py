@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from storage import keys
-from storage.base import PUBLIC_MAX_AGE
+from storage.base import PRIVATE_MAX_AGE, PUBLIC_MAX_AGE
 from storage.buckets import Bucket
 from storage.errors import ObjectExists, ObjectMissing, ObjectRefused, StorageError
 from storage.local import metadata
@@ -88,7 +88,7 @@ def local_source(bucket: Bucket, reference: Reference) -> SourceFile:
         raise TransferFailed("missing", f"{name!r} is not on this disk.") from None
     except (OSError, StorageError) as error:
         raise TransferFailed("unreadable", f"{name!r} cannot be read: {error}") from error
-    cache_control = f"max-age={PUBLIC_MAX_AGE if bucket.public else 3600}"
+    cache_control = f"max-age={PUBLIC_MAX_AGE if bucket.public else PRIVATE_MAX_AGE}"
     defaults = {**metadata.infer_record(name, stat), "cache_control": cache_control}
     headers = {**defaults, **record}
     return SourceFile(
@@ -103,9 +103,10 @@ def local_source(bucket: Bucket, reference: Reference) -> SourceFile:
 
 
 def find_source(bucket: Bucket, reference: Reference) -> SourceFile:
-    """As `local_source`; a missing file is `remote` if the bucket has it: since the switch, files go there.
+    """Return the local file that the row names.
 
-    Raises TransferFailed, StorageUnavailable, StorageMisconfigured.
+    Raises TransferFailed, StorageUnavailable, StorageMisconfigured. The reason of TransferFailed is `remote`
+    if the bucket has the missing file: after the switch, the site sends files there.
     """
     try:
         return local_source(bucket, reference)

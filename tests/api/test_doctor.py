@@ -650,7 +650,7 @@ def test_urls_that_are_signed_with_another_secret(check, settings):
     ("leg", "method", "path", "how", "said"),
     [
         ("sign_upload", "POST", "/upload/sign/", {"status": 403}, "refuses the secret key"),
-        ("sign_upload", "POST", "/upload/sign/", {"body": b"<html>", "headers": HTML}, "makes no sense"),
+        ("sign_upload", "POST", "/upload/sign/", {"body": b"<html>", "headers": HTML}, "invalid response"),
         ("put", "PUT", "/upload/sign/", {"status": 413, "body": b"<html>", "headers": HTML}, "A gateway"),
         ("put", "PUT", "/upload/sign/", {"status": 403, "body": b"{}", "headers": JSON}, "refuses a URL"),
         ("put", "PUT", "/upload/sign/", {"status": 500, "forwards": True}, "answered 500"),

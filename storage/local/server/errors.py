@@ -40,7 +40,7 @@ ERRORS: dict[str, tuple[int, str, str, str]] = {
     "OffsetConflict": (409, "409", "Error", "Upload-Offset conflict"),
     "UploadGone": (410, "410", "Error", "The upload has expired"),
     "VersionUnknown": (412, "412", "Error", "Tus-Resumable must be 1.0.0"),
-    "ResourceLocked": (423, "423", "Error", "Somebody else is sending this upload"),
+    "ResourceLocked": (423, "423", "Error", "Another request is writing to this upload"),
     "NotImplemented": (501, "501", "Error", "Not implemented"),
     "NoSuchRoute": (404, "404", "Not Found", "Route not found"),
     "InternalError": (500, "500", "internal", "Internal server error"),

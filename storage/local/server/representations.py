@@ -66,7 +66,7 @@ def object_json(bucket: str, info: StoredObject) -> dict[str, Any]:
 
 
 def info_json(bucket: str, info: StoredObject) -> dict[str, Any]:
-    """Return the JSON of the `object/info` routes, which use names of their own."""
+    """Return the JSON of the `object/info` routes, which use other names."""
     return {
         "id": info.id,
         "name": info.key,

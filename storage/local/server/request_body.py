@@ -1,7 +1,7 @@
 """Request bodies: raw or multipart uploads as a stream of chunks, and small bodies read into memory.
 
-This module reads `wsgi.input` itself, because Django gives views nothing of a body with chunked transfer
-encoding, and writes forms to disk before a view can refuse them. Size limits apply while the bytes are read,
+This module reads `wsgi.input` itself, because Django treats a body with chunked transfer encoding as empty,
+and writes forms to disk before a view can refuse them. Size limits apply while the bytes are read,
 whatever the headers say. Uploads are never held in memory.
 """
 
@@ -167,14 +167,14 @@ def _refuse_constant(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not valid JSON")
 
 
-def check_header_value(content_type: str) -> str:
+def check_header_value(value: str) -> str:
     """Return the value if it is valid in an HTTP header. Raises ProtocolError.
 
     The value becomes a header when the object is served, and a form can contain any characters.
     """
-    if not (content_type.isascii() and content_type.isprintable()):
+    if not (value.isascii() and value.isprintable()):
         raise ProtocolError("InvalidMimeType")
-    return content_type
+    return value
 
 
 def _events(chunks: Iterator[bytes], boundary: str) -> Iterator[MultipartSegment | bytes | None]:

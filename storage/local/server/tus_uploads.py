@@ -187,7 +187,9 @@ def _with_length(request: HttpRequest, upload: ResumableUpload, bucket: Bucket) 
     if length is None:
         return upload
     if upload.length is not None or length < upload.offset:
-        raise ProtocolError("InvalidRequest", "Upload-Length was told before, or more has arrived")
+        raise ProtocolError(
+            "InvalidRequest", "Upload-Length is already known, or less than the bytes received"
+        )
     if length > size_limit(bucket):
         raise UploadTooLarge(upload.key)
     return resumable_uploads.set_length(upload, length)

@@ -17,7 +17,7 @@ from storage.local.server.auth import has_service_key, require_service_key
 from storage.local.server.errors import ProtocolError
 from storage.local.server.params import query_params
 
-#: With this object, dashboards keep an empty folder. It has no bytes and may have any type.
+#: The object that dashboards create to keep a folder that is otherwise empty: 0 bytes, of any type.
 PLACEHOLDER = ".emptyFolderPlaceholder"
 
 

@@ -1,4 +1,4 @@
-"""Checks that Supabase Storage answers at SUPABASE_URL, and that its clock and ours agree."""
+"""Checks that Supabase Storage answers at SUPABASE_URL, and that its clock and this machine's agree."""
 
 import time
 from collections.abc import Iterator

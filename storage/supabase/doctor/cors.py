@@ -57,5 +57,5 @@ def _finding(origin: str, response: httpx.Response) -> Finding:
 
 
 def _items(response: httpx.Response, header: str) -> set[str]:
-    """The items of a comma-separated header, in lower case."""
+    """Return the items of a comma-separated header, in lower case."""
     return {item.strip().lower() for item in response.headers.get(header, "").split(",")}

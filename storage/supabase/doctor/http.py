@@ -48,7 +48,7 @@ def send(
 
 
 def elapsed_ms(response: httpx.Response) -> float:
-    """Milliseconds from the DNS lookup to the last byte of the response."""
+    """Return the milliseconds from the DNS lookup to the last byte of the response."""
     return round(response.elapsed.total_seconds() * 1000, 1)
 
 
@@ -68,7 +68,7 @@ def is_html(response: httpx.Response) -> bool:
 
 @lru_cache(maxsize=1)
 def _client() -> httpx.Client:
-    """Every request opens a new connection, so that the measured time includes connecting."""
+    """Return a client without keep-alive, so that every measured time includes connecting."""
     transport = DeadlineTransport(keep_alive=False)
     return httpx.Client(transport=transport, headers=HEADERS, timeout=TIMEOUT)
 
@@ -98,7 +98,7 @@ def _explain(error: Exception, url: str) -> CheckFailed:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, and the errors that led to it."""
+    """Yield the error, and the errors that led to it."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

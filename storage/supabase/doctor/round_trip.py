@@ -117,7 +117,7 @@ def _signature_cure() -> str:
 
 
 def _short_validity(expires_at: datetime) -> list[Finding]:
-    """A warning if the upload URL expires in less than MIN_UPLOAD_TTL seconds."""
+    """Return a warning if the upload URL expires in less than MIN_UPLOAD_TTL seconds."""
     seconds = round((expires_at - datetime.now(UTC)).total_seconds())
     if seconds >= MIN_UPLOAD_TTL:
         return []

@@ -11,7 +11,7 @@ RUN_SETUP = "Run `manage.py setup_supabase --database URL`."
 
 
 def check_policies(database: str, *, direct_uploads: bool = False) -> Iterator[Finding]:
-    """`database`: the URL of the project's database. It appears in no finding."""
+    """Compare the policies with Vivarium's. `database`: the URL of the database. It appears in no finding."""
     try:
         result = audit(database, policies.from_settings(direct_uploads=direct_uploads))
     except PolicyError as error:
@@ -32,7 +32,7 @@ def check_policies(database: str, *, direct_uploads: bool = False) -> Iterator[F
 
 
 def _other_policy(policy: Policy, effect: Effect) -> Iterator[Finding]:
-    """A finding for a policy that is not Vivarium's, unless it has no effect on our buckets."""
+    """Yield a finding for a policy that is not Vivarium's, unless it has no effect on Vivarium's buckets."""
     name = f"The policy {policy.name!r} on {policy.table}, which is not Vivarium's,"
     match effect:
         case Effect.WIDENS:

@@ -1,4 +1,4 @@
--- True if the user may create objects in our buckets with a token of their own: staff, in the public
+-- True if the user may create objects in Vivarium's buckets with a token of their own: staff, in the public
 -- buckets. All other uploads need a ticket and are verified. With `--direct-uploads` members may also create
 -- objects in the folder under their own id, never in `shared/`; these are not verified.
    (bucket_id = any ({public}) and {staff})

@@ -1,4 +1,4 @@
--- True if the user may download, sign and list objects of our buckets. Staff: all objects, except the
+-- True if the user may download, sign and list objects of Vivarium's buckets. Staff: all objects, except the
 -- uploads that are not verified yet. Members: the folder under their own id, and the folder `shared/`.
 -- Objects of public buckets are read by their public URLs, which no policy checks, so only staff can list
 -- public buckets.

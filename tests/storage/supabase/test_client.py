@@ -133,7 +133,7 @@ def test_a_refused_upload_does_not_spoil_the_next_call(bucket_of):
     store = bucket_of(file_size_limit=1000)
 
     for _ in range(3):
-        with pytest.raises(Exception, match="does not take"):
+        with pytest.raises(Exception, match="does not accept"):
             store.save("large", ContentFile(b"x" * 500_000))
         assert store.listdir("") == ([], [])
 

@@ -15,7 +15,7 @@ from tests.storage.project import GUIDE
 
 
 def ours(connection: psycopg.Connection[Any]) -> list[policies.Policy]:
-    return [policy for policy in policies.list_policies(connection) if policy.is_ours]
+    return [policy for policy in policies.list_policies(connection) if policy.is_from_vivarium]
 
 
 def test_applying_again_changes_nothing_and_leaves_others_alone(hosted):
@@ -29,7 +29,7 @@ def test_applying_again_changes_nothing_and_leaves_others_alone(hosted):
     assert reported == others
     assert len(others) == 3
     assert policies.list_policies(hosted) == once
-    assert [policy for policy in once if not policy.is_ours] == others
+    assert [policy for policy in once if not policy.is_from_vivarium] == others
     assert len(ours(hosted)) == 11
     assert all(policy.name.startswith("vivarium_") for policy in ours(hosted))
 
