@@ -353,6 +353,7 @@ def test_a_key_that_opens_nothing(check, settings, key: str, said: str, check_id
     assert report.code == 1
 
 
+@pytest.mark.slow
 def test_a_new_key_on_a_stack_that_knows_none(check, settings):
     settings.SUPABASE_SECRET_KEY = SECRET
 
@@ -492,6 +493,7 @@ def test_names_are_case_sensitive_in_both_directions(
         ("species", {"allowed_mime_types": None}, "warning", "any type, and should be"),
     ],
 )
+@pytest.mark.slow
 def test_a_bucket_that_is_not_as_it_should_be(
     check, project: Project, bucket: str, columns: dict[str, Any], level: str, said: str
 ):
@@ -589,6 +591,7 @@ def test_keys_of_an_algorithm_that_is_not_verified(check, auth: Proxy):
     ],
     ids=["401", "404", "html", "list", "number", "texts", "deep"],
 )
+@pytest.mark.slow
 def test_an_endpoint_that_gives_no_keys(auth: Proxy, settings, how: dict[str, Any], said: str, secret: str):
     """A problem, unless there is a shared secret that may be all that is needed."""
     settings.SUPABASE_JWT_SECRET = secret
@@ -661,6 +664,7 @@ def test_urls_that_are_signed_with_another_secret(check, settings):
         ("get", "GET", "/object/sign/", {"body": b"scanned, and clean"}, "bytes differ"),
     ],
 )
+@pytest.mark.slow
 def test_a_leg_that_fails(
     check, front: Proxy, leg: str, method: str, path: str, how: dict[str, Any], said: str
 ):
@@ -685,6 +689,7 @@ def test_what_does_not_arrive_whole(check, front: Proxy):
     assert check().named("round_trip.describe").what == "1000 of 1024 bytes arrived."
 
 
+@pytest.mark.slow
 def test_what_cannot_be_deleted_is_named(check, front: Proxy, project: Project, settings):
     front.on("DELETE", "/object/", status=500)
 
@@ -732,6 +737,7 @@ def test_a_cache_that_is_down_does_not_stop_the_doctor(check, settings):
         ({"status": 204, "headers": {**ORIGINS, "Access-Control-Allow-Headers": "*"}}, ""),
     ],
 )
+@pytest.mark.slow
 def test_what_browsers_ask_first(check, front: Proxy, settings, how: dict[str, Any], missing: str):
     settings.CORS_ALLOWED_ORIGINS = ["https://app.zoo.example.org"]
     front.on("OPTIONS", "/object/upload/sign/uploads/", **how)

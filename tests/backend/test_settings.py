@@ -363,6 +363,7 @@ def check(**environment: str) -> subprocess.CompletedProcess[str]:
     return python("manage.py", "check", "--deploy", "--fail-level", "WARNING", **environment)
 
 
+@pytest.mark.slow
 def test_a_well_configured_production_has_nothing_to_be_told():
     done = check(**PRODUCTION)
 

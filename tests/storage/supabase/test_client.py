@@ -100,6 +100,7 @@ client.close()
 """
 
 
+@pytest.mark.slow
 def test_a_forked_process_has_a_client_of_its_own(bucket_of, supabase, service_key):
     store = bucket_of()
     store.put("a", [b"otter"], content_type="a/b", cache_control="")
@@ -107,6 +108,7 @@ def test_a_forked_process_has_a_client_of_its_own(bucket_of, supabase, service_k
     assert run(FORK, supabase, service_key, store.bucket) == "[0, 0, 0] True"
 
 
+@pytest.mark.slow
 def test_the_sdk_is_loaded_when_it_is_first_used():
     script = """
 import sys

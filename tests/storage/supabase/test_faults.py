@@ -23,6 +23,8 @@ from tests.support.cases import spread
 from tests.support.proxy import Proxy, says
 from tests.support.server import Server
 
+pytestmark = pytest.mark.slow
+
 MIB = 1024 * 1024
 LARGE = os.urandom(7 * MIB)
 HTML = b"<html><body>Bad gateway</body></html>"

@@ -225,6 +225,7 @@ def test_somebody_elses_token_is_no_key(project: Project, settings):
 
 
 @pytest.mark.parametrize("broken", ["nobody listens", "a gateway's page", "trouble", "no bucket list"])
+@pytest.mark.slow
 def test_a_project_that_cannot_be_asked_is_told_without_a_traceback(project: Project, settings, broken: str):
     with Proxy(project.url) as front:
         settings.SUPABASE_URL = front.url

@@ -23,6 +23,8 @@ from storage.local.disk import ABANDONED_SECONDS
 from tests.support.cast import PDF
 from tests.support.server import Server
 
+pytestmark = pytest.mark.slow
+
 MIB = 1024 * 1024
 BOUNDARY = "----formdata-undici-012345678901"
 FORM = f"multipart/form-data; boundary={BOUNDARY}"

@@ -23,6 +23,8 @@ from storage import tokens
 from storage.local.server.request_body import RAW_CHUNK_SIZE
 from tests.support.server import Server
 
+pytestmark = pytest.mark.slow
+
 MIB = 1024 * 1024
 BYTES = "application/offset+octet-stream"
 
