@@ -1,7 +1,6 @@
 """A GET request to Supabase Auth with a total deadline and a size limit."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import httpx
 from django.conf import settings
@@ -35,7 +34,7 @@ def get(url: str, token: str = "") -> Response:
         headers["Authorization"] = f"Bearer {token}"
     body = b""
     try:
-        with deadline(TIMEOUT), _client().stream("GET", url, headers=headers) as response:
+        with deadline(TIMEOUT), _client() as client, client.stream("GET", url, headers=headers) as response:
             for chunk in response.iter_raw():  # raw: decompressed data could have any size
                 body += chunk
                 if len(body) > MAX_BODY_SIZE:
@@ -45,6 +44,6 @@ def get(url: str, token: str = "") -> Response:
     return Response(response.status_code, body)
 
 
-@lru_cache(maxsize=1)
 def _client() -> httpx.Client:
-    return httpx.Client(transport=DeadlineTransport(keep_alive=False), timeout=TIMEOUT)
+    """Return a client for one request: its cookies must not be sent with the token of another user."""
+    return httpx.Client(transport=DeadlineTransport(trust_env=True), timeout=TIMEOUT)

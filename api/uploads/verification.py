@@ -26,6 +26,8 @@ WRONG_TYPE_MESSAGES = {
     "image/gif": _("This file is not a GIF image."),
 }
 
+EARLIER_DETAILS = [_("Its first bytes are not those of %(sent)s.")]  # rows of earlier versions have it
+
 Image.MAX_IMAGE_PIXELS = None  # `_check_image` compares with IMAGE_MAX_PIXELS before anything is decoded
 
 

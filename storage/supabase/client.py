@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from functools import lru_cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
@@ -234,5 +235,6 @@ def load_sdk() -> "SyncStorageClient":
 def _sdk(endpoint: str) -> "SyncStorageClient":
     from storage3 import SyncStorageClient  # noqa: PLC0415  (slow to load, and not needed by every process)
 
-    client = httpx.Client(transport=transport, headers=HEADERS, timeout=TIMEOUT)
+    no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))  # all threads share the client
+    client = httpx.Client(transport=transport, headers=HEADERS, timeout=TIMEOUT, cookies=no_cookies)
     return SyncStorageClient(f"{endpoint}/", {}, http_client=client)

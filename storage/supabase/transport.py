@@ -6,6 +6,7 @@ thread for hours.
 
 import math
 import os
+import socket
 import ssl
 import threading
 import time
@@ -14,6 +15,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
+from urllib.request import getproxies, proxy_bypass
 from weakref import WeakSet
 
 import httpcore
@@ -34,6 +36,7 @@ HTTPX_ERRORS: dict[type[Exception], type[httpx.TransportError]] = {
     httpcore.ConnectError: httpx.ConnectError,
     httpcore.ReadError: httpx.ReadError,
     httpcore.WriteError: httpx.WriteError,
+    httpcore.ProxyError: httpx.ProxyError,
     httpcore.UnsupportedProtocol: httpx.UnsupportedProtocol,
     httpcore.LocalProtocolError: httpx.LocalProtocolError,
     httpcore.RemoteProtocolError: httpx.RemoteProtocolError,
@@ -76,14 +79,22 @@ class DeadlineTransport(httpx.BaseTransport):
     request, which takes longer than the request itself if all threads share one pool (`bench/calls.py`).
 
     `headers` is called for each request. The headers that it returns are sent, but are not added to the
-    `httpx.Request`, so that no error or log contains them. `keep_alive`: reuse connections.
+    `httpx.Request`, so that no error or log contains them. `keep_alive`: reuse connections. `trust_env`: use
+    the proxies of HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY.
     """
 
-    def __init__(self, headers: Callable[[], Headers] = tuple, *, keep_alive: bool = True) -> None:
+    def __init__(
+        self,
+        headers: Callable[[], Headers] = tuple,
+        *,
+        keep_alive: bool = True,
+        trust_env: bool = False,
+    ) -> None:
         self._headers = headers
         self._keep_alive = keep_alive
+        self._trust_env = trust_env
         self._local = threading.local()
-        self._pools: WeakSet[ConnectionPool] = WeakSet()
+        self._pools: WeakSet[httpcore.ConnectionPool] = WeakSet()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         started = time.monotonic()
@@ -99,7 +110,7 @@ class DeadlineTransport(httpx.BaseTransport):
             extensions={**request.extensions, "timeout": _with_upload(request, upload_seconds)},
         )
         with deadline(seconds), _httpx_errors():
-            response = self._pool().handle_request(sent)
+            response = self._pool(_environment_proxy(url) if self._trust_env else "").handle_request(sent)
         return httpx.Response(
             response.status,
             headers=response.headers,
@@ -107,7 +118,7 @@ class DeadlineTransport(httpx.BaseTransport):
             extensions=response.extensions,
         )
 
-    def pools(self) -> "list[ConnectionPool]":
+    def pools(self) -> list[httpcore.ConnectionPool]:
         """Return the pool of each thread, including those inherited from the parent process by a fork."""
         return list(self._pools)
 
@@ -116,29 +127,45 @@ class DeadlineTransport(httpx.BaseTransport):
         for pool in self.pools():
             pool.close()
 
-    def _pool(self) -> "ConnectionPool":
-        pool: ConnectionPool | None = getattr(self._local, "pool", None)
-        if pool is None or pool.process_id != os.getpid():
-            pool = self._local.pool = ConnectionPool(
-                ssl_context=_ssl_context(),
-                max_connections=None,
-                max_keepalive_connections=None if self._keep_alive else 0,
-                keepalive_expiry=IDLE_SECONDS,
-                network_backend=DeadlineBackend(),
-            )
-            self._pools.add(pool)
-        return pool
+    def _pool(self, proxy: str) -> httpcore.ConnectionPool:
+        """Return this thread's pool for requests by this proxy, or by none."""
+        if getattr(self._local, "process_id", None) != os.getpid():
+            self._local.process_id, self._local.pools = os.getpid(), {}
+        pools: dict[str, httpcore.ConnectionPool] = self._local.pools
+        if proxy not in pools:
+            options: dict[str, Any] = {
+                "ssl_context": _ssl_context(),
+                "max_connections": None,
+                "max_keepalive_connections": None if self._keep_alive else 0,
+                "keepalive_expiry": IDLE_SECONDS,
+                "network_backend": DeadlineBackend(),
+            }
+            pools[proxy] = ProxyPool(**_proxy_options(proxy), **options) if proxy else DirectPool(**options)
+            self._pools.add(pools[proxy])
+        return pools[proxy]
 
 
-class ConnectionPool(httpcore.ConnectionPool):
-    """The connection pool of one thread. It is closed when the thread ends."""
+class _ThreadPool:
+    """A connection pool that is closed when its thread ends.
+
+    After a fork, the child leaves it alone: another thread of the parent may have held its lock.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.process_id = os.getpid()
 
     def __del__(self) -> None:
-        self.close()
+        if self.process_id == os.getpid():
+            self.close()  # type: ignore[attr-defined]
+
+
+class DirectPool(_ThreadPool, httpcore.ConnectionPool):
+    pass
+
+
+class ProxyPool(_ThreadPool, httpcore.HTTPProxy):
+    pass
 
 
 class DeadlineStream(httpx.SyncByteStream):
@@ -175,10 +202,19 @@ class DeadlineBackend(httpcore.SyncBackend):
     def connect_tcp(
         self, host: str, port: int, timeout: float | None = None, *args: Any, **options: Any
     ) -> httpcore.NetworkStream:
-        stream = super().connect_tcp(
-            host, port, _remaining(timeout, httpcore.ConnectTimeout), *args, **options
-        )
-        return DeadlineConnection(stream)
+        """Try the addresses of the host in turn: each has an equal share of the time that is left."""
+        seconds = _remaining(timeout, httpcore.ConnectTimeout)
+        with deadline(math.inf if seconds is None else seconds):
+            addresses = _resolve(host, port)
+            for number, address in enumerate(addresses, start=1):
+                left = _remaining(None, httpcore.ConnectTimeout)
+                share = left and left / (len(addresses) - number + 1)
+                try:
+                    return DeadlineConnection(super().connect_tcp(address, port, share, *args, **options))
+                except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                    if number == len(addresses):
+                        raise
+        raise AssertionError("unreachable")
 
 
 class DeadlineConnection(httpcore.NetworkStream):
@@ -220,6 +256,32 @@ class DeadlineConnection(httpcore.NetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         return self.stream.get_extra_info(info)
+
+
+def _resolve(host: str, port: int) -> list[str]:
+    """Return the IP addresses of the host. Raises httpcore.ConnectError."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise httpcore.ConnectError(str(error)) from error
+    return list(dict.fromkeys(str(address[4][0]) for address in found))
+
+
+def _environment_proxy(url: httpx.URL) -> str:
+    """Return the URL of the proxy that the environment names for this URL, "" if there is none."""
+    if proxy_bypass(url.host):
+        return ""
+    proxies = getproxies()
+    proxy = proxies.get(url.scheme) or proxies.get("all") or ""
+    return proxy if "://" in proxy or not proxy else f"http://{proxy}"
+
+
+def _proxy_options(url: str) -> dict[str, Any]:
+    proxy = httpx.Proxy(url)
+    address = httpcore.URL(
+        scheme=proxy.url.raw_scheme, host=proxy.url.raw_host, port=proxy.url.port, target=b"/"
+    )
+    return {"proxy_url": address, "proxy_auth": proxy.raw_auth}
 
 
 def _remaining(timeout: float | None, error: type[Exception]) -> float | None:

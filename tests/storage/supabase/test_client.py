@@ -17,6 +17,7 @@ from django.core.files.base import ContentFile
 from storage.errors import StorageMisconfigured, StorageUnavailable
 from storage.supabase import SupabaseStorage
 from storage.supabase import client as supabase_client
+from tests.support.auth_server import Loopback
 from tests.support.cases import crossed
 from tests.support.proxy import Proxy, reset, says
 from tests.support.server import ROOT
@@ -242,3 +243,16 @@ def test_nothing_that_stays_shows_the_key(secret, settings):
     shown: list[Any] = [store, transport, sdk, sdk.from_("documents"), sdk.session, sdk.session.headers]
     assert secret not in "\n".join(map(repr, [*shown, *map(vars, (transport, sdk, sdk.session, store))]))
     assert store.deconstruct() == ("storage.supabase.SupabaseStorage", ("documents",), {})
+
+
+def test_no_cookie_is_kept(settings):
+    """Given a gateway that sets one, then no other call of the SDK sends it."""
+    with Loopback() as gateway:
+        gateway.headers["Set-Cookie"], gateway.body = "__cf_bm=abc; Path=/", b"[]"
+        settings.SUPABASE_URL, settings.SUPABASE_SECRET_KEY = gateway.url.rpartition("/")[0], "sb_secret_x"
+        for _ in range(2):
+            assert supabase_client.call(lambda sdk: sdk.list_buckets(), "buckets") == []
+        supabase_client.close()
+
+    assert len(gateway.asked) == 2
+    assert not any("cookie" in asked for asked in gateway.asked)

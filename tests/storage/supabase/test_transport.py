@@ -1,10 +1,12 @@
-"""The lines to Supabase: kept, never shared by two calls, and given up where an answer broke off."""
+"""Connections to Supabase are reused, never shared by two requests, and closed after a broken response."""
 
+import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -234,3 +236,87 @@ def test_a_large_request_arrives_whole():
         thread.join()
 
     assert bytes(arrived).partition(b"\r\n\r\n")[2] == content
+
+
+SILENT = ("127.0.0.3", "127.0.0.4", "127.0.0.5")
+on_this_machine = pytest.mark.allow_hosts(["127.0.0.1", "127.0.0.2", *SILENT])
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A port that does not answer at SILENT: connecting to it neither succeeds nor fails."""
+    with ExitStack() as opened:
+        number = 0
+        for address in SILENT:
+            listening = opened.enter_context(socket.create_server((address, number), backlog=0))
+            number = listening.getsockname()[1]
+            for _ in range(3):  # the queue of the listening socket is full then
+                waiting = opened.enter_context(socket.socket())
+                waiting.setblocking(False)
+                waiting.connect_ex(listening.getsockname())
+        yield number
+
+
+@pytest.fixture
+def resolves(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Lets the name `storage.example.org` have these addresses."""
+    getaddrinfo = socket.getaddrinfo
+
+    def let(*addresses: str) -> None:
+        def resolve(host: str, port: int, *arguments: Any, **options: Any) -> Any:
+            hosts = addresses if host == "storage.example.org" else (host,)
+            return [found for each in hosts for found in getaddrinfo(each, port, *arguments, **options)]
+
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+
+    return let
+
+
+@on_this_machine
+@pytest.mark.parametrize("first", ["127.0.0.2", SILENT[0]], ids=["refuses", "is silent"])
+def test_the_next_address_is_tried(first: str, port: int, resolves: Callable[..., None]):
+    resolves(first, "127.0.0.1")
+    with socket.create_server(("127.0.0.1", port)) as listening:
+
+        def answer() -> None:
+            with listening.accept()[0] as connection:
+                connection.recv(2**16)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+        threading.Thread(target=answer, daemon=True).start()
+        with httpx.Client(transport=DeadlineTransport()) as client, transport.deadline(1):
+            assert client.get(f"http://storage.example.org:{port}/").status_code == 200
+
+
+@on_this_machine
+def test_all_addresses_share_one_deadline(port: int, resolves: Callable[..., None]):
+    resolves(*SILENT)
+    shares: list[float] = []
+    connect = socket.create_connection
+
+    def watched(address: Any, timeout: float, *arguments: Any, **options: Any) -> Any:
+        shares.append(timeout)
+        return connect(address, timeout, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch, httpx.Client(transport=DeadlineTransport()) as client:
+        patch.setattr(socket, "create_connection", watched)
+        with pytest.raises(httpx.ConnectTimeout), transport.deadline(0.3):
+            client.get(f"http://storage.example.org:{port}/")
+
+    assert len(shares) == len(SILENT)
+    assert sum(shares) < 0.31
+
+
+def test_a_child_process_leaves_the_connections_of_its_parent_alone(server: Server):
+    with httpx.Client(transport=DeadlineTransport(), timeout=5) as client:
+        assert client.get(f"{server.url}/").content == BODY
+        child = os.fork()
+        if not child:
+            try:
+                os._exit(0 if client.get(f"{server.url}/").content == BODY else 1)
+            except BaseException:
+                os._exit(2)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert client.get(f"{server.url}/").content == BODY
+
+    assert len(server.connections) == 2
