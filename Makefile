@@ -26,7 +26,7 @@ install: $(BIN)/.installed ## install what manage.py and gunicorn need
 
 dev: $(BIN)/.installed-dev ## also install what tests and checks need
 
-test: dev ## the quick suite, about a minute and a half
+test: dev ## the quick tests
 	@$(BIN)/pytest -m "not slow" --numprocesses auto
 
 test-slow: dev ## only the slow tests
