@@ -125,7 +125,7 @@ def test_a_corrupted_object_never_stays(site: Site):
         said, _ = running.communicate(timeout=60)
 
     assert running.returncode == 1
-    assert "is not what was sent" in said
+    assert "differs from the file that was sent" in said
     assert site.target() == {}
     assert site.lines() == []
 
