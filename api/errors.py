@@ -1,4 +1,4 @@
-"""Turns exceptions into `application/problem+json` responses (RFC 9457)."""
+"""Turns exceptions into `application/problem+json` responses (RFC 9457), and lists all error codes."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Refused, the exception for an action that a rule forbids. `api.errors` has the HTTP status of its code."""
+"""Refused, which rules raise with an error code. `api.errors` lists the codes and their HTTP status."""
 
 
 class Refused(Exception):

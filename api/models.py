@@ -1,4 +1,4 @@
-"""Imports the models of all packages, so that Django finds them."""
+"""Imports the models of catalog, documents, profiles and uploads, so that Django finds them."""
 
 from api.catalog.models import EducationalService, Exhibition, Species
 from api.documents.models import Document

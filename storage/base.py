@@ -1,4 +1,4 @@
-"""SignedStorage: a Django storage whose objects clients upload and download directly, through signed URLs.
+"""SignedStorage, the base class of every store: a Django storage that signs upload and download URLs.
 
 This is the interface of every store; it contains nothing of a store's protocol. A store implements the
 methods of the first section, and Django's own methods call them. Every store guarantees that `exists` is

@@ -1,4 +1,4 @@
-"""The buckets that the project needs and their limits, derived from STORAGES and the model fields."""
+"""The declared buckets and their limits, derived from STORAGES in the settings and the model fields."""
 
 from dataclasses import dataclass
 

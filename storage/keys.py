@@ -1,4 +1,4 @@
-"""Makes and validates object keys."""
+"""Makes and validates object keys: the paths of objects in a bucket."""
 
 import mimetypes
 import re

@@ -1,4 +1,4 @@
-"""Issues, completes and cancels tickets.
+"""Issues, completes and cancels tickets, for any caller: a view, a command or a webhook.
 
 Processes are synchronised by the database alone. A state changes by compare-and-swap, and every write after
 a claim checks that the claim is still valid. No storage call is made inside a transaction.
