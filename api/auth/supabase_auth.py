@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import httpx
 from django.conf import settings
 
-from storage.supabase.transport import DeadlineTransport, deadline
+from storage.supabase.deadlines import deadline
+from storage.supabase.transport import DeadlineTransport
 
 TIMEOUT = 3.0  # seconds from the connection to the last byte
 MAX_BODY_SIZE = 256 * 1024  # bytes: a key set of ten keys has 3,000, a user a few thousand

@@ -23,8 +23,8 @@ from storage.errors import (
 from storage.protocol import TUS_CHUNK_SIZE, ProtocolStorage
 from storage.supabase import tus
 from storage.supabase.client import call, json_object, request, retry, translate_errors
+from storage.supabase.deadlines import deadline, transfer_seconds
 from storage.supabase.range_reader import open_object
-from storage.supabase.transport import deadline, transfer_seconds
 
 if TYPE_CHECKING:
     from storage3._sync.file_api import SyncBucketProxy

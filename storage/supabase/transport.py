@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
 from urllib.request import getproxies, proxy_bypass
@@ -21,9 +20,11 @@ from weakref import WeakSet
 import httpcore
 import httpx
 
+from storage.supabase.deadlines import deadline, remaining, transfer_seconds
+
 REQUEST_SECONDS = 20  # for a request and its response, without the time that their bodies take
-MINIMUM_RATE = 256 * 1024  # bytes a second: a body of n bytes adds n / MINIMUM_RATE seconds to the deadline
 IDLE_SECONDS = 5  # after which a connection is not used again
+WRITE_SIZE = 256 * 1024  # bytes that are written at once; the deadline is checked before each
 BUFFER_SIZE = 16 * 1024  # bytes of a request that are collected before they are sent
 
 Headers = Iterable[tuple[bytes, bytes]]
@@ -41,35 +42,6 @@ HTTPX_ERRORS: dict[type[Exception], type[httpx.TransportError]] = {
     httpcore.LocalProtocolError: httpx.LocalProtocolError,
     httpcore.RemoteProtocolError: httpx.RemoteProtocolError,
 }
-
-_deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)  # by time.monotonic
-#: In bytes a second. 0 stands for MINIMUM_RATE.
-_minimum_rate: ContextVar[int] = ContextVar("minimum_rate", default=0)
-
-
-@contextmanager
-def deadline(seconds: float) -> Iterator[None]:
-    """Make network calls in this block fail after `seconds`. An earlier outer deadline still applies."""
-    token = _deadline.set(min(_deadline.get(), time.monotonic() + seconds))
-    try:
-        yield
-    finally:
-        _deadline.reset(token)
-
-
-@contextmanager
-def minimum_rate(rate: int) -> Iterator[None]:
-    """Use another MINIMUM_RATE (bytes a second) in this block, for connections that are slow or shared."""
-    token = _minimum_rate.set(rate)
-    try:
-        yield
-    finally:
-        _minimum_rate.reset(token)
-
-
-def transfer_seconds(size: int) -> float:
-    """Return the number of seconds that a body of so many bytes may take."""
-    return size / (_minimum_rate.get() or MINIMUM_RATE)
 
 
 class DeadlineTransport(httpx.BaseTransport):
@@ -203,11 +175,11 @@ class DeadlineBackend(httpcore.SyncBackend):
         self, host: str, port: int, timeout: float | None = None, *args: Any, **options: Any
     ) -> httpcore.NetworkStream:
         """Try the addresses of the host in turn: each has an equal share of the time that is left."""
-        seconds = _remaining(timeout, httpcore.ConnectTimeout)
+        seconds = remaining(timeout, httpcore.ConnectTimeout)
         with deadline(math.inf if seconds is None else seconds):
             addresses = _resolve(host, port)
             for number, address in enumerate(addresses, start=1):
-                left = _remaining(None, httpcore.ConnectTimeout)
+                left = remaining(None, httpcore.ConnectTimeout)
                 share = left and left / (len(addresses) - number + 1)
                 try:
                     return DeadlineConnection(super().connect_tcp(address, port, share, *args, **options))
@@ -232,7 +204,7 @@ class DeadlineConnection(httpcore.NetworkStream):
             httpcore.WriteError
         ):  # as in httpcore: the server may have sent a response before it closed the connection
             self._flush(timeout)
-        return self.stream.read(max_bytes, _remaining(timeout, httpcore.ReadTimeout))
+        return self.stream.read(max_bytes, remaining(timeout, httpcore.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self.unsent += buffer
@@ -241,14 +213,14 @@ class DeadlineConnection(httpcore.NetworkStream):
 
     def _flush(self, timeout: float | None) -> None:
         buffer, self.unsent = self.unsent, b""
-        for start in range(0, len(buffer), MINIMUM_RATE):
-            chunk = buffer[start : start + MINIMUM_RATE]
-            self.stream.write(chunk, _remaining(timeout, httpcore.WriteTimeout))
+        for start in range(0, len(buffer), WRITE_SIZE):
+            chunk = buffer[start : start + WRITE_SIZE]
+            self.stream.write(chunk, remaining(timeout, httpcore.WriteTimeout))
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        timeout = _remaining(timeout, httpcore.ConnectTimeout)
+        timeout = remaining(timeout, httpcore.ConnectTimeout)
         return DeadlineConnection(self.stream.start_tls(ssl_context, server_hostname, timeout))
 
     def close(self) -> None:
@@ -282,14 +254,6 @@ def _proxy_options(url: str) -> dict[str, Any]:
         scheme=proxy.url.raw_scheme, host=proxy.url.raw_host, port=proxy.url.port, target=b"/"
     )
     return {"proxy_url": address, "proxy_auth": proxy.raw_auth}
-
-
-def _remaining(timeout: float | None, error: type[Exception]) -> float | None:
-    """Return the seconds to wait at most: `timeout`, or the time until the deadline if that is shorter."""
-    seconds = _deadline.get() - time.monotonic()
-    if seconds <= 0:
-        raise error("the request took too long")
-    return seconds if timeout is None else min(timeout, seconds)
 
 
 def _with_upload(request: httpx.Request, seconds: float) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from storage.errors import StorageError
 from storage.local import metadata
 from storage.supabase import SupabaseStorage
-from storage.supabase.transport import minimum_rate
+from storage.supabase.deadlines import minimum_rate
 from storage.transfer.bandwidth import MIN_RATE
 from storage.transfer.journal import CompletedReferences, Entry, EntryResult, Journal, check, entries
 from storage.transfer.local_files import Location, OutsideMediaRoot, find_existing, local_bucket

@@ -19,7 +19,7 @@ from django.db import DatabaseError
 from storage.buckets import Bucket
 from storage.errors import ObjectMissing, StorageError, StorageMisconfigured, StorageUnavailable
 from storage.keys import InvalidKey
-from storage.supabase.transport import minimum_rate
+from storage.supabase.deadlines import minimum_rate
 from storage.transfer import hard_links
 from storage.transfer.journal import CompletedReferences, Entry, Journal
 from storage.transfer.local_files import identity

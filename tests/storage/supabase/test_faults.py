@@ -16,7 +16,7 @@ from storage.base import SignedStorage
 from storage.errors import ObjectExists, ObjectMissing, StorageMisconfigured, StorageUnavailable
 from storage.local import LocalStorage
 from storage.protocol import TUS_CHUNK_SIZE
-from storage.supabase import SupabaseStorage, transport
+from storage.supabase import SupabaseStorage, deadlines, transport
 from storage.supabase import client as supabase_client
 from tests.support import proxy as faults
 from tests.support.cases import spread
@@ -42,7 +42,7 @@ def impatient(monkeypatch) -> Iterator[None]:
     supabase_client.close()
     monkeypatch.setattr(supabase_client, "TIMEOUT", httpx.Timeout(0.5))
     monkeypatch.setattr(transport, "REQUEST_SECONDS", 1)
-    monkeypatch.setattr(transport, "MINIMUM_RATE", 64 * MIB)
+    monkeypatch.setattr(deadlines, "MINIMUM_RATE", 64 * MIB)
     with stamina.set_testing(True, attempts=supabase_client.ATTEMPTS):
         yield
     supabase_client.close()
@@ -303,7 +303,7 @@ def test_the_bounds_add_up_to_less_than_a_hundred_seconds():
     assert supabase_client.ATTEMPTS * attempt + waits < 100
     from storage.supabase import backend  # noqa: PLC0415
 
-    assert backend.PUT_SECONDS + TUS_CHUNK_SIZE / transport.MINIMUM_RATE + backend.CLEANUP_SECONDS < 100
+    assert backend.PUT_SECONDS + TUS_CHUNK_SIZE / deadlines.MINIMUM_RATE + backend.CLEANUP_SECONDS < 100
 
 
 # --- Putting ---------------------------------------------------------------------------------------------
@@ -452,7 +452,7 @@ def test_a_slow_line_is_given_time_where_there_is_no_hurry(store, monkeypatch):
 
     with pytest.raises(StorageUnavailable):
         send("hurried")
-    with transport.minimum_rate(1):
+    with deadlines.minimum_rate(1):
         send("patient")
 
     assert "hurried" not in everything(store)

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from storage.supabase import transport
+from storage.supabase import deadlines, transport
 from storage.supabase.transport import DeadlineTransport
 
 BODY = b"otter" * 1000
@@ -284,7 +284,7 @@ def test_the_next_address_is_tried(first: str, port: int, resolves: Callable[...
                 connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
         threading.Thread(target=answer, daemon=True).start()
-        with httpx.Client(transport=DeadlineTransport()) as client, transport.deadline(1):
+        with httpx.Client(transport=DeadlineTransport()) as client, deadlines.deadline(1):
             assert client.get(f"http://storage.example.org:{port}/").status_code == 200
 
 
@@ -300,7 +300,7 @@ def test_all_addresses_share_one_deadline(port: int, resolves: Callable[..., Non
 
     with pytest.MonkeyPatch.context() as patch, httpx.Client(transport=DeadlineTransport()) as client:
         patch.setattr(socket, "create_connection", watched)
-        with pytest.raises(httpx.ConnectTimeout), transport.deadline(0.3):
+        with pytest.raises(httpx.ConnectTimeout), deadlines.deadline(0.3):
             client.get(f"http://storage.example.org:{port}/")
 
     assert len(shares) == len(SILENT)
