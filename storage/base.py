@@ -198,10 +198,15 @@ class SignedStorage(Storage):
         return _as_configured(self.describe(name).last_modified)
 
     def delete(self, name: str) -> None:
+        self.discard(name)
+
+    def discard(self, name: str) -> bool:
+        """Delete the object. Returns False if there was none. Raises StorageUnavailable."""
         try:
             self.delete_object(name)
         except ObjectMissing:
-            pass
+            return False
+        return True
 
     def _open(self, name: str, mode: str = "rb") -> File:
         if mode not in ("r", "rb"):

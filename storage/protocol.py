@@ -73,9 +73,10 @@ class ProtocolStorage(SignedStorage):
         parts = urlsplit(settings.SUPABASE_URL)
         return f"{parts.scheme}://{parts.netloc}"
 
-    def delete(self, name: str) -> None:
-        super().delete(name)
+    def discard(self, name: str) -> bool:
+        existed = super().discard(name)
         url_cache.delete(self.bucket, name)
+        return existed
 
     def _endpoint(self, route: str, key: str) -> str:
         return f"{settings.SUPABASE_URL}/storage/v1/object/{route}/{quote(self.bucket)}/{quote(key)}"

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat
 from django.urls import NoReverseMatch, reverse
@@ -26,14 +26,14 @@ class ShownStateFilter(admin.SimpleListFilter):
         return list(Upload.State.choices)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        now, pending = timezone.now(), queryset.filter(state=Upload.State.PENDING)
+        pending, is_past = Q(state=Upload.State.PENDING), Q(expires_at__lte=timezone.now())
         match self.value():
             case None:
                 return queryset
             case Upload.State.EXPIRED:
-                return pending.filter(expires_at__lte=now)
+                return queryset.filter((pending & is_past) | Q(state=Upload.State.EXPIRED))
             case Upload.State.PENDING:
-                return pending.filter(expires_at__gt=now)
+                return queryset.filter(pending & ~is_past)
         return queryset.filter(state=self.value())
 
 

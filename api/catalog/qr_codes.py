@@ -1,6 +1,6 @@
 """Makes the QR codes of species, which are printed on signs and link to pages of the public site.
 
-The new object is stored before the row changes, and the old object is deleted after that, so that readers
+The new object is stored before the row changes, and the old object is removed after that, so that readers
 always find the one that the row names.
 """
 
@@ -11,10 +11,13 @@ from io import BytesIO
 import segno
 import structlog
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 
 from api.catalog.models import QR_CODE_FOLDER, Species
-from api.uploads.attachments import discard, keys_in
+from api.uploads import removals
+from api.uploads.attachments import keys_in
+from api.uploads.models import Removal
 from storage import keys
 from storage.base import PUBLIC_MAX_AGE, SignedStorage
 from storage.errors import ObjectMissing, StorageError
@@ -44,22 +47,31 @@ def png(text: str) -> bytes:
 
 
 def make(species: Species) -> None:
-    """Make a new code for the species and delete the old one.
+    """Make a new code for the species and remove the old one.
 
     Raises StorageUnavailable, after which nothing has changed, and DoesNotExist if the species is deleted
     meanwhile.
     """
     store = species.qr_code.storage
     key = keys.generate(QR_CODE_FOLDER, PNG, stem=f"{species.slug}-")
-    store.put(key, [png(public_url(species))], content_type=PNG, cache_control=f"max-age={PUBLIC_MAX_AGE}")
-    while not species.qr_code.swap(key):
-        try:
+    content, max_age = png(public_url(species)), f"max-age={PUBLIC_MAX_AGE}"
+    with removals.reserve(store, key, species.pk):
+        store.put(key, [content], content_type=PNG, cache_control=max_age)
+        while not _record(species, key):
             species.refresh_from_db()  # another code was recorded meanwhile: replace that one
-        except Species.DoesNotExist:
-            discard(store, key)
-            raise
-    discard(store, species.qr_code.key)
+    removals.carry_out(Removal.objects.for_resource(species.pk))
     species.refresh_from_db()
+
+
+def _record(species: Species, key: str) -> bool:
+    """Record the key of the new code if the row is as it was read. Schedules the removal of the old one."""
+    store, old_key = species.qr_code.storage, species.qr_code.key
+    with transaction.atomic():
+        is_recorded = species.qr_code.swap(key)
+        if is_recorded:
+            removals.confirm(store, key)
+            removals.schedule([(store, old_key)], species.pk)
+    return is_recorded
 
 
 def try_to_make(species: Species) -> bool:

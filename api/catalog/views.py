@@ -17,8 +17,7 @@ from api.catalog.filters import EducationalServiceFilters, ExhibitionFilters, Sp
 from api.catalog.models import EducationalService, Exhibition, Species
 from api.catalog.serializers import EducationalServiceSerializer, ExhibitionSerializer, SpeciesSerializer
 from api.permissions import IsStaffOrReadOnly
-from api.uploads.attachments import delete_row
-from api.uploads.views import UploadURLMixin
+from api.uploads.views import DeletionMixin, UploadURLMixin
 
 SUMMARIES = {
     "list": extend_schema(summary="List the entries that you may see"),
@@ -31,7 +30,7 @@ SUMMARIES = {
 }
 
 
-class EntryViewSet(VisitorCacheMixin, UploadURLMixin, ModelViewSet[Any]):
+class EntryViewSet(VisitorCacheMixin, DeletionMixin, UploadURLMixin, ModelViewSet[Any]):
     upload_field = "image"
     permission_classes = (IsStaffOrReadOnly,)
     lookup_field = "slug"
@@ -40,9 +39,6 @@ class EntryViewSet(VisitorCacheMixin, UploadURLMixin, ModelViewSet[Any]):
     def get_queryset(self) -> QuerySet[Any]:
         entries: Any = super().get_queryset()
         return entries.visible_to(self.request.user)
-
-    def perform_destroy(self, entry: Any) -> None:
-        delete_row(entry)
 
     def get_success_headers(self, data: Any) -> dict[str, str]:
         return {"Location": reverse(f"{self.basename}-detail", args=[data["slug"]], request=self.request)}

@@ -25,9 +25,9 @@ from api.documents.serializers import (
 )
 from api.permissions import IsOwnerOrReadOnly
 from api.profiles.models import Profile
-from api.uploads.attachments import delete_row, revoke_urls
+from api.uploads.attachments import revoke_urls
 from api.uploads.serializers import DownloadURLSerializer
-from api.uploads.views import NO_STORE, DownloadURLMixin, UploadURLMixin
+from api.uploads.views import NO_STORE, DeletionMixin, DownloadURLMixin, UploadURLMixin
 from storage.base import SignedURL, store_of
 
 
@@ -38,14 +38,15 @@ from storage.base import SignedURL, store_of
     update=extend_schema(summary="Replace a document's fields"),
     partial_update=extend_schema(
         summary="Change a document",
-        description="A change of `visibility` invalidates all download URLs issued before.",
+        description="A change of `visibility` invalidates all download URLs issued before. 503 until the old "
+        "object is deleted: repeat the request.",
     ),
     destroy=extend_schema(summary="Delete a document, its file and its open tickets"),
     upload_url=extend_schema(summary="Ask for a ticket to upload the file"),
     download_url=extend_schema(summary="Get a URL to read the file"),
 )
 @extend_schema(tags=["documents"])
-class DocumentViewSet(UploadURLMixin, DownloadURLMixin, ModelViewSet[Document]):
+class DocumentViewSet(DeletionMixin, UploadURLMixin, DownloadURLMixin, ModelViewSet[Document]):
     upload_field = download_field = "file"
     serializer_class = DocumentSerializer
     permission_classes = (IsOwnerOrReadOnly,)
@@ -65,12 +66,10 @@ class DocumentViewSet(UploadURLMixin, DownloadURLMixin, ModelViewSet[Document]):
     def get_success_headers(self, data: Any) -> dict[str, str]:
         return {"Location": reverse("document-detail", args=[data["id"]], request=self.request)}
 
-    def perform_destroy(self, document: Document) -> None:
-        delete_row(document)
-
     @extend_schema(
         summary="Invalidate all download URLs issued before",
-        description="The file gets a new key. Ask for a new `download-url/` afterwards.",
+        description="The file gets a new key. Ask for a new `download-url/` afterwards. 503 until the old "
+        "object is deleted: repeat the request.",
         request=None,
         responses={204: None},
         filters=False,

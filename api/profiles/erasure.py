@@ -1,13 +1,13 @@
 """Erases a member: documents, their objects, tickets, avatar and profile.
 
-An erasure that stops at any point is finished by the next call. Therefore objects are deleted before the row
-that names them, and the tickets of a resource before the resource, by which they are found. Rows are deleted
-by compare-and-swap, so that a file that is recorded meanwhile is deleted too. No storage call is made inside
-a transaction.
+The transaction that deletes a row schedules the removal of its objects. So an erasure that stops at any point
+leaves no row without its file, and the next call finishes it. Rows are deleted by compare-and-swap, so that a
+file that is recorded meanwhile is removed too. No storage call is made inside a transaction.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -17,11 +17,12 @@ from django.db import IntegrityError, models, transaction
 from api.documents.models import Document
 from api.exceptions import Refused
 from api.profiles.models import Profile
-from api.uploads import lifecycle
+from api.uploads import lifecycle, removals
 from api.uploads.attachments import keys_in, objects_of
-from api.uploads.models import Upload
+from api.uploads.models import Removal, Upload
 from storage.base import SignedStorage
-from storage.fields import StoredFile, stored_file, stored_files
+from storage.errors import StorageError
+from storage.fields import stored_file, stored_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +39,28 @@ class Deletion:
 def erase(member: UUID) -> Iterator[Deletion]:
     """Delete all data of this member, and yield each deletion. Idempotent, also for concurrent callers.
 
-    A generator: nothing is deleted until it is iterated. Raises StorageUnavailable, and Refused while a file
-    of the member is being verified; then the next call deletes what is left.
+    A generator: nothing is deleted until it is iterated. Raises StorageUnavailable before anything is
+    deleted, and Refused while a file of the member is being verified; then the next call deletes what is
+    left. If the storage fails to delete an object, the sweep deletes it: see `is_pending`.
     """
+    found = _objects_in_folders(member)  # also objects that no row names
     while True:
         for document in Document.objects.filter(owner_id=member):
-            yield from _delete_resource(document)
-        yield from _delete_tickets(Upload.objects.filter(owner=member))
-        yield from _delete_unnamed_objects(member)
+            yield from _delete_resource(document, member)
+        yield from _delete_tickets(Upload.objects.filter(owner=member), member)
         try:
-            yield from _delete_resource(Profile.objects.filter(pk=member).first() or Profile(pk=member))
+            profile = Profile.objects.filter(pk=member).first() or Profile(pk=member)
+            yield from _delete_resource(profile, member)
         except IntegrityError:
             continue  # the member created another document meanwhile
-        return
+        break
+    removals.schedule(found, member)
+    yield from _remove_objects(member)
+
+
+def is_pending(member: UUID) -> bool:
+    """Return True if an object of this erased member is not deleted yet, because the storage has failed."""
+    return Removal.objects.for_resource(member).exists()
 
 
 def summary(deletions: Iterable[Deletion]) -> dict[str, int]:
@@ -59,15 +69,11 @@ def summary(deletions: Iterable[Deletion]) -> dict[str, int]:
     return {f"{kind}s": kinds[kind] for kind in ("document", "object", "ticket")}
 
 
-def _delete_resource(resource: models.Model) -> Iterator[Deletion]:
-    """Delete all tickets for the row, its files, and then the row."""
+def _delete_resource(resource: models.Model, member: UUID) -> Iterator[Deletion]:
+    """Delete all tickets for the row, and then the row. Schedules the removal of their objects."""
     while True:
-        yield from _delete_tickets(Upload.objects.for_resource(resource))
-        files = stored_files(resource)
-        for file in files:
-            if file.key:
-                yield from _delete_object(file.storage, file.key)
-        if _delete_row(resource, files):
+        yield from _delete_tickets(Upload.objects.for_resource(resource), member)
+        if _delete_row(resource, member):
             yield Deletion(resource._meta.model_name or "", str(resource.pk))
             return
         try:
@@ -76,42 +82,44 @@ def _delete_resource(resource: models.Model) -> Iterator[Deletion]:
             return
 
 
-def _delete_row(resource: models.Model, files: list[StoredFile]) -> bool:
+def _delete_row(resource: models.Model, member: UUID) -> bool:
     """Delete the row unless its files have changed or it has a ticket. Returns True if it was deleted."""
+    files = stored_files(resource)
     as_read = {name: value for file in files for name, value in file.as_read().items()}
     with transaction.atomic(durable=True):
         # Locked, because Django deletes a row that other tables refer to with several queries.
         row = type(resource)._base_manager.select_for_update().filter(pk=resource.pk, **as_read).first()
-        if row is None or Upload.objects.for_resource(resource).exists():
-            return False
-        row.delete()
-    return True
+        if row is not None and not Upload.objects.for_resource(resource).exists():
+            row.delete()
+            removals.schedule([(file.storage, file.key) for file in files], member)
+            return True
+    return False
 
 
-def _delete_tickets(tickets: models.QuerySet[Upload]) -> Iterator[Deletion]:
+def _delete_tickets(tickets: models.QuerySet[Upload], member: UUID) -> Iterator[Deletion]:
     for upload in list(tickets):
         try:
-            yield from _delete_ticket(upload)
+            if _delete_ticket(upload, member):
+                yield Deletion("ticket", str(upload.pk))
         except Upload.DoesNotExist:
             continue  # deleted by a concurrent erasure
 
 
-def _delete_ticket(upload: Upload) -> Iterator[Deletion]:
-    """Delete the ticket and its objects, except one that is in use, such as an image that staff uploaded."""
-    existing = [(store, key) for store, key in objects_of(upload) if store.exists(key)]
+def _delete_ticket(upload: Upload, member: UUID) -> bool:
+    """Delete the ticket and schedule the removal of its objects. Returns True if it was deleted.
+
+    An object that is in use, such as an image that staff uploaded, stays.
+    """
     if not upload.is_settled:
         _cancel_unless_completed(upload)
         upload.refresh_from_db()
     in_use = _recorded_key(upload)  # read after the ticket is settled: no other key of it can be recorded now
-    for store, key in objects_of(upload):
-        if key == in_use:
-            continue
-        store.delete(key)
-        if (store, key) in existing:
-            yield Deletion("object", f"{store.bucket}/{key}")
-    deleted, _ = Upload.objects.filter(pk=upload.pk).delete()
-    if deleted:
-        yield Deletion("ticket", str(upload.pk))
+    with transaction.atomic(durable=True):
+        deleted, _ = Upload.objects.filter(pk=upload.pk).delete()
+        if deleted:
+            sent = [(store, key) for store, key in objects_of(upload) if key != in_use]
+            removals.schedule(sent, member, may_appear=True)
+    return bool(deleted)
 
 
 def _cancel_unless_completed(upload: Upload) -> None:
@@ -128,20 +136,23 @@ def _recorded_key(upload: Upload) -> str:
     return stored_file(resource, upload.field_name).key if resource else ""
 
 
-def _delete_unnamed_objects(member: UUID) -> Iterator[Deletion]:
-    """Delete the objects in the member's folders that no row names, such as copies made before a crash."""
+def _objects_in_folders(member: UUID) -> list[tuple[SignedStorage, str]]:
+    """Return all objects in the member's folders, also those that no row names. Raises StorageUnavailable."""
     resources: list[models.Model] = [
         Profile(pk=member),
         *(Document(owner_id=member, visibility=each) for each in Document.Visibility),
     ]
-    for resource in resources:
-        for file in stored_files(resource):
-            for key in keys_in(file.storage, file.field.folder(resource)):
-                yield from _delete_object(file.storage, key)
+    return [
+        (file.storage, key)
+        for resource in resources
+        for file in stored_files(resource)
+        for key in keys_in(file.storage, file.field.folder(resource))
+    ]
 
 
-def _delete_object(store: SignedStorage, key: str) -> Iterator[Deletion]:
-    existed = store.exists(key)
-    store.delete(key)
-    if existed:
-        yield Deletion("object", f"{store.bucket}/{key}")
+def _remove_objects(member: UUID) -> Iterator[Deletion]:
+    """Delete the objects of the erased member, and yield those that existed."""
+    for removal in Removal.objects.for_resource(member):
+        with suppress(StorageError):
+            if removals.carry_out_one(removal):
+                yield Deletion("object", str(removal))

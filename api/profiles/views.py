@@ -12,7 +12,7 @@ from api.auth.principal import principal_of
 from api.auth.sessions import check_session
 from api.base_models import parse_uuid
 from api.permissions import IsOwnerOrReadOnly
-from api.profiles.erasure import erase, summary
+from api.profiles.erasure import erase, is_pending, summary
 from api.profiles.models import Profile
 from api.profiles.serializers import ErasedSerializer, ProfileSerializer
 from api.uploads.views import DOWNLOAD, DownloadURLMixin, UploadURLMixin
@@ -80,9 +80,12 @@ class ProfileViewSet(
 
     @extend_schema(
         summary="Erase yourself",
-        description="Deletes your profile, documents, files and tickets. Repeat it if it could not finish.",
+        description="Deletes your profile, documents, files and tickets. Repeat it if it could not finish. "
+        "202: the file storage failed, and the remaining files are deleted soon.",
         parameters=[ID],
-        responses=ErasedSerializer,
+        responses={200: ErasedSerializer, 202: ErasedSerializer},
     )
     def destroy(self, request: Request, pk: str) -> Response:
-        return Response(ErasedSerializer(summary(erase(self.get_object().pk))).data)
+        member = self.get_object().pk
+        erased = summary(erase(member))
+        return Response(ErasedSerializer(erased).data, status=202 if is_pending(member) else 200)

@@ -1,101 +1,116 @@
 """Updates and deletes rows that have files, together with the objects of these files.
 
-Rows change by compare-and-swap. No storage call is made inside a transaction, and an object is deleted
-only when no row refers to it any more.
+Rows change by compare-and-swap. No storage call is made inside a transaction. An object that a change frees
+is deleted after the commit: see `api.uploads.removals`.
 """
 
 from typing import Any
 
-import structlog
 from django.db import models, transaction
 from django.utils import timezone
 
-from api.uploads.models import Upload
+from api.uploads import removals
+from api.uploads.models import Removal, Upload
 from storage.base import SignedStorage, incoming_store
-from storage.errors import ObjectMissing, StorageError, StorageUnavailable
+from storage.errors import ObjectMissing, StorageUnavailable
 from storage.fields import StoredFile, stored_file, stored_files
 
-logger = structlog.get_logger("api.uploads")
+
+class RowChanged(Exception):
+    """The row is not as it was read: read it again."""
 
 
-def update_row(row: models.Model, field_name: str, changes: dict[str, Any], *, new_key: bool = False) -> bool:
+def update_row(row: models.Model, field_name: str, changes: dict[str, Any], *, new_key: bool = False) -> None:
     """Save these changes. If the file then belongs in another folder, copy it to a new key there.
 
     `new_key`: copy it to a new key in any case. The old object is deleted, so URLs that were signed for the
-    old key stop working. Returns False if it could not be deleted and these URLs still work. Raises
-    ObjectMissing, StorageUnavailable, and the model's DoesNotExist if the row is deleted meanwhile; then
-    nothing has changed.
+    old key stop working. Raises ObjectMissing, StorageUnavailable, and the model's DoesNotExist if the row is
+    deleted meanwhile; then nothing has changed. Raises StorageUnavailable as well if the changes are saved
+    but an old object of this row is not deleted yet; the next call tries again.
     """
+    is_moved = new_key
     while True:
         file = stored_file(row, field_name)
-        as_read, old_key = file.as_read(), file.key
+        as_read = file.as_read()
         for name, value in changes.items():
             setattr(row, name, value)
+        is_moved |= bool(file.key) and not file.is_in_place
         try:
-            key = _copy_to_new_key(file) if new_key or (old_key and not file.is_in_place) else old_key
-        except ObjectMissing:
+            if new_key or (file.key and not file.is_in_place):
+                _swap_copy(file, as_read, changes)
+            elif not _swap(file, file.key, as_read, changes):
+                raise RowChanged
+        except (RowChanged, ObjectMissing, StorageUnavailable) as error:
             row.refresh_from_db()
-            if stored_file(row, field_name).key == old_key:
+            if not isinstance(error, RowChanged) and stored_file(row, field_name).key == file.key:
                 raise
-            continue  # the file was replaced meanwhile
-        with transaction.atomic():  # a savepoint: an outer transaction stays usable after an IntegrityError
-            done = file.swap(key, as_read=as_read, **changes)
-        deleted = key == old_key or discard(file.storage, old_key if done else key)
+            continue  # the file was replaced, or the row changed, meanwhile
         row.refresh_from_db()
-        if done:
-            return deleted
+        break
+    if is_moved or not changes.keys().isdisjoint(file.field.placed_by):
+        _require_removals(row)
 
 
 def revoke_urls(row: models.Model, field_name: str) -> None:
     """Copy the file to a new key, so that every URL that was signed before stops working.
 
-    Raises as `update_row` does, and StorageUnavailable if the old object could not be deleted.
+    Raises as `update_row` does. If an earlier call could not delete the old object, it is deleted first.
     """
-    if not update_row(row, field_name, {}, new_key=True):
-        raise StorageUnavailable("The object under the old key could not be deleted: its URLs still work.")
+    _require_removals(row)
+    update_row(row, field_name, {}, new_key=True)
 
 
-def _copy_to_new_key(file: StoredFile) -> str:
-    """Copy the object to the folder where it belongs now, and return the new key.
+def _require_removals(row: models.Model) -> None:
+    """Delete the objects that changes of this row have freed. Raises StorageUnavailable."""
+    if not removals.carry_out(Removal.objects.for_resource(row.pk)):
+        raise StorageUnavailable("An object under an old key could not be deleted: its URLs still work.")
 
-    Raises ObjectMissing, StorageUnavailable.
+
+def _swap(file: StoredFile, key: str, as_read: dict[str, Any], changes: dict[str, Any]) -> bool:
+    with transaction.atomic():  # a savepoint: an outer transaction stays usable after an IntegrityError
+        return file.swap(key, as_read=as_read, **changes)
+
+
+def _swap_copy(file: StoredFile, as_read: dict[str, Any], changes: dict[str, Any]) -> None:
+    """Copy the object to the folder where it belongs now, and record the copy's key and the changes.
+
+    Raises RowChanged, ObjectMissing, StorageUnavailable.
     """
     if not file.key or file.facts is None:
         raise ObjectMissing("No file is recorded")
+    store, resource_id = file.storage, file.instance.pk
     new_key = file.new_key(file.facts["content_type"])
-    try:
-        file.storage.copy(file.key, file.storage, new_key)
-    except StorageUnavailable:
-        discard(file.storage, new_key)  # the copy may have succeeded, and only its response was lost
-        raise
-    return new_key
+    with removals.reserve(store, new_key, resource_id):
+        store.copy(file.key, store, new_key)
+        with transaction.atomic():
+            if not file.swap(new_key, as_read=as_read, **changes):
+                raise RowChanged
+            removals.confirm(store, new_key)
+            removals.schedule([(store, file.key)], resource_id)
 
 
-def delete_row(row: models.Model) -> None:
+def delete_row(row: models.Model) -> bool:
     """Delete the row and its objects, and cancel its open tickets. Its settled tickets stay as a record.
 
-    The row is deleted first, so that the response is fast. `api.profiles.erasure` deletes the objects first,
-    because it must be able to say that nothing of a member is left. Raises the model's DoesNotExist.
+    Returns True if the objects are gone, False if the storage failed and the sweep deletes them. Raises the
+    model's DoesNotExist.
     """
     while True:
         files = stored_files(row)
         as_read = {name: value for file in files for name, value in file.as_read().items()}
         with transaction.atomic(durable=True):
-            open_tickets = Upload.objects.for_resource(row).pending()
-            cancelled = list(open_tickets.select_for_update())
+            cancelled = list(Upload.objects.for_resource(row).unclaimed().select_for_update())
             deleted, _ = type(row)._base_manager.filter(pk=row.pk, **as_read).delete()
             if deleted:
-                open_tickets.update(
+                Upload.objects.filter(pk__in=[upload.pk for upload in cancelled]).update(
                     state=Upload.State.CANCELLED, problem=Upload.RESOURCE_GONE, updated_at=timezone.now()
                 )
+                recorded = [(file.storage, file.key) for file in files]
+                sent = [each for upload in cancelled for each in objects_of(upload)]
+                freed = removals.schedule([*recorded, *sent], row.pk, may_appear=bool(sent))
         if deleted:
-            break
+            return removals.carry_out(freed)
         row.refresh_from_db()  # a file was recorded meanwhile: delete that one too
-    for file in files:
-        discard(file.storage, file.key)
-    for upload in cancelled:
-        for store, key in objects_of(upload):
-            discard(store, key)
 
 
 # --- Objects ------------------------------------------------------------------------------------------
@@ -105,23 +120,6 @@ def objects_of(upload: Upload) -> list[tuple[SignedStorage, str]]:
     """Return every storage and key where the object that was sent with this ticket may be."""
     store = upload.field().storage
     return [(incoming_store(), upload.path), *((store, key) for key in upload.chosen_keys())]
-
-
-def delete_objects(upload: Upload) -> None:
-    """Delete every object of this ticket. Raises StorageUnavailable; then it can be called again."""
-    for store, key in objects_of(upload):
-        store.delete(key)
-
-
-def discard(store: SignedStorage, key: str) -> bool:
-    """Delete an object that no row refers to. Logs the error and returns False if the storage fails."""
-    try:
-        if key:
-            store.delete(key)
-    except StorageError:
-        logger.exception("object_not_deleted", bucket=store.bucket, key=key)
-        return False
-    return True
 
 
 def keys_in(store: SignedStorage, folder: str) -> list[str]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -19,9 +20,9 @@ from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from api.exceptions import Refused
-from api.uploads import verification
-from api.uploads.attachments import delete_objects, discard
-from api.uploads.models import Declared, Upload
+from api.uploads import removals, verification
+from api.uploads.attachments import objects_of
+from api.uploads.models import Declared, Removal, Upload
 from api.uploads.verification import VerificationFailed, VerifiedFile
 from storage import keys
 from storage.base import PRIVATE_MAX_AGE, PUBLIC_MAX_AGE, SignedUpload, incoming_store
@@ -90,15 +91,21 @@ def complete(upload: Upload) -> Upload:
     """
     upload = _claim_and_run(upload, _verify_and_record)
     if upload.state != State.COMPLETED:
+        remove_objects(upload)
         raise _refusal(upload)
     return upload
 
 
 def cancel(upload: Upload) -> None:
-    """Cancel the ticket and delete its objects. Raises Refused if it is completed, StorageUnavailable."""
-    upload = _claim_and_run(upload, _delete_objects_and_cancel)
+    """Cancel the ticket and schedule the removal of its objects. Raises Refused if it is completed."""
+    upload = _claim_and_run(upload, partial(_settle, state=State.CANCELLED))
     if upload.state == State.COMPLETED:
         raise Refused("ticket_completed")
+
+
+def remove_objects(upload: Upload) -> bool:
+    """Delete the objects of a settled ticket. Returns False if the storage failed and the sweep does it."""
+    return removals.carry_out(Removal.objects.for_resource(upload.pk))
 
 
 def _claim_and_run(upload: Upload, action: Callable[[Upload], None]) -> Upload:
@@ -107,22 +114,23 @@ def _claim_and_run(upload: Upload, action: Callable[[Upload], None]) -> Upload:
     While another caller has the claim, wait for its result. Raises Refused after WAIT_SECONDS.
     """
     deadline, pause = time.monotonic() + WAIT_SECONDS, POLL_INTERVALS[0]
-    while True:
-        upload = Upload.objects.get(pk=upload.pk)
-        if upload.is_settled:
-            if upload.state != State.COMPLETED:  # a client can still use the token and send the file again
-                discard(incoming_store(), upload.path)
-            return upload
+    may_claim = True
+    upload = Upload.objects.get(pk=upload.pk)
+    if upload.is_settled:  # a client can still use the token and send the file again
+        removals.carry_out(removals.schedule([(incoming_store(), upload.path)], upload.pk))
+    while not upload.is_settled:
         try:
-            if claimed := _claim(upload):
+            if may_claim and (claimed := _claim(upload)):
                 _run_or_release(claimed, action)
                 return claimed
         except ClaimLost:
-            continue
+            may_claim = False  # another caller verifies the file: only wait for its result
         if time.monotonic() >= deadline:
             raise Refused("verification_in_progress", retry_after=1)
         time.sleep(pause)
         pause = min(pause * 2, POLL_INTERVALS[1])
+        upload = Upload.objects.get(pk=upload.pk)
+    return upload
 
 
 def _run_or_release(upload: Upload, action: Callable[[Upload], None]) -> None:
@@ -147,7 +155,7 @@ def _claim(upload: Upload) -> Upload | None:
         "updated_at": now,
     }
     taken_over = False
-    if not ticket.pending().update(**claim):
+    if not ticket.unclaimed().update(**claim):
         taken_over = bool(ticket.with_expired_lease(now).update(**claim))
         if not taken_over:
             return None
@@ -179,7 +187,10 @@ def _release(upload: Upload) -> None:
 
 
 def _lease_renewer(upload: Upload) -> Callable[[], None]:
-    """Return a function to call while the file is read. It renews the lease, and raises ClaimLost."""
+    """Return a function that renews the lease. Call it before each storage call, and while waiting.
+
+    It raises ClaimLost.
+    """
     renewed_at = time.monotonic()
 
     def renew() -> None:
@@ -193,34 +204,34 @@ def _lease_renewer(upload: Upload) -> Callable[[], None]:
 
 def _verify_and_record(upload: Upload) -> None:
     """Move the object to its final key, for which there is no upload token; verify it there; record it."""
+    renew_lease = _lease_renewer(upload)
     while True:
         resource = upload.model()._base_manager.filter(pk=upload.object_id).first()
         if resource is None:
-            delete_objects(upload)
-            return _write(upload, state=State.CANCELLED, problem=Upload.RESOURCE_GONE)
+            return _settle(upload, state=State.CANCELLED, problem=Upload.RESOURCE_GONE)
         try:
             file = stored_file(resource, upload.field_name)
-            _move_to_final_key(upload, file)
-            found = verification.verify(
-                upload.final_key, upload.declared, upload.field(), _lease_renewer(upload)
-            )
+            _move_to_final_key(upload, file, renew_lease)
+            found = verification.verify(upload.final_key, upload.declared, upload.field(), renew_lease)
             return _record(upload, file, found)
         except StaleResource:
             upload.refresh_from_db()  # the transaction was rolled back: the claim is valid again
         except ObjectMissing:
             return _write(upload, state=State.PENDING)  # also past `expires_at`: a slow PUT may still finish
         except VerificationFailed as failed:
-            upload.field().storage.delete(upload.final_key)
-            findings = {"found": failed.found.as_json(), "problem": failed.as_json()}
-            return _write(upload, state=State.REJECTED, **findings)
+            return _settle(
+                upload, state=State.REJECTED, found=failed.found.as_json(), problem=failed.as_json()
+            )
 
 
-def _delete_objects_and_cancel(upload: Upload) -> None:
-    delete_objects(upload)
-    _write(upload, state=State.CANCELLED)
+def _settle(upload: Upload, state: State, **values: Any) -> None:
+    """End a claimed ticket without recording its file. Schedules the removal of all that was sent with it."""
+    with transaction.atomic(durable=True):
+        _write(upload, state=state, **values)
+        removals.schedule(objects_of(upload), upload.pk, may_appear=True)
 
 
-def _move_to_final_key(upload: Upload, file: StoredFile) -> None:
+def _move_to_final_key(upload: Upload, file: StoredFile, renew_lease: Callable[[], None]) -> None:
     """Move the object to `final_key`, in the folder where a file of the resource belongs now.
 
     Each key is saved before the object is moved there, so that the object can be found after a crash.
@@ -235,6 +246,7 @@ def _move_to_final_key(upload: Upload, file: StoredFile) -> None:
         (incoming_store(), upload.path),
     ]
     for store, key in places:
+        renew_lease()
         try:
             return store.move(key, file.storage, upload.final_key)
         except ObjectExists:
@@ -245,7 +257,9 @@ def _move_to_final_key(upload: Upload, file: StoredFile) -> None:
 
 
 def _record(upload: Upload, file: StoredFile, found: VerifiedFile) -> None:
-    """Update the ticket and the resource in one transaction, then delete the object of the old file.
+    """Update the ticket and the resource in one transaction, then remove the object of the old file.
+
+    An earlier claim may still move an object to the key that it chose, so those keys are removed too.
 
     Raises StaleResource, ClaimLost.
     """
@@ -260,7 +274,11 @@ def _record(upload: Upload, file: StoredFile, found: VerifiedFile) -> None:
         _write(upload, state=State.COMPLETED, found=found.as_json())
         if not file.swap(upload.final_key, facts=facts):
             raise StaleResource
-    discard(file.storage, file.key)
+        freed = [file.key, *upload.earlier_keys]
+        replaced = removals.schedule(
+            [(file.storage, key) for key in freed], file.instance.pk, may_appear=bool(upload.earlier_keys)
+        )
+    removals.carry_out(replaced)
     logger.info("upload_completed", upload=str(upload.pk), **found.as_json())
 
 

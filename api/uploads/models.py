@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import NotRequired, Self, TypedDict
+from uuid import UUID
 
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
@@ -42,8 +43,9 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         content_type = ContentType.objects.get_for_model(resource)
         return self.filter(content_type=content_type, object_id=resource.pk)
 
-    def pending(self) -> Self:
-        return self.filter(state=Upload.State.PENDING)
+    def unclaimed(self) -> Self:
+        """Return the tickets that a caller may claim: pending, also past `expires_at`."""
+        return self.filter(state__in=[Upload.State.PENDING, Upload.State.EXPIRED])
 
     def with_expired_lease(self, now: datetime) -> Self:
         """Return the claimed tickets whose lease has expired."""
@@ -106,14 +108,14 @@ class Upload(Resource):
 
     @property
     def is_settled(self) -> bool:
-        """True in a final state: completed, rejected or cancelled."""
-        return self.state not in (self.State.PENDING, self.State.VERIFYING)
+        """True in a final state: completed, rejected or cancelled. A file that arrives late is completed."""
+        return self.state in (self.State.COMPLETED, self.State.REJECTED, self.State.CANCELLED)
 
     @property
     def shown_state(self) -> str:
         """The state for clients: a pending ticket past `expires_at` is expired.
 
-        In the database it stays pending, so that a file that arrives late can still be completed.
+        In the database it is pending until the sweep marks it. A file that arrives late is completed.
         """
         if self.state == self.State.PENDING and self.expires_at <= timezone.now():
             return self.State.EXPIRED
@@ -143,3 +145,46 @@ class Upload(Resource):
         field = self.model()._meta.get_field(self.field_name)
         assert isinstance(field, UploadField)
         return field
+
+
+class RemovalQuerySet(models.QuerySet["Removal"]):
+    def for_resource(self, resource_id: UUID) -> Self:
+        """Return the objects that a change of this row has freed."""
+        return self.filter(resource_id=resource_id, is_reservation=False)
+
+
+class Removal(models.Model):
+    """An object that must be deleted from storage. The row is deleted when the object is gone.
+
+    A reservation is a key under which an object is about to be created. The transaction that records the key
+    on its resource deletes the reservation. If the process dies before that, the object is removed.
+    """
+
+    bucket = models.CharField(max_length=100)
+    key = models.CharField(max_length=1024)
+    resource_id = models.UUIDField(
+        null=True,
+        help_text="The row that the object belonged to. Who changes it again waits for the removal.",
+    )
+    is_reservation = models.BooleanField(default=False)
+    due_at = models.DateTimeField(help_text="When to delete the object, or to try again.")
+    check_until = models.DateTimeField(
+        null=True, help_text="Until then a delayed request may still create the object: delete it once more."
+    )
+    attempts = models.PositiveIntegerField(default=0, help_text="How often the storage has failed.")
+    last_error = models.TextField(blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = RemovalQuerySet.as_manager()
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("pending removal"), _("pending removals")
+        ordering = ["due_at", "id"]
+        constraints = [models.UniqueConstraint(fields=["bucket", "key"], name="removal_of_object")]
+        indexes = [
+            models.Index(fields=["due_at", "id"], name="removal_due"),
+            models.Index(fields=["resource_id"], name="removal_of_resource"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.bucket}/{self.key}"

@@ -5,7 +5,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.utils.decorators import method_decorator
 from django.views.decorators.vary import vary_on_headers
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework import mixins
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -17,6 +17,7 @@ from api.auth.principal import principal_of
 from api.filters import StrictOrderingFilter
 from api.throttling import CompletionRateThrottle, TicketRateThrottle
 from api.uploads import lifecycle
+from api.uploads.attachments import delete_row
 from api.uploads.models import Upload
 from api.uploads.permissions import IsTicketOwner
 from api.uploads.serializers import (
@@ -28,6 +29,10 @@ from api.uploads.serializers import (
 from storage.fields import stored_file
 
 NO_STORE = {"Cache-Control": "no-store"}
+DELETED = {
+    204: OpenApiResponse(description="Deleted, and so are the files."),
+    202: OpenApiResponse(description="Deleted. The file storage failed: the files are deleted soon."),
+}
 DOWNLOAD = OpenApiParameter(
     "download",
     str,
@@ -40,7 +45,11 @@ DOWNLOAD = OpenApiParameter(
 @extend_schema_view(
     list=extend_schema(summary="List your tickets"),
     retrieve=extend_schema(summary="Read a ticket"),
-    destroy=extend_schema(summary="Cancel a ticket", description="Idempotent. 409 if it is completed."),
+    destroy=extend_schema(
+        summary="Cancel a ticket",
+        description="Idempotent. 409 if it is completed.",
+        responses=DELETED,
+    ),
 )
 @extend_schema(tags=["uploads"])
 @method_decorator(vary_on_headers("Accept-Language"), name="dispatch")  # `problem.detail` is translated
@@ -55,8 +64,9 @@ class UploadViewSet(mixins.RetrieveModelMixin, mixins.ListModelMixin, GenericVie
         return Upload.objects.visible_to(principal_of(self.request)).prefetch_related("resource")
 
     def destroy(self, request: Request, pk: str) -> Response:
-        lifecycle.cancel(self.get_object())
-        return Response(status=204)
+        upload = self.get_object()
+        lifecycle.cancel(upload)
+        return deleted(lifecycle.remove_objects(upload))
 
     @extend_schema(
         summary="Complete a ticket",
@@ -71,6 +81,19 @@ class UploadViewSet(mixins.RetrieveModelMixin, mixins.ListModelMixin, GenericVie
     def complete(self, request: Request, pk: str) -> Response:
         upload = lifecycle.complete(self.get_object())
         return Response(self.get_serializer(upload).data)
+
+
+def deleted(is_gone: bool) -> Response:
+    """Return 204 if all objects are gone, 202 if the sweep deletes them."""
+    return Response(status=204 if is_gone else 202)
+
+
+class DeletionMixin:
+    """Deletes a row of a viewset together with its objects and open tickets."""
+
+    @extend_schema(responses=DELETED)
+    def destroy(self: Any, request: Request, **lookup: str) -> Response:
+        return deleted(delete_row(self.get_object()))
 
 
 class UploadURLMixin:

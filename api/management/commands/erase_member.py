@@ -7,7 +7,7 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError
 
 from api.exceptions import Refused
-from api.profiles.erasure import Deletion, erase, summary
+from api.profiles.erasure import Deletion, erase, is_pending, summary
 from storage.errors import StorageError
 
 
@@ -27,3 +27,7 @@ class Command(BaseCommand):
             raise CommandError(f"Not finished, run it again: {type(error).__name__}: {error}") from error
         counts = ", ".join(f"{name} {count}" for name, count in summary(deletions).items())
         self.stdout.write(f"erased {options['member']}: {counts}")
+        if is_pending(options["member"]):
+            raise CommandError(
+                "Some objects could not be deleted. The sweep deletes them; or run this again."
+            )

@@ -477,23 +477,11 @@ def test_the_command_has_nothing_to_do_in_an_empty_catalogue(db):
 # --- Codes that nothing names ------------------------------------------------------------------------
 
 
-class Killed(BaseException):
-    """As if the process had been killed."""
-
-
-def die():
-    raise Killed
-
-
 @pytest.fixture
-def abandoned(three, curator: Caller, monkeypatch) -> str:
-    """The key of a code whose maker died before its row was written."""
-    before = codes()
-    meanwhile(monkeypatch, die)
-    with pytest.raises(Killed):
-        qr_codes.make(Species.objects.get(slug="bear"))
-    [name] = codes() - before
-    return f"qr-codes/{name}"
+def abandoned(three) -> str:
+    """The key of a code that no row names."""
+    storages["species"].put("qr-codes/bear-x.png", [b"x"], content_type="image/png", cache_control="")
+    return "qr-codes/bear-x.png"
 
 
 def later(monkeypatch, **span: int) -> None:
@@ -501,7 +489,7 @@ def later(monkeypatch, **span: int) -> None:
     monkeypatch.setattr(timezone, "now", lambda: then)
 
 
-def test_a_code_whose_maker_died_is_removed_an_hour_later(abandoned: str, curator: Caller, monkeypatch):
+def test_a_code_that_no_row_names_is_removed_an_hour_later(abandoned: str, curator: Caller, monkeypatch):
     before = shown(curator)
     later(monkeypatch, minutes=61)
 

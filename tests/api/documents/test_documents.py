@@ -2,6 +2,7 @@
 
 import pytest
 from django.core.files.storage import storages
+from django.core.management import call_command
 from django.db import transaction
 
 from api.models import Document
@@ -496,10 +497,14 @@ class _Overtaken:
 
 def test_deletion_stands_when_the_store_is_down(alice: Caller, monkeypatch):
     document = alice.document_with_file()
-    monkeypatch.setattr(LocalStorage, "delete_object", down)
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStorage, "delete_object", down)
+        assert alice.delete(f"documents/{document['id']}/").status_code == 202
 
-    assert alice.delete(f"documents/{document['id']}/").status_code == 204
     assert not Document.objects.exists()
+    assert len(keys_of("documents")) == 1
+    call_command("sweep")
+    assert keys_of("documents") == set()
 
 
 # --- Downloads ----------------------------------------------------------------------------------------

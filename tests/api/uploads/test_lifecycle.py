@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 from django.core.files.storage import storages
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from api.documents.models import Document
@@ -361,15 +361,16 @@ def test_a_slow_one_that_gives_up_cannot_delete_what_was_completed_meanwhile(ali
     with monkeypatch.context() as patch:
         patch.setattr(LocalStorage, "describe", _down)
         assert code(alice.complete(ticket)) == "storage_unavailable"
-    delete_objects = lifecycle.delete_objects
+    atomic = transaction.atomic
 
-    def stall_and_delete(upload):
-        monkeypatch.setattr(lifecycle, "delete_objects", delete_objects)
+    def complete_before(**options):
+        """Somebody else completes the ticket before the transaction that cancels it."""
+        monkeypatch.setattr(lifecycle.transaction, "atomic", atomic)
         Upload.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
         assert alice.complete(ticket).status_code == 200
-        delete_objects(upload)
+        return atomic(**options)
 
-    monkeypatch.setattr(lifecycle, "delete_objects", stall_and_delete)
+    monkeypatch.setattr(lifecycle.transaction, "atomic", complete_before)
     answer = alice.delete(f"uploads/{ticket['id']}/")
 
     assert code(answer) == "ticket_completed"

@@ -1,0 +1,177 @@
+"""Removes objects from storage: what must be deleted is a row first, and the row stays until it is gone.
+
+Whatever frees an object calls `schedule` in its transaction, and `carry_out` after the commit. If the storage
+fails or the process dies, `manage.py sweep` carries the removal out. An object that is created before the row
+that names it has a reservation: see `reserve`. Keys are random and never used again, so an object with a
+scheduled removal can be deleted at any time, by several processes at once.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+from django.db import connection, transaction
+from django.db.models import F, Q
+from django.utils import timezone
+
+from api.uploads.models import Removal, RemovalQuerySet
+from storage.base import SignedStorage, signed_stores
+from storage.errors import StorageError, StorageMisconfigured, StorageUnavailable
+
+#: After this time a reservation counts as abandoned: longer than the storage calls of a request may take.
+RESERVED_FOR = timedelta(seconds=10)
+#: How long a request that nobody waits for any more may still be carried out by the storage.
+MAX_DELAY = timedelta(minutes=5)
+CLAIMED_FOR = timedelta(minutes=1)  # for which one sweep leaves the removals of another alone
+BACK_OFF = (timedelta(seconds=10), timedelta(hours=1))  # between two attempts: at first, and at most
+
+logger = structlog.get_logger("api.removals")
+
+
+# --- Writing ------------------------------------------------------------------------------------------
+
+
+def schedule(
+    objects: Iterable[tuple[SignedStorage, str]], resource_id: UUID, *, may_appear: bool = False
+) -> list[Removal]:
+    """Record that these objects must be deleted. Call it in the transaction that frees them.
+
+    `resource_id`: the row that the objects belonged to. `may_appear`: a delayed request may still create one
+    of the objects, so they are deleted once more later; the bucket of incoming uploads is listed by the sweep
+    anyway. Empty keys are ignored. Returns the removals.
+    """
+    now = timezone.now()
+    return _write(
+        [
+            Removal(
+                bucket=store.bucket,
+                key=key,
+                resource_id=resource_id,
+                due_at=now,
+                check_until=now + MAX_DELAY if may_appear and not store.incoming else None,
+            )
+            for store, key in objects
+            if key
+        ]
+    )
+
+
+@contextmanager
+def reserve(store: SignedStorage, key: str, resource_id: UUID) -> Iterator[None]:
+    """Reserve the key for an object that this block creates and records on the row.
+
+    The block must call `confirm` in the transaction that records the key. Otherwise the object is removed: at
+    once if the block raises an exception, and by the sweep if the process dies.
+    """
+    due_at = timezone.now() + RESERVED_FOR
+    [reservation] = _write(
+        [Removal(bucket=store.bucket, key=key, resource_id=resource_id, due_at=due_at, is_reservation=True)]
+    )
+    try:
+        yield
+    except BaseException:
+        carry_out(_end_reservations(Removal.objects.filter(pk=reservation.pk)))
+        raise
+
+
+def confirm(store: SignedStorage, key: str) -> None:
+    """End the reservation, because the key is recorded. Call it in the transaction that records it.
+
+    Raises StorageUnavailable if the storage was so slow that the sweep has removed the object meanwhile.
+    """
+    reservation = Removal.objects.filter(bucket=store.bucket, key=key, is_reservation=True)
+    if not reservation.delete()[0]:
+        raise StorageUnavailable(
+            "The storage was too slow: the new object was removed before it was recorded"
+        )
+
+
+def _end_reservations(reservations: RemovalQuerySet) -> RemovalQuerySet:
+    """Turn those that are not confirmed into removals. A delayed request may still create the object."""
+    now = timezone.now()
+    reservations.filter(is_reservation=True).update(
+        is_reservation=False, due_at=now, check_until=now + MAX_DELAY
+    )
+    return reservations.filter(is_reservation=False)
+
+
+def _write(removals: list[Removal]) -> list[Removal]:
+    """Insert the rows, or update those that exist for the same objects."""
+    return Removal.objects.bulk_create(
+        removals,
+        update_conflicts=True,
+        unique_fields=["bucket", "key"],
+        update_fields=["resource_id", "is_reservation", "due_at", "check_until"],
+    )
+
+
+# --- Carrying out -------------------------------------------------------------------------------------
+
+
+def carry_out(removals: Iterable[Removal]) -> bool:
+    """Delete the objects. Returns True if all are gone. A failure is recorded on its row, not raised."""
+    results = [_is_gone(removal) for removal in removals]
+    return all(results)
+
+
+def carry_out_one(removal: Removal) -> bool:
+    """Delete the object and the row. Returns False if there was no such object. Raises StorageError.
+
+    After a failure the row stays, and the sweep tries again.
+    """
+    try:
+        existed = _store(removal.bucket).discard(removal.key)
+    except StorageError as error:
+        _record_failure(removal, error)
+        raise
+    row = Removal.objects.filter(pk=removal.pk, is_reservation=False)
+    if removal.check_until and removal.check_until > timezone.now():
+        row.update(due_at=removal.check_until, resource_id=None, attempts=0, last_error="")
+    else:
+        row.delete()
+    return existed
+
+
+def claim_due(limit: int, *, retry_all: bool = False) -> list[Removal]:
+    """Claim up to `limit` removals that are due, so that other sweeps leave them alone for CLAIMED_FOR.
+
+    `retry_all`: also those that wait because the storage has failed.
+    """
+    now = timezone.now()
+    _end_reservations(Removal.objects.filter(due_at__lte=now))
+    due = Q(due_at__lte=now) | Q(attempts__gt=0) if retry_all else Q(due_at__lte=now)
+    with transaction.atomic():
+        skip_locked = connection.features.has_select_for_update_skip_locked
+        rows = Removal.objects.filter(due, is_reservation=False).select_for_update(skip_locked=skip_locked)
+        claimed = list(rows[:limit])
+        Removal.objects.filter(pk__in=[removal.pk for removal in claimed]).update(due_at=now + CLAIMED_FOR)
+    return claimed
+
+
+def _is_gone(removal: Removal) -> bool:
+    try:
+        carry_out_one(removal)
+    except StorageError:
+        return not Removal.objects.filter(pk=removal.pk).exists()  # another process was faster
+    return True
+
+
+def _record_failure(removal: Removal, error: StorageError) -> None:
+    """The first retry is due at once; then the time between two attempts is doubled."""
+    first, longest = BACK_OFF
+    wait = min(first * 2 ** min(removal.attempts - 1, 20), longest) if removal.attempts else timedelta(0)
+    message = f"{type(error).__name__}: {error}"[:1000]
+    Removal.objects.filter(pk=removal.pk).update(
+        attempts=F("attempts") + 1, due_at=timezone.now() + wait, last_error=message
+    )
+    attempts = removal.attempts + 1
+    logger.warning("object_not_deleted", object=str(removal), attempts=attempts, error=message)
+
+
+def _store(bucket: str) -> SignedStorage:
+    for store in signed_stores():
+        if store.bucket == bucket:
+            return store
+    raise StorageMisconfigured(f"STORAGES has no entry for the bucket {bucket!r}")
