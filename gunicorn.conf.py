@@ -2,13 +2,15 @@
 
 import json
 import socket
+import subprocess
+import sys
 import time
 from contextlib import suppress
 
 import structlog
 from gunicorn import glogging, util
 
-from backend.settings import LOGGING, PORT
+from backend.settings import BASE_DIR, LOGGING, PORT, SWEEP_EVERY
 
 wsgi_app = "backend.wsgi"
 bind = f"127.0.0.1:{PORT}"
@@ -36,6 +38,25 @@ class logger_class(glogging.Logger):  # noqa: N801  (the name of a setting)
             "b": getattr(resp, "sent", None) or "-",
             "M": int(request_time.total_seconds() * 1000),
         }
+
+
+def when_ready(server):  # type: ignore[no-untyped-def]
+    """Start the sweep in a process of its own. It ends with this process, also if that is killed."""
+    if SWEEP_EVERY:
+        command = [sys.executable, str(BASE_DIR / "manage.py"), "sweep"]
+        options = ["--every", str(SWEEP_EVERY), "--parent", str(server.pid)]
+        server.sweep = subprocess.Popen([*command, *options])  # noqa: S603  (no user input)
+
+
+def on_reload(server):  # type: ignore[no-untyped-def]
+    """Start the sweep again with the new code."""
+    on_exit(server)
+    when_ready(server)
+
+
+def on_exit(server):  # type: ignore[no-untyped-def]
+    if sweep := getattr(server, "sweep", None):
+        sweep.terminate()
 
 
 def post_request(worker, request, environ, response):  # type: ignore[no-untyped-def]

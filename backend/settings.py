@@ -77,6 +77,14 @@ def rate(name: str, default: str) -> str:
     return value
 
 
+def at_least(minimum: int, name: str, default: int) -> int:
+    """Return a whole number that is not below the minimum."""
+    value: int = env.int(name, default)
+    if value < minimum:
+        raise ImproperlyConfigured(f"{name} must be a whole number of at least {minimum}.")
+    return value
+
+
 # --- Well-known keys, which are printed in documentation -----------------------------------------
 
 DEMO_JWT_SECRET = "super-secret-jwt-token-with-at-least-32-characters-long"  # of `supabase start`
@@ -281,6 +289,9 @@ IMAGE_MAX_BYTES = env.int("IMAGE_MAX_BYTES", 10 * MIB)
 AVATAR_MAX_BYTES = env.int("AVATAR_MAX_BYTES", 10 * MIB)
 IMAGE_MAX_PIXELS = env.int("IMAGE_MAX_PIXELS", 50_000_000)
 CHECKSUM_MAX_BYTES = env.int("CHECKSUM_MAX_BYTES", 100 * MIB)
+
+SWEEP_EVERY = at_least(0, "SWEEP_EVERY", 60)  # seconds; gunicorn then runs `manage.py sweep`
+TICKET_RETENTION_DAYS = at_least(0, "TICKET_RETENTION_DAYS", 30)
 
 #: The buckets that `migrate_to_supabase` uses instead of those of the storages: `app.Model.field=bucket`.
 MIGRATE_BUCKETS = env.dict("MIGRATE_BUCKETS", default={})

@@ -83,13 +83,13 @@ def issue(file: StoredFile, owner: UUID, declared: Declared) -> Ticket:
 # --- Complete ---------------------------------------------------------------------------------------
 
 
-def complete(upload: Upload) -> Upload:
+def complete(upload: Upload, *, wait: bool = True) -> Upload:
     """Verify the file and record it on its resource. Returns the completed upload.
 
-    Idempotent, also for concurrent callers: all get the same result. Raises Refused with the reason, and
-    StorageUnavailable, after which the ticket is unchanged.
+    Idempotent, also for concurrent callers: all get the same result, for which they wait unless `wait` is
+    False. Raises Refused with the reason, and StorageUnavailable, after which the ticket is unchanged.
     """
-    upload = _claim_and_run(upload, _verify_and_record)
+    upload = _claim_and_run(upload, _verify_and_record, WAIT_SECONDS if wait else 0)
     if upload.state != State.COMPLETED:
         remove_objects(upload)
         raise _refusal(upload)
@@ -98,9 +98,31 @@ def complete(upload: Upload) -> Upload:
 
 def cancel(upload: Upload) -> None:
     """Cancel the ticket and schedule the removal of its objects. Raises Refused if it is completed."""
-    upload = _claim_and_run(upload, partial(_settle, state=State.CANCELLED))
+    upload = _claim_and_run(upload, partial(_settle, state=State.CANCELLED), WAIT_SECONDS)
     if upload.state == State.COMPLETED:
         raise Refused("ticket_completed")
+
+
+def expire(upload: Upload) -> bool:
+    """Mark a pending ticket as expired, and remove what it left in storage. Returns False if it is claimed.
+
+    It can still be completed if a file arrives late, under another final key: an earlier claim may still move
+    an object to the one that it chose, so those are removed.
+    """
+    store = upload.field().storage
+    expired = Upload.objects.filter(pk=upload.pk, state=State.PENDING, expires_at__lt=timezone.now())
+    with transaction.atomic(durable=True):
+        locked = expired.select_for_update().first()
+        if locked is None:
+            return False
+        chosen = [(store, key) for key in locked.chosen_keys()]
+        expired.update(state=State.EXPIRED, final_key="", earlier_keys=[], updated_at=timezone.now())
+        removals.schedule(chosen, upload.pk, may_appear=True)
+    incoming_store().delete(
+        upload.path
+    )  # parts of a resumable upload, for which the token is no longer valid
+    remove_objects(upload)
+    return True
 
 
 def remove_objects(upload: Upload) -> bool:
@@ -108,12 +130,12 @@ def remove_objects(upload: Upload) -> bool:
     return removals.carry_out(Removal.objects.for_resource(upload.pk))
 
 
-def _claim_and_run(upload: Upload, action: Callable[[Upload], None]) -> Upload:
+def _claim_and_run(upload: Upload, action: Callable[[Upload], None], wait_seconds: float) -> Upload:
     """Claim the ticket and run the action, unless it is settled. Returns the row as it is then.
 
-    While another caller has the claim, wait for its result. Raises Refused after WAIT_SECONDS.
+    While another caller has the claim, wait for its result. Raises Refused after `wait_seconds`.
     """
-    deadline, pause = time.monotonic() + WAIT_SECONDS, POLL_INTERVALS[0]
+    deadline, pause = time.monotonic() + wait_seconds, POLL_INTERVALS[0]
     may_claim = True
     upload = Upload.objects.get(pk=upload.pk)
     if upload.is_settled:  # a client can still use the token and send the file again

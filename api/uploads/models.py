@@ -47,6 +47,10 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         """Return the tickets that a caller may claim: pending, also past `expires_at`."""
         return self.filter(state__in=[Upload.State.PENDING, Upload.State.EXPIRED])
 
+    def closed(self) -> Self:
+        """Return the tickets that are settled, or marked as expired."""
+        return self.exclude(state__in=[Upload.State.PENDING, Upload.State.VERIFYING])
+
     def with_expired_lease(self, now: datetime) -> Self:
         """Return the claimed tickets whose lease has expired."""
         return self.filter(state=Upload.State.VERIFYING, lease_expires_at__lt=now)
@@ -151,6 +155,11 @@ class RemovalQuerySet(models.QuerySet["Removal"]):
     def for_resource(self, resource_id: UUID) -> Self:
         """Return the objects that a change of this row has freed."""
         return self.filter(resource_id=resource_id, is_reservation=False)
+
+    def due(self, now: datetime, *, retry_all: bool = False) -> Self:
+        """Return what is due. `retry_all`: also what waits because the storage has failed."""
+        is_due = models.Q(due_at__lte=now)
+        return self.filter(is_due | models.Q(attempts__gt=0) if retry_all else is_due)
 
 
 class Removal(models.Model):

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import structlog
 from django.db import connection, transaction
-from django.db.models import F, Q
+from django.db.models import F
 from django.utils import timezone
 
 from api.uploads.models import Removal, RemovalQuerySet
@@ -141,13 +141,17 @@ def claim_due(limit: int, *, retry_all: bool = False) -> list[Removal]:
     """
     now = timezone.now()
     _end_reservations(Removal.objects.filter(due_at__lte=now))
-    due = Q(due_at__lte=now) | Q(attempts__gt=0) if retry_all else Q(due_at__lte=now)
     with transaction.atomic():
         skip_locked = connection.features.has_select_for_update_skip_locked
-        rows = Removal.objects.filter(due, is_reservation=False).select_for_update(skip_locked=skip_locked)
-        claimed = list(rows[:limit])
+        rows = Removal.objects.due(now, retry_all=retry_all).filter(is_reservation=False)
+        claimed = list(rows.select_for_update(skip_locked=skip_locked)[:limit])
         Removal.objects.filter(pk__in=[removal.pk for removal in claimed]).update(due_at=now + CLAIMED_FOR)
     return claimed
+
+
+def find_due(limit: int, *, retry_all: bool = False) -> list[Removal]:
+    """Return what `claim_due` would, without a change."""
+    return list(Removal.objects.due(timezone.now(), retry_all=retry_all)[:limit])
 
 
 def _is_gone(removal: Removal) -> bool:

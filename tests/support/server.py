@@ -50,6 +50,7 @@ class Server:
             "PORT": str(self.port),
             "DATABASE_URL": f"sqlite:///{self.database}",
             "MEDIA_ROOT": str(self.media),
+            "SWEEP_EVERY": "0",
             **environment,
         }
 

@@ -1,0 +1,240 @@
+"""The sweep: finishes in storage and in the database what requests have begun or forgotten.
+
+Every step can be repeated after a crash. Any number of sweeps may run at once: tickets and removals are
+claimed in the database, and all other work can be done twice without harm.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from itertools import islice
+
+import structlog
+from django.conf import settings
+from django.utils import timezone
+
+from api.catalog import qr_codes
+from api.catalog.models import Species
+from api.exceptions import Refused
+from api.uploads import lifecycle, removals
+from api.uploads.models import Removal, Upload
+from storage.base import incoming_store, signed_stores
+from storage.errors import StorageError
+
+MAX_FAILURES = 3  # in a row, after which a step ends: the storage does not answer
+LEFTOVER_AGE = timedelta(days=1)  # of what an interrupted upload has left in a bucket
+BATCH_SIZE = 200  # objects whose tickets are read with one query
+STILL_OPEN = ("object_missing", "ticket_expired", "verification_in_progress")  # the codes of open tickets
+
+State = Upload.State
+
+logger = structlog.get_logger("api.sweep")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`limit`: how many items each step handles at most. `dry_run`: change nothing.
+
+    `retry_all`: also carry out the removals that wait because the storage has failed.
+    """
+
+    limit: int = 1000
+    dry_run: bool = False
+    retry_all: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What was done, or in a dry run would be. `action` is one of ACTIONS. `error`: "" if it was done."""
+
+    action: str
+    name: str
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One item of a step. `run` does the work, and returns the action, or None if there was nothing to do.
+
+    `action` is the expected one, for a dry run.
+    """
+
+    action: str
+    name: str
+    run: Callable[[], str | None]
+
+
+Step = Callable[[Options], Iterable[Task]]
+
+
+def sweep(options: Options) -> Iterator[Result]:
+    """Run all steps, and yield what was done. A step that fails does not keep the others from running."""
+    for step in STEPS:
+        yield from _run_step(step, options)
+
+
+def _run_step(step: Step, options: Options) -> Iterator[Result]:
+    """Run the tasks of a step until its end, the limit, or MAX_FAILURES in a row."""
+    tasks, done, failures = iter(step(options)), 0, 0
+    while done < options.limit and failures < MAX_FAILURES:
+        try:
+            task = next(tasks, None)
+        except Exception as error:
+            yield Result(step.__name__, "", _message(error))
+            return
+        if task is None:
+            return
+        result = _run(task, options)
+        if result:
+            done += 1
+            failures = failures + 1 if result.error else 0
+            yield result
+
+
+def _run(task: Task, options: Options) -> Result | None:
+    if options.dry_run:
+        return Result(task.action, task.name)
+    try:
+        action = task.run()
+    except Exception as error:
+        return Result(task.action, task.name, _message(error))
+    return Result(action, task.name) if action else None
+
+
+def _message(error: Exception) -> str:
+    if not isinstance(error, StorageError):
+        logger.error("sweep_failed", exc_info=error)
+    return f"{type(error).__name__}: {error}"
+
+
+# --- Tickets ------------------------------------------------------------------------------------------
+
+
+def finish_tickets(options: Options) -> Iterator[Task]:
+    """Complete the tickets whose verification was interrupted: by a crash, or because the storage failed."""
+    interrupted = Upload.objects.filter(state=State.PENDING).exclude(final_key="", earlier_keys=[])
+    tickets = interrupted | Upload.objects.with_expired_lease(timezone.now())
+    for upload in tickets.order_by("updated_at")[: options.limit]:
+        yield Task("completed", str(upload.pk), partial(_complete, upload))
+
+
+def complete_arrivals(options: Options) -> Iterator[Task]:
+    """Complete the tickets whose file has arrived and whose client has not called back.
+
+    Deletes from the bucket of incoming uploads what no open ticket names: a file that was sent again with a
+    used token, or with the token of a ticket that was deleted.
+    """
+    store = incoming_store()
+    objects = store.walk()
+    while batch := list(islice(objects, BATCH_SIZE)):
+        tickets = {each.path: each for each in Upload.objects.filter(path__in=[found.key for found in batch])}
+        for found in batch:
+            upload = tickets.get(found.key)
+            if upload is None:
+                is_waste = timezone.now() - found.created_at > timedelta(seconds=settings.UPLOAD_URL_TTL)
+            else:
+                is_waste = upload.is_settled
+                if upload.state in (State.PENDING, State.EXPIRED):
+                    yield Task("completed", str(upload.pk), partial(_complete, upload))
+            if is_waste:
+                yield Task("discarded", f"{store.bucket}/{found.key}", partial(_discard, found.key))
+
+
+def expire_tickets(options: Options) -> Iterator[Task]:
+    """Mark the tickets that have expired without a file, and delete what they left in storage."""
+    tickets = Upload.objects.filter(state=State.PENDING, expires_at__lt=timezone.now())
+    for upload in tickets.order_by("expires_at")[: options.limit]:
+        yield Task("expired", str(upload.pk), partial(_expire, upload))
+
+
+def purge_tickets(options: Options) -> Iterator[Task]:
+    """Delete the tickets that were settled TICKET_RETENTION_DAYS ago. 0 keeps all."""
+    if settings.TICKET_RETENTION_DAYS:
+        before = timezone.now() - timedelta(days=settings.TICKET_RETENTION_DAYS)
+        old = Upload.objects.closed().filter(updated_at__lt=before).order_by("updated_at")
+        for upload in old[: options.limit]:
+            yield Task("purged", str(upload.pk), partial(_purge, upload))
+
+
+def _complete(upload: Upload) -> str | None:
+    """Return None if the ticket is still open. Raises StorageUnavailable."""
+    try:
+        lifecycle.complete(upload, wait=False)
+    except Refused as refused:
+        return None if refused.code in STILL_OPEN else "rejected"
+    return "completed"
+
+
+def _discard(key: str) -> str:
+    incoming_store().delete(key)
+    return "discarded"
+
+
+def _expire(upload: Upload) -> str | None:
+    """Complete a file that arrived late, else mark the ticket."""
+    return _complete(upload) or ("expired" if lifecycle.expire(upload) else None)
+
+
+def _purge(upload: Upload) -> str | None:
+    deleted, _ = Upload.objects.closed().filter(pk=upload.pk, updated_at=upload.updated_at).delete()
+    return "purged" if deleted else None
+
+
+# --- Objects ------------------------------------------------------------------------------------------
+
+
+def carry_out_removals(options: Options) -> Iterator[Task]:
+    """Delete the objects whose removal is due."""
+    find = removals.find_due if options.dry_run else removals.claim_due
+    for removal in find(options.limit, retry_all=options.retry_all):
+        yield Task("removed", str(removal), partial(_remove, removal))
+
+
+def delete_leftovers(options: Options) -> Iterator[Task]:
+    """Delete what interrupted uploads have left in the buckets."""
+    for store in signed_stores():
+        for key in store.delete_leftovers(LEFTOVER_AGE, dry_run=options.dry_run):
+            yield Task("leftovers", f"{store.bucket}/{key}", lambda: "leftovers")
+
+
+def make_qr_codes(options: Options) -> Iterator[Task]:
+    """Make the QR codes that could not be stored when their species were created."""
+    for species in Species.objects.filter(qr_code="").order_by("pk")[: options.limit]:
+        yield Task("qr_codes", species.slug, partial(_make_qr_code, species))
+
+
+def _remove(removal: Removal) -> str:
+    removals.carry_out_one(removal)
+    return "removed"
+
+
+def _make_qr_code(species: Species) -> str | None:
+    try:
+        qr_codes.make(species)
+    except Species.DoesNotExist:  # deleted meanwhile
+        return None
+    return "qr_codes"
+
+
+#: Removals come after the tickets, which may schedule some.
+STEPS: tuple[Step, ...] = (
+    finish_tickets,
+    complete_arrivals,
+    expire_tickets,
+    carry_out_removals,
+    delete_leftovers,
+    make_qr_codes,
+    purge_tickets,
+)
+#: What each action of a Result means.
+ACTIONS = {
+    "completed": "tickets whose file was verified and recorded",
+    "rejected": "tickets whose file was not the declared one, or whose resource is gone",
+    "discarded": "incoming files that no open ticket names",
+    "expired": "tickets that expired without a file",
+    "removed": "objects whose removal was due",
+    "leftovers": "parts of interrupted uploads",
+    "qr_codes": "QR codes that were missing",
+    "purged": "settled tickets older than TICKET_RETENTION_DAYS",
+}
