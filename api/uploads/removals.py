@@ -139,8 +139,8 @@ def claim_due(limit: int, *, retry_all: bool = False) -> list[Removal]:
 
     `retry_all`: also those that wait because the storage has failed.
     """
+    _end_reservations(Removal.objects.filter(due_at__lte=timezone.now()))
     now = timezone.now()
-    _end_reservations(Removal.objects.filter(due_at__lte=now))
     with transaction.atomic():
         skip_locked = connection.features.has_select_for_update_skip_locked
         rows = Removal.objects.due(now, retry_all=retry_all).filter(is_reservation=False)

@@ -28,6 +28,4 @@ class Command(BaseCommand):
         counts = ", ".join(f"{name} {count}" for name, count in summary(deletions).items())
         self.stdout.write(f"erased {options['member']}: {counts}")
         if is_pending(options["member"]):
-            raise CommandError(
-                "Some objects could not be deleted. The sweep deletes them; or run this again."
-            )
+            raise CommandError("Some objects could not be deleted: run it again, or let the sweep do it.")
