@@ -23,7 +23,7 @@ from rest_framework.views import set_rollback
 
 from api.auth.jwks_client import KeysUnavailable
 from api.auth.sessions import SessionsUnavailable
-from api.exceptions import Refused
+from api.exceptions import Refused, ScannerUnavailable
 from storage.errors import ObjectMissing, StorageUnavailable
 
 logger = structlog.get_logger("api.errors")
@@ -49,6 +49,7 @@ ERROR_CODES: dict[str, tuple[int, str | Promise]] = {
     "ticket_cancelled": (409, _("The ticket was cancelled: ask for a new one.")),
     "ticket_completed": (409, _("The ticket is completed and can no longer be cancelled.")),
     "verification_in_progress": (409, _("The file is being verified: try again.")),
+    "held": (409, _("The file waits for a check: it is published or refused later.")),
     "resource_gone": (409, _("The resource that the file was for has been deleted.")),
     "too_large": (413, _("The request body is too large.")),
     "unsupported_media_type": (415, _("Send JSON: `Content-Type: application/json`.")),
@@ -58,12 +59,15 @@ ERROR_CODES: dict[str, tuple[int, str | Promise]] = {
     "checksum_mismatch": (422, _("The SHA-256 is not the declared one.")),
     "image_invalid": (422, _("The picture cannot be opened.")),
     "image_too_large": (422, _("The picture has too many pixels.")),
+    "infected": (422, _("A virus was found in the file.")),
+    "file_rejected": (422, _("The file was refused by a check.")),
     "throttled": (429, _("Too many requests.")),
     "internal": (
         500,
         _("Internal error. The server's logs have the details under the `X-Request-ID` of this response."),
     ),
     "storage_unavailable": (503, _("The file storage does not answer: try again.")),
+    "scanner_unavailable": (503, _("The check of files does not answer: try again.")),
     "not_ready": (503, _("The server is not ready: try again.")),
     "keys_unavailable": (503, _("The keys that verify access tokens are not available: try again.")),
     "sessions_unavailable": (503, _("The session cannot be checked at the moment: try again.")),
@@ -95,6 +99,7 @@ DRF_MESSAGES = [
 #: The error codes of exceptions that are not DRF's. The first class that matches decides.
 EXCEPTION_CODES: dict[type[Exception], str] = {
     StorageUnavailable: "storage_unavailable",
+    ScannerUnavailable: "scanner_unavailable",
     KeysUnavailable: "keys_unavailable",
     SessionsUnavailable: "sessions_unavailable",
     ObjectMissing: "file_missing",
@@ -109,11 +114,11 @@ EXCEPTION_CODES: dict[type[Exception], str] = {
 def problem_body(
     code: str, detail: str | Promise = "", errors: list[dict[str, str]] | None = None
 ) -> dict[str, Any]:
-    """Return the JSON object of a problem; `code` is one of ERROR_CODES.
+    """Return the JSON object of a problem. `code` is one of ERROR_CODES, or a code of the scanner.
 
     Its texts may be lazy: they are translated when the object is serialised.
     """
-    status, default_detail = ERROR_CODES[code]
+    status, default_detail = ERROR_CODES.get(code) or ERROR_CODES["file_rejected"]
     return {
         "type": "about:blank",
         "title": TITLES[status],

@@ -1,4 +1,8 @@
-"""Refused, which rules raise with an error code. `api.errors` lists the codes and their HTTP status."""
+"""Exceptions of the rules. `api.errors` lists the error codes and their HTTP status."""
+
+
+class ScannerUnavailable(Exception):
+    """The scanner did not answer. The ticket is unchanged, and the caller may try again."""
 
 
 class Refused(Exception):

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from api.catalog import qr_codes
 from api.catalog.models import Species
-from api.exceptions import Refused
+from api.exceptions import Refused, ScannerUnavailable
 from api.uploads import lifecycle, removals
 from api.uploads.models import Removal, Upload
 from storage.base import incoming_store, signed_stores
@@ -25,7 +25,12 @@ from storage.errors import StorageError
 MAX_FAILURES = 3  # in a row, after which a step ends: the storage does not answer
 LEFTOVER_AGE = timedelta(days=1)  # of what an interrupted upload has left in a bucket
 BATCH_SIZE = 200  # objects whose tickets are read with one query
-STILL_OPEN = ("object_missing", "ticket_expired", "verification_in_progress")  # the codes of open tickets
+STILL_OPEN = (
+    "object_missing",
+    "ticket_expired",
+    "verification_in_progress",
+    "held",
+)  # the codes of open tickets
 
 State = Upload.State
 
@@ -103,7 +108,7 @@ def _run(task: Task, options: Options) -> Result | None:
 
 
 def _message(error: Exception) -> str:
-    if not isinstance(error, StorageError):
+    if not isinstance(error, StorageError | ScannerUnavailable):
         logger.error("sweep_failed", exc_info=error)
     return f"{type(error).__name__}: {error}"
 
@@ -134,7 +139,7 @@ def complete_arrivals(options: Options) -> Iterator[Task]:
             if upload is None:
                 is_waste = timezone.now() - found.created_at > timedelta(seconds=settings.UPLOAD_URL_TTL)
             else:
-                is_waste = upload.is_settled
+                is_waste = upload.is_settled or upload.state == State.HELD
                 if upload.state in (State.PENDING, State.EXPIRED):
                     yield Task("completed", str(upload.pk), partial(_complete, upload))
             if is_waste:

@@ -290,6 +290,10 @@ AVATAR_MAX_BYTES = env.int("AVATAR_MAX_BYTES", 10 * MIB)
 IMAGE_MAX_PIXELS = env.int("IMAGE_MAX_PIXELS", 50_000_000)
 CHECKSUM_MAX_BYTES = env.int("CHECKSUM_MAX_BYTES", 100 * MIB)
 
+UPLOAD_SCANNER = env.str("UPLOAD_SCANNER", "")  # imported at start-up: see api/apps.py
+CLAMAV_ADDRESS = env.str("CLAMAV_ADDRESS", "127.0.0.1:3310")
+if not re.fullmatch(r"\S+:\d+", CLAMAV_ADDRESS):
+    raise ImproperlyConfigured("CLAMAV_ADDRESS is not a host and a port such as 127.0.0.1:3310.")
 SWEEP_EVERY = at_least(0, "SWEEP_EVERY", 60)  # seconds; gunicorn then runs `manage.py sweep`
 TICKET_RETENTION_DAYS = at_least(0, "TICKET_RETENTION_DAYS", 30)
 

@@ -1,16 +1,14 @@
-"""Issues, completes and cancels tickets, for any caller: a view, a command or a webhook.
+"""Issues, completes and cancels tickets, for any caller: a view, a webhook, the sweep or another command.
 
-Processes are synchronised by the database alone. A state changes by compare-and-swap, and every write after
-a claim checks that the claim is still valid. No storage call is made inside a transaction.
+No storage call is made inside a transaction. Every write to a ticket checks its claim: see
+`api.uploads.claims`.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import structlog
 from django.conf import settings
@@ -20,9 +18,10 @@ from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from api.exceptions import Refused
-from api.uploads import removals, verification
+from api.uploads import claims, removals, scanning, verification
 from api.uploads.attachments import objects_of
 from api.uploads.models import Declared, Removal, Upload
+from api.uploads.scanning import Hold, Reject, ScannedFile
 from api.uploads.verification import VerificationFailed, VerifiedFile
 from storage import keys
 from storage.base import PRIVATE_MAX_AGE, PUBLIC_MAX_AGE, SignedUpload, incoming_store
@@ -32,15 +31,10 @@ from storage.fields import FileFacts, StoredFile, stored_file
 State = Upload.State
 
 WAIT_SECONDS = 10.0  # for which a caller waits while another caller has the claim
-LEASE = timedelta(seconds=8)  # below WAIT_SECONDS: after a crash, a waiting caller can take over in time
-RENEWAL_SECONDS = 2.0  # after which the lease is renewed while the file is read
-POLL_INTERVALS = (0.05, 0.5)  # seconds between two reads of the row, at first and at most
+UNCLAIMED = (State.PENDING, State.EXPIRED)  # the states in which a caller may complete a ticket
+HELD_FOLDER = "held"  # in each bucket: the row-level-security policies let no member read it
 
 logger = structlog.get_logger("api.uploads")
-
-
-class ClaimLost(Exception):
-    """The lease expired and another caller took the claim; its result counts."""
 
 
 class StaleResource(Exception):
@@ -89,7 +83,7 @@ def complete(upload: Upload, *, wait: bool = True) -> Upload:
     Idempotent, also for concurrent callers: all get the same result, for which they wait unless `wait` is
     False. Raises Refused with the reason, and StorageUnavailable, after which the ticket is unchanged.
     """
-    upload = _claim_and_run(upload, _verify_and_record, WAIT_SECONDS if wait else 0)
+    upload = _claim_and_run(upload, _verify_and_record, UNCLAIMED, WAIT_SECONDS if wait else 0)
     if upload.state != State.COMPLETED:
         remove_objects(upload)
         raise _refusal(upload)
@@ -98,7 +92,8 @@ def complete(upload: Upload, *, wait: bool = True) -> Upload:
 
 def cancel(upload: Upload) -> None:
     """Cancel the ticket and schedule the removal of its objects. Raises Refused if it is completed."""
-    upload = _claim_and_run(upload, partial(_settle, state=State.CANCELLED), WAIT_SECONDS)
+    states = (*UNCLAIMED, State.HELD)
+    upload = _claim_and_run(upload, partial(_settle, state=State.CANCELLED), states, WAIT_SECONDS)
     if upload.state == State.COMPLETED:
         raise Refused("ticket_completed")
 
@@ -118,11 +113,27 @@ def expire(upload: Upload) -> bool:
         chosen = [(store, key) for key in locked.chosen_keys()]
         expired.update(state=State.EXPIRED, final_key="", earlier_keys=[], updated_at=timezone.now())
         removals.schedule(chosen, upload.pk, may_appear=True)
-    incoming_store().delete(
-        upload.path
-    )  # parts of a resumable upload, for which the token is no longer valid
+    incoming_store().delete(upload.path)  # the parts of a resumable upload
     remove_objects(upload)
     return True
+
+
+def release(upload: Upload) -> Upload:
+    """Publish a file that the scanner holds. Raises as `complete` does, and Refused if it is not held."""
+    Upload.objects.filter(pk=upload.pk, state=State.HELD).update(is_released=True)
+    upload = _claim_and_run(upload, _verify_and_record, (*UNCLAIMED, State.HELD), WAIT_SECONDS)
+    if upload.state != State.COMPLETED:
+        raise _refusal(upload)
+    return upload
+
+
+def reject(upload: Upload, verdict: Reject) -> None:
+    """Delete a file that the scanner holds. Raises Refused if the ticket is completed or cancelled."""
+    action = partial(_reject, verdict=verdict, found=upload.found)
+    upload = _claim_and_run(upload, action, (State.HELD,), WAIT_SECONDS)
+    if upload.state != State.REJECTED:
+        raise _refusal(upload)
+    remove_objects(upload)
 
 
 def remove_objects(upload: Upload) -> bool:
@@ -130,103 +141,20 @@ def remove_objects(upload: Upload) -> bool:
     return removals.carry_out(Removal.objects.for_resource(upload.pk))
 
 
-def _claim_and_run(upload: Upload, action: Callable[[Upload], None], wait_seconds: float) -> Upload:
-    """Claim the ticket and run the action, unless it is settled. Returns the row as it is then.
+def _claim_and_run(upload: Upload, *rest: Any) -> Upload:
+    """Call `claims.claim_and_run` with the row as it is in the database.
 
-    While another caller has the claim, wait for its result. Raises Refused after `wait_seconds`.
+    If it is settled, delete what was sent since, because a client can still use the token.
     """
-    deadline, pause = time.monotonic() + wait_seconds, POLL_INTERVALS[0]
-    may_claim = True
     upload = Upload.objects.get(pk=upload.pk)
-    if upload.is_settled:  # a client can still use the token and send the file again
+    if upload.is_settled:
         removals.carry_out(removals.schedule([(incoming_store(), upload.path)], upload.pk))
-    while not upload.is_settled:
-        try:
-            if may_claim and (claimed := _claim(upload)):
-                _run_or_release(claimed, action)
-                return claimed
-        except ClaimLost:
-            may_claim = False  # another caller verifies the file: only wait for its result
-        if time.monotonic() >= deadline:
-            raise Refused("verification_in_progress", retry_after=1)
-        time.sleep(pause)
-        pause = min(pause * 2, POLL_INTERVALS[1])
-        upload = Upload.objects.get(pk=upload.pk)
-    return upload
-
-
-def _run_or_release(upload: Upload, action: Callable[[Upload], None]) -> None:
-    """Run the action on a claimed ticket. Release the claim if it raises."""
-    try:
-        action(upload)
-    except ClaimLost:
-        raise
-    except BaseException:
-        _release(upload)
-        raise
-
-
-def _claim(upload: Upload) -> Upload | None:
-    """Claim the ticket for the time of LEASE. Returns the claimed row, None if another caller has it."""
-    now, claim_id = timezone.now(), uuid4()
-    ticket = Upload.objects.filter(pk=upload.pk)
-    claim = {
-        "state": State.VERIFYING,
-        "claim_id": claim_id,
-        "lease_expires_at": now + LEASE,
-        "updated_at": now,
-    }
-    taken_over = False
-    if not ticket.unclaimed().update(**claim):
-        taken_over = bool(ticket.with_expired_lease(now).update(**claim))
-        if not taken_over:
-            return None
-    # Read the row again: an earlier caller may have changed it before this claim.
-    claimed = ticket.filter(claim_id=claim_id).first()
-    if claimed and taken_over:
-        # The earlier caller may still run, and move an object to its key or delete it: use another key.
-        _write(claimed, earlier_keys=claimed.chosen_keys(), final_key="")
-    return claimed
-
-
-def _write(upload: Upload, **values: Any) -> None:
-    """Change the claimed row in the database and in memory. A new state ends the claim. Raises ClaimLost."""
-    values["updated_at"] = timezone.now()
-    if "state" in values:
-        values |= {"claim_id": None, "lease_expires_at": None}
-    if not Upload.objects.with_claim_of(upload).update(**values):
-        raise ClaimLost
-    for name, value in values.items():
-        setattr(upload, name, value)
-
-
-def _release(upload: Upload) -> None:
-    """Set the ticket to pending. It keeps its keys, because the object may have been moved already."""
-    try:
-        _write(upload, state=State.PENDING)
-    except ClaimLost:
-        pass
-
-
-def _lease_renewer(upload: Upload) -> Callable[[], None]:
-    """Return a function that renews the lease. Call it before each storage call, and while waiting.
-
-    It raises ClaimLost.
-    """
-    renewed_at = time.monotonic()
-
-    def renew() -> None:
-        nonlocal renewed_at
-        if time.monotonic() - renewed_at > RENEWAL_SECONDS:
-            _write(upload, lease_expires_at=timezone.now() + LEASE)
-            renewed_at = time.monotonic()
-
-    return renew
+    return claims.claim_and_run(upload, *rest)
 
 
 def _verify_and_record(upload: Upload) -> None:
     """Move the object to its final key, for which there is no upload token; verify it there; record it."""
-    renew_lease = _lease_renewer(upload)
+    renew_lease = claims.lease_renewer(upload)
     while True:
         resource = upload.model()._base_manager.filter(pk=upload.object_id).first()
         if resource is None:
@@ -235,21 +163,58 @@ def _verify_and_record(upload: Upload) -> None:
             file = stored_file(resource, upload.field_name)
             _move_to_final_key(upload, file, renew_lease)
             found = verification.verify(upload.final_key, upload.declared, upload.field(), renew_lease)
+            match _scan(upload, found, renew_lease):
+                case Hold():
+                    return _hold(upload, file, found)
+                case Reject() as verdict:
+                    return _reject(upload, verdict, found.as_json())
             return _record(upload, file, found)
         except StaleResource:
             upload.refresh_from_db()  # the transaction was rolled back: the claim is valid again
         except ObjectMissing:
-            return _write(upload, state=State.PENDING)  # also past `expires_at`: a slow PUT may still finish
+            return claims.write(
+                upload, state=State.PENDING
+            )  # also past `expires_at`: a slow PUT may still finish
         except VerificationFailed as failed:
             return _settle(
                 upload, state=State.REJECTED, found=failed.found.as_json(), problem=failed.as_json()
             )
 
 
+def _scan(upload: Upload, found: VerifiedFile, renew_lease: Callable[[], None]) -> scanning.Verdict:
+    """Return the scanner's verdict; Accept if the file was released."""
+    if upload.is_released:
+        return scanning.Accept()
+    return scanning.scan(
+        ScannedFile(
+            upload_id=upload.pk,
+            filename=upload.declared["filename"],
+            content_type=found.content_type,
+            size=found.size,
+            sha256=found.sha256,
+            storage=upload.field().storage,
+            key=upload.final_key,
+            on_chunk=renew_lease,
+        )
+    )
+
+
+def _hold(upload: Upload, file: StoredFile, found: VerifiedFile) -> None:
+    """Move the object to HELD_FOLDER and end the claim."""
+    key, held_key = upload.final_key, keys.generate(HELD_FOLDER, found.content_type)
+    claims.write(upload, earlier_keys=upload.chosen_keys(), final_key=held_key)
+    file.storage.move(key, file.storage, held_key)
+    claims.write(upload, state=State.HELD, found=found.as_json())
+
+
+def _reject(upload: Upload, verdict: Reject, found: dict[str, Any] | None) -> None:
+    _settle(upload, State.REJECTED, found=found, problem={"code": verdict.code, "detail": verdict.detail})
+
+
 def _settle(upload: Upload, state: State, **values: Any) -> None:
     """End a claimed ticket without recording its file. Schedules the removal of all that was sent with it."""
     with transaction.atomic(durable=True):
-        _write(upload, state=state, **values)
+        claims.write(upload, state=state, **values)
         removals.schedule(objects_of(upload), upload.pk, may_appear=True)
 
 
@@ -261,7 +226,7 @@ def _move_to_final_key(upload: Upload, file: StoredFile, renew_lease: Callable[[
     """
     if not (upload.final_key and file.belongs(upload.final_key)):
         fresh = file.new_key(upload.declared["content_type"])
-        _write(upload, earlier_keys=upload.chosen_keys(), final_key=fresh)
+        claims.write(upload, earlier_keys=upload.chosen_keys(), final_key=fresh)
     # Keys without an upload token come first: a client may have sent another object to `path` since.
     places = [
         *((file.storage, key) for key in reversed(upload.earlier_keys)),
@@ -293,7 +258,7 @@ def _record(upload: Upload, file: StoredFile, found: VerifiedFile) -> None:
         "uploaded_at": timezone.now(),
     }
     with transaction.atomic(durable=True):
-        _write(upload, state=State.COMPLETED, found=found.as_json())
+        claims.write(upload, state=State.COMPLETED, found=found.as_json())
         if not file.swap(upload.final_key, facts=facts):
             raise StaleResource
         freed = [file.key, *upload.earlier_keys]
@@ -311,5 +276,7 @@ def _refusal(upload: Upload) -> Refused:
             return Refused("object_missing")
         case State.EXPIRED:
             return Refused("ticket_expired")
+        case State.HELD:
+            return Refused("held")
     problem = upload.shown_problem or {"code": "ticket_cancelled", "detail": ""}
     return Refused(problem["code"], problem["detail"])

@@ -44,12 +44,13 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         return self.filter(content_type=content_type, object_id=resource.pk)
 
     def unclaimed(self) -> Self:
-        """Return the tickets that a caller may claim: pending, also past `expires_at`."""
-        return self.filter(state__in=[Upload.State.PENDING, Upload.State.EXPIRED])
+        """Return the tickets that are neither settled nor being verified."""
+        return self.filter(state__in=[Upload.State.PENDING, Upload.State.EXPIRED, Upload.State.HELD])
 
     def closed(self) -> Self:
         """Return the tickets that are settled, or marked as expired."""
-        return self.exclude(state__in=[Upload.State.PENDING, Upload.State.VERIFYING])
+        states = [Upload.State.PENDING, Upload.State.VERIFYING, Upload.State.HELD]
+        return self.exclude(state__in=states)
 
     def with_expired_lease(self, now: datetime) -> Self:
         """Return the claimed tickets whose lease has expired."""
@@ -68,6 +69,7 @@ class Upload(Resource):
     class State(models.TextChoices):
         PENDING = "pending", _("pending")
         VERIFYING = "verifying", _("verifying")
+        HELD = "held", _("held")
         COMPLETED = "completed", _("completed")
         REJECTED = "rejected", _("rejected")
         EXPIRED = "expired", _("expired")
@@ -93,6 +95,7 @@ class Upload(Resource):
     path = models.CharField(max_length=1024, unique=True, help_text="The key that the client sends it to.")
     earlier_keys = models.JSONField(default=list, help_text="The final keys that earlier claims chose.")
     final_key = models.CharField(max_length=1024, blank=True, help_text="Where it is verified and served.")
+    is_released = models.BooleanField(default=False, help_text="Publish it without another scan.")
     claim_id = models.UUIDField(null=True, help_text="The current claim, which every write of it checks.")
     lease_expires_at = models.DateTimeField(null=True, help_text="When another claim may take over.")
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from api.documents.models import Document
 from api.models import Upload
-from api.uploads import lifecycle, verification
+from api.uploads import claims, lifecycle, verification
 from storage.errors import StorageUnavailable, translate_os_errors
 from storage.local import LocalStorage
 from storage.local.disk import ObjectFile
@@ -289,7 +289,7 @@ def test_a_waiting_caller_gets_the_winners_answer(alice: Caller, monkeypatch):
             problem = {"code": "image_invalid", "detail": "said by the winner"}
             Upload.objects.update(state="rejected", problem=problem)
 
-    monkeypatch.setattr(lifecycle.time, "sleep", look)
+    monkeypatch.setattr(claims.time, "sleep", look)
     answer = alice.complete(ticket)
 
     assert (answer.status_code, code(answer)) == (422, "image_invalid")
@@ -420,7 +420,7 @@ def test_a_slow_verifier_that_lost_its_claim_gives_the_other_ones_answer(alice: 
 
 
 def test_a_verifier_that_still_reads_keeps_its_claim(alice: Caller, monkeypatch):
-    monkeypatch.setattr(lifecycle, "RENEWAL_SECONDS", -1)
+    monkeypatch.setattr(claims, "RENEWAL_SECONDS", -1)
     ticket = alice.ticket(alice.document())
     send(ticket)
     leases = []

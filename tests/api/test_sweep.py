@@ -1,0 +1,338 @@
+"""The sweep finishes what requests have begun or forgotten, however often and by however many it is run."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from io import StringIO
+from uuid import uuid4
+
+import httpx
+import pytest
+from django.core.files.storage import storages
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.utils import timezone
+
+from api.catalog.models import Species
+from api.models import Removal, Upload
+from storage.errors import StorageUnavailable
+from storage.local import LocalStorage
+from tests.api.documents.test_documents import keys_of
+from tests.api.uploads.test_races import prepare, served
+from tests.support.cast import PDF, Caller, body, code, fetch, send
+from tests.support.server import ROOT, Server
+
+OTHER = PDF + b"%other"
+
+
+def down(*args, **options):
+    raise StorageUnavailable("down")
+
+
+def sweep(*arguments: str) -> dict[str, int]:
+    """Sweep once, and return what was done."""
+    printed = StringIO()
+    call_command("sweep", "--json", *arguments, stdout=printed)
+    report = json.loads(printed.getvalue())
+    assert report["ok"]
+    return {action: count for action, count in report["counts"].items() if count}
+
+
+def expire(ticket: dict) -> None:
+    Upload.objects.filter(pk=ticket["id"]).update(expires_at=timezone.now() - timedelta(seconds=1))
+
+
+def later(monkeypatch, **span: int) -> None:
+    now = timezone.now
+    monkeypatch.setattr(timezone, "now", lambda: now() + timedelta(**span))
+
+
+# --- Tickets ----------------------------------------------------------------------------------------------
+
+
+def test_there_is_nothing_to_do_in_an_empty_database(db):
+    assert sweep() == {}
+
+
+def test_a_file_whose_client_never_called_back_is_recorded(alice: Caller):
+    document = alice.document()
+    ticket = alice.ticket(document)
+    send(ticket)
+
+    assert sweep() == {"completed": 1}
+
+    assert body(fetch(alice.download_url(document))) == PDF
+    assert alice.complete(ticket).status_code == 200
+    assert sweep() == {}
+
+
+def test_a_file_that_is_not_the_declared_one_is_rejected(alice: Caller):
+    ticket = alice.ticket(alice.document(), size=len(PDF) + 1)
+    send(ticket)
+
+    assert sweep() == {"rejected": 1}
+
+    assert code(alice.complete(ticket)) == "size_mismatch"
+    assert keys_of("documents") == keys_of("uploads") == set()
+
+
+def test_a_ticket_whose_client_still_sends_is_left_alone(alice: Caller):
+    ticket = alice.ticket(alice.document())
+
+    assert sweep() == {}
+    assert alice.get(f"uploads/{ticket['id']}/").json()["state"] == "pending"
+
+
+def test_a_verification_that_died_is_finished(alice: Caller):
+    document = alice.document()
+    ticket = alice.ticket(document)
+    send(ticket)
+    final_key = f"{alice.id}/moved-before-the-crash.pdf"
+    storages["uploads"].move(ticket["path"], storages["documents"], final_key)
+    claim = {"claim_id": uuid4(), "final_key": final_key, "state": "verifying"}
+    Upload.objects.update(lease_expires_at=timezone.now() + timedelta(minutes=1), **claim)
+    assert sweep() == {}, "a living claim is respected"
+
+    Upload.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+
+    assert sweep() == {"completed": 1}
+    assert body(fetch(alice.download_url(document))) == PDF
+
+
+def test_a_verification_that_the_storage_interrupted_is_finished(alice: Caller, monkeypatch):
+    document = alice.document()
+    ticket = alice.ticket(document)
+    send(ticket)
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStorage, "describe", down)
+        assert code(alice.complete(ticket)) == "storage_unavailable"
+    assert keys_of("uploads") == set()
+
+    assert sweep() == {"completed": 1}
+    assert body(fetch(alice.download_url(document))) == PDF
+
+
+def test_an_expired_ticket_is_marked_and_a_late_file_is_not_lost(alice: Caller):
+    document = alice.document()
+    ticket, late = alice.ticket(document), alice.ticket(document, OTHER)
+    assert code(alice.complete(ticket)) == "object_missing"
+    expire(ticket)
+    expire(late)
+    send(late, OTHER)
+
+    assert sweep() == {"expired": 1, "completed": 1}
+
+    assert Upload.objects.get(pk=ticket["id"]).state == "expired"
+    assert code(alice.complete(ticket)) == "ticket_expired"
+    send(ticket)
+    assert sweep() == {"completed": 1}
+    assert body(fetch(alice.download_url(document))) == PDF
+
+
+def test_what_a_used_token_sends_again_goes(alice: Caller):
+    document = alice.document()
+    completed, cancelled, deleted = (alice.ticket(document) for _ in range(3))
+    send(completed)
+    alice.complete(completed)
+    alice.delete(f"uploads/{cancelled['id']}/")
+    Upload.objects.filter(pk=deleted["id"]).delete()
+    for ticket in (completed, cancelled, deleted):
+        send(ticket, OTHER)
+
+    assert sweep() == {"discarded": 2}
+
+    assert keys_of("uploads") == {deleted["path"]}, "its token may still be valid"
+    assert body(fetch(alice.download_url(document))) == PDF
+
+
+def test_what_no_ticket_names_goes_when_its_token_has_expired(alice: Caller, settings):
+    ticket = alice.ticket(alice.document())
+    send(ticket)
+    Upload.objects.all().delete()
+    settings.UPLOAD_URL_TTL = -1
+
+    assert sweep() == {"discarded": 1}
+    assert keys_of("uploads") == set()
+
+
+@pytest.mark.parametrize(("days", "kept"), [(30, 1), (60, 2), (0, 3)])
+def test_settled_tickets_are_purged_after_their_retention(days: int, kept: int, alice: Caller, settings):
+    settings.TICKET_RETENTION_DAYS = days
+    document = alice.document_with_file()
+    Upload.objects.update(updated_at=timezone.now() - timedelta(days=61))
+    alice.delete(f"uploads/{alice.ticket(document)['id']}/")
+    Upload.objects.filter(state="cancelled").update(updated_at=timezone.now() - timedelta(days=31))
+    alice.ticket(document)
+    Upload.objects.filter(state="pending").update(updated_at=timezone.now() - timedelta(days=90))
+
+    sweep()
+
+    assert Upload.objects.count() == kept
+    assert Upload.objects.filter(state="pending").exists(), "an open ticket is never purged"
+    assert body(fetch(alice.download_url(document))) == PDF
+
+
+# --- Objects ----------------------------------------------------------------------------------------------
+
+
+def test_a_qr_code_that_could_not_be_stored_is_made(curator: Caller, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStorage, "put", down)
+        fields = {"common_name": "African penguin", "scientific_name": "Spheniscus demersus"}
+        assert curator.post("species/", fields).json()["qr_code_url"] is None
+
+    assert sweep() == {"qr_codes": 1}
+    assert Species.objects.get().qr_code.exists()
+    assert sweep() == {}
+
+
+# --- Running it -------------------------------------------------------------------------------------------
+
+
+def test_with_the_storage_down_it_says_so_and_loses_nothing(alice: Caller, monkeypatch):
+    document = alice.document_with_file()
+    ticket = alice.ticket(document)
+    send(ticket, OTHER)
+    with monkeypatch.context() as patch:
+        for verb in ("delete_object", "move", "walk"):
+            patch.setattr(LocalStorage, verb, down)
+        alice.delete(f"documents/{document['id']}/")
+        for _ in range(2):
+            with pytest.raises(CommandError, match="next run"):
+                sweep()
+        assert Removal.objects.count() == 2
+
+    assert sweep() == {"discarded": 1, "removed": 2}
+    assert keys_of("documents") == keys_of("uploads") == set()
+
+
+def test_one_ticket_that_cannot_be_handled_does_not_stop_the_others(alice: Caller, monkeypatch):
+    tickets = [alice.ticket(alice.document()) for _ in range(3)]
+    for ticket in tickets:
+        send(ticket)
+    describe = LocalStorage.describe
+
+    def break_once(self, key: str):
+        monkeypatch.setattr(LocalStorage, "describe", describe)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(LocalStorage, "describe", break_once)
+    with pytest.raises(CommandError):
+        sweep()
+
+    assert [upload.state for upload in Upload.objects.order_by("id")] == ["pending", "completed", "completed"]
+
+
+def test_a_dry_run_changes_nothing(alice: Caller, capsys):
+    document = alice.document()
+    arrived, expired, sent_again = (alice.ticket(document) for _ in range(3))
+    send(arrived)
+    expire(expired)
+    alice.delete(f"uploads/{sent_again['id']}/")
+    send(sent_again)
+    before = list(Upload.objects.values()), keys_of("uploads"), keys_of("documents")
+
+    call_command("sweep", "--dry-run")
+
+    assert (list(Upload.objects.values()), keys_of("uploads"), keys_of("documents")) == before
+    told = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in told[:-1]] == [
+        ["completed", arrived["id"]],
+        ["discarded", f"uploads/{sent_again['path']}"],
+        ["expired", expired["id"]],
+    ]
+    assert told[-1] == "would be done: completed 1, discarded 1, expired 1; failed 0"
+
+
+def test_a_limit_bounds_each_step(alice: Caller):
+    for _ in range(3):
+        send(alice.ticket(alice.document()))
+
+    assert sweep("--limit", "2") == {"completed": 2}
+    assert sweep("--limit", "2") == {"completed": 1}
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "x", "1.5"])
+def test_senseless_numbers_are_refused(value: str, db):
+    with pytest.raises(CommandError, match="whole number"):
+        call_command("sweep", "--limit", value)
+
+
+def test_every_pass_is_logged_with_its_counts(alice: Caller, caplog):
+    send(alice.ticket(alice.document()))
+    with caplog.at_level("INFO", "api.sweep"):
+        sweep()
+
+    [record] = [each.msg for each in caplog.records if each.name == "api.sweep"]
+    assert record["event"] == "sweep_finished"
+    assert (record["completed"], record["failed"]) == (1, 0)
+
+
+# --- Beside the server ------------------------------------------------------------------------------------
+
+
+def wait_until(condition) -> None:
+    for _ in range(300):
+        if condition():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it did not happen within 30 seconds")
+
+
+def sweeps_of(process_id: int) -> list[int]:
+    found = subprocess.run(
+        ["pgrep", "-f", f"manage.py sweep.*--parent {process_id}$"], capture_output=True, text=True
+    )
+    return [int(line) for line in found.stdout.split()]
+
+
+@pytest.mark.slow
+def test_the_server_sweeps_by_itself_and_its_sweep_ends_with_it(tmp_path):
+    with Server(tmp_path, SWEEP_EVERY="1") as server:
+        alice = server.client("alice@example.org")
+        document, _ = prepare(alice)
+        path = f"/api/v1/documents/{document['id']}/"
+        wait_until(lambda: alice.get(path).json()["file"])
+        assert served(alice, document) == PDF
+
+        [before] = sweeps_of(server.process.pid)
+        os.kill(server.process.pid, signal.SIGHUP)
+        wait_until(lambda: [each != before for each in sweeps_of(server.process.pid)] == [True])
+        os.kill(server.process.pid, signal.SIGKILL)
+        wait_until(lambda: not sweeps_of(server.process.pid))
+
+
+@pytest.mark.slow
+def test_a_sweep_that_is_terminated_ends_well(tmp_path):
+    with Server(tmp_path, workers=1) as server:
+        command = [sys.executable, "manage.py", "sweep", "--every", "60"]
+        running = subprocess.Popen(
+            command, cwd=ROOT, env=server.environment, stderr=subprocess.PIPE, text=True
+        )
+        assert "sweep_finished" in running.stderr.readline()
+        running.terminate()
+        _, told = running.communicate(timeout=20)
+
+    assert running.returncode == 0
+    assert "Traceback" not in told
+
+
+@pytest.mark.slow
+def test_completions_and_sweeps_at_once_have_one_effect(tmp_path):
+    with Server(tmp_path) as server, ThreadPoolExecutor(12) as pool:
+        alice = server.client("alice@example.org")
+        pairs = [prepare(alice) for _ in range(5)]
+        sweeps = [pool.submit(server.manage, "sweep", "--json") for _ in range(3)]
+        answers = [pool.submit(alice.post, ticket["complete_url"]) for _, ticket in pairs * 4]
+
+        assert {answer.result().status_code for answer in answers} == {200}
+        assert all(json.loads(each.result().splitlines()[-1])["ok"] for each in sweeps)
+        for document, ticket in pairs:
+            assert served(alice, document) == PDF
+            assert httpx.get(ticket["url"]).status_code in (400, 404, 405)
+        assert len(list((server.media / "documents").rglob("*.pdf"))) == 5
