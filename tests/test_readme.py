@@ -6,10 +6,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from django.core.management import call_command
 
 from api.doctor import run_checks
+from api.sweep import ACTIONS
+from api.uploads import scanning
 from tests.support.project import Project
 from tests.support.server import ROOT, Server
 
@@ -126,6 +130,25 @@ def test_every_word_of_a_move_is_explained():
     }
 
     assert said - set(re.findall(r"`(\w+)`", chapter)) == set()
+
+
+def test_every_figure_of_the_sweep_is_explained(db):
+    chapter = README.partition("## What is finished later")[2].partition("\n## ")[0]
+
+    assert re.findall(r"^\| `(\w+)` \|", chapter, re.MULTILINE) == list(ACTIONS)
+    for command in re.findall(r"^\.venv/bin/python manage.py (sweep.*?) *#", chapter, re.MULTILINE):
+        if "--every" not in command:  # tests/api/test_sweep.py runs that one
+            call_command(*command.split())
+
+
+def test_the_scanner_of_the_readme_is_one(settings):
+    [script] = [block for block in blocks("python") if "ScannedFile" in block]
+    scope: dict = {}
+    exec(script, scope)
+
+    kinds = [scope["scan"](SimpleNamespace(content_type=each)) for each in ("application/pdf", "image/png")]
+
+    assert kinds == [scanning.Hold(), scanning.Accept()]
 
 
 def test_every_make_target_exists():

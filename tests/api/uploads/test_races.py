@@ -57,6 +57,28 @@ def test_twenty_refusals_at_once_are_the_same(server: Server):
     assert objects_of(server, document) == []
 
 
+def test_revocations_and_changes_of_visibility_at_once_all_succeed(server: Server):
+    alice = server.client("parallel@example.org")
+    document, ticket = prepare(alice)
+    alice.post(ticket["complete_url"])
+    path = f"/api/v1/documents/{document['id']}/"
+    before = alice.get(f"{path}download-url/").json()["url"]
+    acts = [
+        lambda: alice.post(f"{path}revoke-urls/"),
+        lambda: alice.patch(path, json={"visibility": "authenticated"}),
+        lambda: alice.patch(path, json={"visibility": "private"}),
+    ] * 4
+
+    with ThreadPoolExecutor(len(acts)) as pool:
+        answers = list(pool.map(lambda act: act(), acts))
+
+    assert {answer.status_code for answer in answers} == {200, 204}
+    assert httpx.get(before).status_code == 400
+    assert served(alice, document) == PDF
+    assert len(objects_of(server, document)) == 1
+    alice.delete(path)
+
+
 @pytest.mark.slow
 def test_completions_puts_changes_and_deletions_at_once(server: Server):
     """Whatever wins, the row and the folder agree: one object for a row with a file, none otherwise."""
