@@ -1,6 +1,6 @@
 """The Upload model: a ticket for one file, and the result of its verification."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NotRequired, Self, TypedDict
 
 from django.contrib.contenttypes.fields import GenericForeignKey
@@ -110,6 +110,13 @@ class Upload(Resource):
         return self.state not in (self.State.PENDING, self.State.VERIFYING)
 
     @property
+    def is_claimed(self) -> bool:
+        """True while a caller verifies the file, and its lease has not expired."""
+        if self.state != self.State.VERIFYING or self.lease_expires_at is None:
+            return False
+        return self.lease_expires_at >= timezone.now()
+
+    @property
     def shown_state(self) -> str:
         """The state for clients: a pending ticket past `expires_at` is expired.
 
@@ -143,3 +150,24 @@ class Upload(Resource):
         field = self.model()._meta.get_field(self.field_name)
         assert isinstance(field, UploadField)
         return field
+
+
+class WebhookMessageQuerySet(models.QuerySet["WebhookMessage"]):
+    def purge(self) -> int:
+        """Delete the messages that are too old to be accepted again. Returns their number."""
+        return self.filter(received_at__lt=timezone.now() - WebhookMessage.RETENTION).delete()[0]
+
+
+class WebhookMessage(models.Model):
+    """A message of the storage webhook that was received. The primary key refuses it a second time."""
+
+    #: A message may be dated up to five minutes ahead, and is accepted until five minutes after its date.
+    RETENTION = timedelta(hours=1)
+
+    id = models.CharField(primary_key=True, max_length=255)
+    received_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    objects = WebhookMessageQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return self.id
