@@ -40,6 +40,10 @@ ERROR_CODES: dict[str, tuple[int, str | Promise]] = {
     "session_revoked": (401, _("The session has ended, or its user is banned: sign in again.")),
     "anonymous_not_allowed": (401, _("Anonymous users are not allowed: sign in.")),
     "client_not_allowed": (401, _("Tokens of OAuth clients are not allowed.")),
+    "signature_invalid": (
+        401,
+        _("The webhook's signature or secret is wrong, or the message is too old or was received before."),
+    ),
     "permission_denied": (403, _("Your account does not allow this.")),
     "not_found": (404, _("This does not exist, or you may not see it.")),
     "file_missing": (404, _("No file has been uploaded yet.")),

@@ -17,6 +17,7 @@ from corsheaders.defaults import default_headers
 from django.core.exceptions import ImproperlyConfigured
 
 from backend.logs import logging_config
+from storage import webhooks
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 MIB = 1024 * 1024
@@ -83,6 +84,18 @@ def at_least(minimum: int, name: str, default: int) -> int:
     if value < minimum:
         raise ImproperlyConfigured(f"{name} must be a whole number of at least {minimum}.")
     return value
+
+
+def check_webhook_secret(secret: str) -> None:
+    """Raise ImproperlyConfigured if messages cannot be signed with it, or in production could be forged."""
+    try:
+        length = len(webhooks.signing_key(secret))
+    except ValueError:
+        raise ImproperlyConfigured(
+            "STORAGE_WEBHOOK_SECRET must be whsec_ and base64, or other printable ASCII without spaces."
+        ) from None
+    if not DEBUG and length < 24:
+        raise ImproperlyConfigured("STORAGE_WEBHOOK_SECRET is shorter than 24 bytes (Standard Webhooks).")
 
 
 # --- Well-known keys, which are printed in documentation -----------------------------------------
@@ -219,12 +232,22 @@ SUPABASE_SIGNING = env.str("SUPABASE_SIGNING", "server")
 if SUPABASE_SIGNING not in ("server", "secret"):
     raise ImproperlyConfigured("SUPABASE_SIGNING must be server or secret.")
 
+STORAGE_WEBHOOK_SECRET = env.str("STORAGE_WEBHOOK_SECRET", "")
+STORAGE_WEBHOOK_URL = env.str(
+    "STORAGE_WEBHOOK_URL", f"http://127.0.0.1:{PORT}/api/v1/webhooks/storage/"
+)  # of the local store; `setup_supabase --webhook` has that of a project
+if not re.fullmatch(r"https?://[^\s/?#]+/[^\s#]*", STORAGE_WEBHOOK_URL):
+    raise ImproperlyConfigured(
+        "STORAGE_WEBHOOK_URL is not a URL such as https://api.zoo.example.org/api/v1/webhooks/storage/."
+    )
+
 CHECKED_SETTINGS = {
     "SECRET_KEY": SECRET_KEY,
     "SUPABASE_URL": env.str("SUPABASE_URL", ""),
     "SUPABASE_SECRET_KEY": SUPABASE_SECRET_KEY,
     "SUPABASE_JWT_SECRET": SUPABASE_JWT_SECRET,
     "SUPABASE_PUBLISHABLE_KEY": SUPABASE_PUBLISHABLE_KEY,
+    "STORAGE_WEBHOOK_SECRET": STORAGE_WEBHOOK_SECRET,
 }
 REQUIRED = ["SECRET_KEY"]
 if STORAGE == "supabase":
@@ -240,6 +263,9 @@ if not DEBUG:
         )
     if 0 < len(SUPABASE_JWT_SECRET) < 32:
         raise ImproperlyConfigured("SUPABASE_JWT_SECRET is shorter than 32 characters (RFC 7518, 3.2).")
+
+if STORAGE_WEBHOOK_SECRET:
+    check_webhook_secret(STORAGE_WEBHOOK_SECRET)
 
 # --- The public site -----------------------------------------------------------------------------
 
@@ -373,4 +399,7 @@ SILENCED_SYSTEM_CHECKS = [
     "security.W021",  # the owner of the domain decides about the HSTS preload list
 ]
 
-LOGGING = logging_config(pretty=DEBUG, secrets=[SECRET_KEY, SUPABASE_JWT_SECRET, SUPABASE_SECRET_KEY])
+LOGGING = logging_config(
+    pretty=DEBUG,
+    secrets=[SECRET_KEY, SUPABASE_JWT_SECRET, SUPABASE_SECRET_KEY, STORAGE_WEBHOOK_SECRET],
+)

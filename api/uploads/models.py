@@ -1,6 +1,6 @@
 """The Upload model: a ticket for one file, and the result of its verification."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NotRequired, Self, TypedDict
 from uuid import UUID
 
@@ -200,3 +200,24 @@ class Removal(models.Model):
 
     def __str__(self) -> str:
         return f"{self.bucket}/{self.key}"
+
+
+class WebhookMessageQuerySet(models.QuerySet["WebhookMessage"]):
+    def purge(self) -> int:
+        """Delete the messages that are too old to be accepted again. Returns their number."""
+        return self.filter(received_at__lt=timezone.now() - WebhookMessage.RETENTION).delete()[0]
+
+
+class WebhookMessage(models.Model):
+    """A message of the storage webhook that was received. The primary key refuses it a second time."""
+
+    #: A message may be dated up to five minutes ahead, and is accepted until five minutes after its date.
+    RETENTION = timedelta(hours=1)
+
+    id = models.CharField(primary_key=True, max_length=255)
+    received_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    objects = WebhookMessageQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return self.id

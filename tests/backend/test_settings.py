@@ -336,6 +336,42 @@ def test_production_does_not_start_with_a_secret_that_can_be_guessed():
     assert "hush" not in told
 
 
+@pytest.mark.parametrize("secret", ["whsec_", "whsec_!", "whsec_QUFBQQ", "two words", "llave-ñ"])
+def test_a_webhook_secret_that_nobody_can_sign_with_is_refused(secret: str):
+    told = refusal(DEBUG="true", STORAGE_WEBHOOK_SECRET=secret)
+
+    assert told == (
+        "STORAGE_WEBHOOK_SECRET must be whsec_ and base64, or other printable ASCII without spaces."
+    )
+
+
+@pytest.mark.parametrize("secret", ["whsec_" + "A" * 28, "whsec_QUFBQQ==", "x" * 23])
+def test_production_refuses_a_webhook_secret_that_can_be_guessed(secret: str):
+    told = refusal(**PRODUCTION, STORAGE_WEBHOOK_SECRET=secret)
+
+    assert told == "STORAGE_WEBHOOK_SECRET is shorter than 24 bytes (Standard Webhooks)."
+    assert read("STORAGE_WEBHOOK_SECRET", DEBUG="true", STORAGE_WEBHOOK_SECRET=secret) == [secret]
+
+
+@pytest.mark.parametrize("secret", ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "x" * 24])
+def test_production_starts_with_a_webhook_secret_of_24_bytes(secret: str):
+    own, logging = read("STORAGE_WEBHOOK_SECRET", "LOGGING", **PRODUCTION, STORAGE_WEBHOOK_SECRET=secret)
+
+    assert own == secret
+    assert secret in logging["formatters"]["line"]["secrets"]
+
+
+def test_the_local_store_reports_to_this_server_unless_told_otherwise():
+    url = "https://api.zoo.example.org/api/v1/webhooks/storage/"
+
+    assert read("STORAGE_WEBHOOK_URL", DEBUG="true", PORT="8123") == [
+        "http://127.0.0.1:8123/api/v1/webhooks/storage/"
+    ]
+    assert read("STORAGE_WEBHOOK_URL", DEBUG="true", STORAGE_WEBHOOK_URL=url) == [url]
+    for bad in ("hush", "https://api.zoo.example.org", "ftp://hush/x"):
+        assert refusal(DEBUG="true", STORAGE_WEBHOOK_URL=bad).startswith("STORAGE_WEBHOOK_URL is not a URL")
+
+
 @pytest.mark.parametrize("start", [("manage.py", "check"), ("-m", "gunicorn", "--check-config")], ids=str)
 def test_neither_a_command_nor_the_server_starts_with_a_bad_key(start: tuple[str, ...]):
     """Nor does it print one: not the bad, and not the good."""

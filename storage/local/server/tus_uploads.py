@@ -16,7 +16,7 @@ from storage import keys, tokens
 from storage.buckets import Bucket
 from storage.local import buckets, resumable_uploads
 from storage.local.resumable_uploads import ResumableUpload, UploadTooLarge
-from storage.local.server import request_body, tus_headers, tus_ids
+from storage.local.server import request_body, tus_headers, tus_ids, webhook
 from storage.local.server.auth import has_service_key, require_service_key
 from storage.local.server.errors import PLAIN_TEXT, ProtocolError, as_protocol_error, plain_error_response
 from storage.local.server.uploads import check_content_type, check_key_is_free, size_limit
@@ -211,7 +211,8 @@ def _append_part(
 def _finish_if_full(upload: ResumableUpload, may_replace: bool) -> ResumableUpload:
     if upload.is_full and not upload.is_finished:
         buckets.get(upload.bucket)  # raises BucketMissing if it was deleted while the bytes were received
-        return resumable_uploads.finish(upload, replace_object=may_replace)
+        upload = resumable_uploads.finish(upload, replace_object=may_replace)
+        webhook.report("INSERT", upload.bucket, upload.key)
     return upload
 
 
