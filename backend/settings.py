@@ -4,6 +4,7 @@ With DEBUG everything has a working default. Without it, missing and well-known 
 ImproperlyConfigured here, because servers do not run Django's system checks.
 """
 
+import math
 import os
 import re
 import warnings
@@ -116,6 +117,9 @@ DEBUG = env.bool("DEBUG", False)
 SECRET_KEY = env.str("SECRET_KEY", DEMO_SECRET_KEY if DEBUG else "")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
 PORT = env.int("PORT", 8000)
+THREADS = env.int("THREADS", 16)  # of each process of gunicorn; half of them may wait for Supabase Storage
+if THREADS < 2:
+    raise ImproperlyConfigured("THREADS must be at least 2.")
 
 ROOT_URLCONF = "backend.urls"
 WSGI_APPLICATION = "backend.wsgi.application"
@@ -143,6 +147,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "backend.middleware.StorageBudgetMiddleware",
     "backend.middleware.APIMiddleware",
     "backend.middleware.AdminSecurityMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -227,6 +232,9 @@ SUPABASE_STAFF_ROLES = env.list("SUPABASE_STAFF_ROLES", default=["staff", "admin
 SUPABASE_ALLOW_ANONYMOUS = env.bool("SUPABASE_ALLOW_ANONYMOUS", False)
 SUPABASE_ALLOW_OAUTH_CLIENTS = env.bool("SUPABASE_ALLOW_OAUTH_CLIENTS", False)
 SUPABASE_CHECK_SESSIONS = env.bool("SUPABASE_CHECK_SESSIONS", False)
+STORAGE_TIMEOUT = env.float("STORAGE_TIMEOUT", 8.0)
+if not 0 < STORAGE_TIMEOUT < math.inf:
+    raise ImproperlyConfigured("STORAGE_TIMEOUT must be a number of seconds above 0.")
 SUPABASE_STORAGE_BUCKET = first_of("SUPABASE_STORAGE_BUCKET", "SUPABASE_BUCKET") or "media"
 SUPABASE_SIGNING = env.str("SUPABASE_SIGNING", "server")
 if SUPABASE_SIGNING not in ("server", "secret"):

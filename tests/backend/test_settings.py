@@ -274,6 +274,37 @@ def test_who_signs_is_one_of_two():
     assert "SUPABASE_JWT_SECRET" in refusal(DEBUG="true", SUPABASE_SIGNING="secret", **PROJECT)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("STORAGE_TIMEOUT", "0"),
+        ("STORAGE_TIMEOUT", "-8"),
+        ("STORAGE_TIMEOUT", "inf"),
+        ("STORAGE_TIMEOUT", "nan"),
+        ("STORAGE_TIMEOUT", "8s"),
+        ("THREADS", "1"),
+        ("THREADS", "0"),
+        ("THREADS", "2.5"),
+    ],
+)
+def test_a_limit_for_the_store_that_is_none_is_refused(name: str, value: str):
+    assert refusal(DEBUG="true", **{name: value}).startswith(name)
+
+
+def test_a_limit_for_the_store_may_be_a_part_of_a_second():
+    limits = {"STORAGE_TIMEOUT": "0.5", "THREADS": "2"}
+
+    assert read(*limits, DEBUG="true", **limits) == [0.5, 2]
+    assert read(*limits, DEBUG="true") == [8, 16]
+
+
+@pytest.mark.slow
+def test_gunicorn_has_as_many_threads_as_the_limits_count():
+    done = python("-m", "gunicorn", "--print-config", DEBUG="true", THREADS="5")
+
+    assert re.search(r"^threads\s+= 5$", done.stdout, re.MULTILINE), done.stderr
+
+
 def test_a_language_that_there_is_not_is_refused_with_the_cure():
     told = refusal(DEBUG="true", LANGUAGE_CODE="pt")
 
