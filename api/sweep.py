@@ -1,7 +1,8 @@
 """The sweep: finishes in storage and in the database what requests have begun or forgotten.
 
 Every step can be repeated after a crash. Any number of sweeps may run at once: tickets and removals are
-claimed in the database, and all other work can be done twice without harm.
+claimed in the database, and all other work can be done twice without harm. Each task has the time for storage
+calls of one request, so that a storage that does not answer cannot stop the sweep.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -20,6 +21,7 @@ from api.exceptions import Refused, ScannerUnavailable
 from api.uploads import lifecycle, removals
 from api.uploads.models import Removal, Upload
 from storage.base import incoming_store, signed_stores
+from storage.budget import request_budget
 from storage.errors import StorageError
 
 MAX_FAILURES = 3  # in a row, after which a step ends: the storage does not answer
@@ -84,7 +86,8 @@ def _run_step(step: Step, options: Options) -> Iterator[Result]:
     tasks, done, failures = iter(step(options)), 0, 0
     while done < options.limit and failures < MAX_FAILURES:
         try:
-            task = next(tasks, None)
+            with request_budget(settings.STORAGE_TIMEOUT):
+                task = next(tasks, None)
         except Exception as error:
             yield Result(step.__name__, "", _message(error))
             return
@@ -101,7 +104,8 @@ def _run(task: Task, options: Options) -> Result | None:
     if options.dry_run:
         return Result(task.action, task.name)
     try:
-        action = task.run()
+        with request_budget(settings.STORAGE_TIMEOUT):
+            action = task.run()
     except Exception as error:
         return Result(task.action, task.name, _message(error))
     return Result(action, task.name) if action else None

@@ -49,6 +49,13 @@ class Environment(environ.Env):
             value = super().get_value(var, cast, default, parse_default)
         return [item.strip() for item in value if item.strip()] if isinstance(value, list) else value
 
+    def count(self, name: str, default: int) -> int:
+        """Return a whole number that is not negative."""
+        value = int(self.int(name, default))
+        if value < 0:
+            raise ImproperlyConfigured(f"{name} is negative: set a number, or 0.")
+        return value
+
     def db_url(self, var, default, engine=None):  # type: ignore[no-untyped-def]
         with parsing(var):
             return super().db_url(var, default, engine)
@@ -76,14 +83,6 @@ def rate(name: str, default: str) -> str:
     value = env.str(name, default)
     if not re.fullmatch(r"\d+/(s|sec|second|m|min|minute|h|hour|d|day)", value):
         raise ImproperlyConfigured(f"{name} is not a rate such as 300/min, 10/sec or 5000/day.")
-    return value
-
-
-def at_least(minimum: int, name: str, default: int) -> int:
-    """Return a whole number that is not below the minimum."""
-    value: int = env.int(name, default)
-    if value < minimum:
-        raise ImproperlyConfigured(f"{name} must be a whole number of at least {minimum}.")
     return value
 
 
@@ -232,7 +231,8 @@ SUPABASE_STAFF_ROLES = env.list("SUPABASE_STAFF_ROLES", default=["staff", "admin
 SUPABASE_ALLOW_ANONYMOUS = env.bool("SUPABASE_ALLOW_ANONYMOUS", False)
 SUPABASE_ALLOW_OAUTH_CLIENTS = env.bool("SUPABASE_ALLOW_OAUTH_CLIENTS", False)
 SUPABASE_CHECK_SESSIONS = env.bool("SUPABASE_CHECK_SESSIONS", False)
-STORAGE_TIMEOUT = env.float("STORAGE_TIMEOUT", 8.0)
+with parsing("STORAGE_TIMEOUT"):  # not `env.float`, which ignores letters
+    STORAGE_TIMEOUT = float(env.str("STORAGE_TIMEOUT", "8"))
 if not 0 < STORAGE_TIMEOUT < math.inf:
     raise ImproperlyConfigured("STORAGE_TIMEOUT must be a number of seconds above 0.")
 SUPABASE_STORAGE_BUCKET = first_of("SUPABASE_STORAGE_BUCKET", "SUPABASE_BUCKET") or "media"
@@ -328,8 +328,8 @@ UPLOAD_SCANNER = env.str("UPLOAD_SCANNER", "")  # imported at start-up: see api/
 CLAMAV_ADDRESS = env.str("CLAMAV_ADDRESS", "127.0.0.1:3310")
 if not re.fullmatch(r"\S+:\d+", CLAMAV_ADDRESS):
     raise ImproperlyConfigured("CLAMAV_ADDRESS is not a host and a port such as 127.0.0.1:3310.")
-SWEEP_EVERY = at_least(0, "SWEEP_EVERY", 60)  # seconds; gunicorn then runs `manage.py sweep`
-TICKET_RETENTION_DAYS = at_least(0, "TICKET_RETENTION_DAYS", 30)
+SWEEP_EVERY = env.count("SWEEP_EVERY", 60)  # seconds; gunicorn then runs `manage.py sweep`
+TICKET_RETENTION_DAYS = env.count("TICKET_RETENTION_DAYS", 30)
 
 #: The buckets that `migrate_to_supabase` uses instead of those of the storages: `app.Model.field=bucket`.
 MIGRATE_BUCKETS = env.dict("MIGRATE_BUCKETS", default={})

@@ -68,7 +68,9 @@ class ProfileSerializer(serializers.ModelSerializer[Profile]):
 
 @extend_schema_serializer(
     examples=[
-        OpenApiExample("An erased member", {"documents": 12, "objects": 13, "tickets": 17}),
+        OpenApiExample(
+            "An erased member", {"documents": 12, "objects": 13, "tickets": 17}, status_codes=["200", "202"]
+        ),
     ]
 )
 class ErasedSerializer(serializers.Serializer[Any]):

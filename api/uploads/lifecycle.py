@@ -25,7 +25,7 @@ from api.uploads.scanning import Hold, Reject, ScannedFile
 from api.uploads.verification import VerificationFailed, VerifiedFile
 from storage import keys
 from storage.base import PRIVATE_MAX_AGE, PUBLIC_MAX_AGE, SignedUpload, incoming_store
-from storage.errors import ObjectExists, ObjectMissing
+from storage.errors import ObjectExists, ObjectMissing, StorageError
 from storage.fields import FileFacts, StoredFile, stored_file
 
 State = Upload.State
@@ -148,7 +148,10 @@ def _claim_and_run(upload: Upload, *rest: Any) -> Upload:
     """
     upload = Upload.objects.get(pk=upload.pk)
     if upload.is_settled:
-        removals.carry_out(removals.schedule([(incoming_store(), upload.path)], upload.pk))
+        try:
+            incoming_store().delete(upload.path)
+        except StorageError:
+            removals.schedule([(incoming_store(), upload.path)], upload.pk)
     return claims.claim_and_run(upload, *rest)
 
 

@@ -16,7 +16,7 @@ from django.utils import timezone
 from standardwebhooks import Webhook
 
 from api.models import Upload, WebhookMessage
-from api.uploads import lifecycle
+from api.uploads import claims
 from storage import webhooks
 from storage.errors import StorageUnavailable
 from storage.local.objects import LocalObjects
@@ -283,7 +283,7 @@ def test_a_report_before_the_file_is_there_leaves_the_ticket_open(alice: Caller)
 def test_nobody_waits_while_another_caller_verifies(alice: Caller, ticket, monkeypatch):
     now = timezone.now()
     Upload.objects.update(state="verifying", claim_id=uuid4(), lease_expires_at=now + timedelta(minutes=1))
-    monkeypatch.setattr(lifecycle, "complete", lambda upload: pytest.fail("would wait"))
+    monkeypatch.setattr(claims.time, "sleep", lambda seconds: pytest.fail("waits"))
 
     assert deliver(event(ticket["path"])).status_code == 204
 
