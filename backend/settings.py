@@ -47,6 +47,13 @@ class Environment(environ.Env):
             value = super().get_value(var, cast, default, parse_default)
         return [item.strip() for item in value if item.strip()] if isinstance(value, list) else value
 
+    def count(self, name: str, default: int) -> int:
+        """Return a whole number that is not negative."""
+        value = int(self.int(name, default))
+        if value < 0:
+            raise ImproperlyConfigured(f"{name} is negative: set a number, or 0.")
+        return value
+
     def db_url(self, var, default, engine=None):  # type: ignore[no-untyped-def]
         with parsing(var):
             return super().db_url(var, default, engine)
@@ -281,6 +288,8 @@ IMAGE_MAX_BYTES = env.int("IMAGE_MAX_BYTES", 10 * MIB)
 AVATAR_MAX_BYTES = env.int("AVATAR_MAX_BYTES", 10 * MIB)
 IMAGE_MAX_PIXELS = env.int("IMAGE_MAX_PIXELS", 50_000_000)
 CHECKSUM_MAX_BYTES = env.int("CHECKSUM_MAX_BYTES", 100 * MIB)
+QUOTA_BYTES = env.count("QUOTA_BYTES", 1024 * MIB)
+QUOTA_OPEN_TICKETS = env.count("QUOTA_OPEN_TICKETS", 50)
 
 #: The buckets that `migrate_to_supabase` uses instead of those of the storages: `app.Model.field=bucket`.
 MIGRATE_BUCKETS = env.dict("MIGRATE_BUCKETS", default={})

@@ -5,6 +5,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema
 from rest_framework import mixins
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
@@ -14,7 +15,7 @@ from api.base_models import parse_uuid
 from api.permissions import IsOwnerOrReadOnly
 from api.profiles.erasure import erase, summary
 from api.profiles.models import Profile
-from api.profiles.serializers import ErasedSerializer, ProfileSerializer
+from api.profiles.serializers import ErasedSerializer, ListedProfileSerializer, ProfileSerializer
 from api.uploads.views import DOWNLOAD, DownloadURLMixin, UploadURLMixin
 
 ID = OpenApiParameter("id", str, OpenApiParameter.PATH, description="A member's UUID, or `me`.")
@@ -67,6 +68,9 @@ class ProfileViewSet(
     search_fields = ("display_name",)
     ordering_fields = ("display_name", "created_at", "updated_at")
     queryset = Profile.objects.none()
+
+    def get_serializer_class(self) -> type[BaseSerializer[Profile]]:
+        return ListedProfileSerializer if self.action == "list" else ProfileSerializer
 
     def get_queryset(self) -> QuerySet[Profile]:
         return Profile.objects.visible_to(principal_of(self.request))

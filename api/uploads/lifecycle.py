@@ -19,7 +19,7 @@ from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from api.exceptions import Refused
-from api.uploads import verification
+from api.uploads import quotas, verification
 from api.uploads.attachments import delete_objects, discard
 from api.uploads.models import Declared, Upload
 from api.uploads.verification import VerificationFailed, VerifiedFile
@@ -58,7 +58,11 @@ class Ticket:
 
 
 def issue(file: StoredFile, owner: UUID, declared: Declared) -> Ticket:
-    """Issue a ticket to replace this file. `declared` must be valid by the rules of its field."""
+    """Issue a ticket to replace this file. `declared` must be valid by the rules of its field.
+
+    Raises Refused if the owner of the file has reached a quota, and StorageUnavailable. The file that it
+    replaces counts until the ticket is completed.
+    """
     upload_id = uuid7()
     signed = incoming_store().sign_upload(
         keys.generate(str(upload_id), declared["content_type"]),
@@ -66,16 +70,19 @@ def issue(file: StoredFile, owner: UUID, declared: Declared) -> Ticket:
         seconds=settings.UPLOAD_URL_TTL,
         max_age=PUBLIC_MAX_AGE if file.storage.public else PRIVATE_MAX_AGE,
     )
-    upload = Upload.objects.create(
-        id=upload_id,
-        owner=owner,
-        content_type=ContentType.objects.get_for_model(file.instance),
-        object_id=file.instance.pk,
-        field_name=file.field.name,
-        declared=declared,
-        path=signed.key,
-        expires_at=signed.expires_at,
-    )
+    with transaction.atomic():
+        quotas.lock(file)
+        quotas.check(file, declared["size"])
+        upload = Upload.objects.create(
+            id=upload_id,
+            owner=owner,
+            content_type=ContentType.objects.get_for_model(file.instance),
+            object_id=file.instance.pk,
+            field_name=file.field.name,
+            declared=declared,
+            path=signed.key,
+            expires_at=signed.expires_at,
+        )
     return Ticket(upload, signed)
 
 

@@ -6,6 +6,7 @@ from typing import NotRequired, Self, TypedDict
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -44,6 +45,11 @@ class UploadQuerySet(models.QuerySet["Upload"]):
 
     def pending(self) -> Self:
         return self.filter(state=Upload.State.PENDING)
+
+    def open(self) -> Self:
+        """Return the tickets with which a file may still be sent, or is being verified."""
+        usable = Q(state=Upload.State.PENDING, expires_at__gt=timezone.now())
+        return self.filter(usable | Q(state=Upload.State.VERIFYING))
 
     def with_expired_lease(self, now: datetime) -> Self:
         """Return the claimed tickets whose lease has expired."""
