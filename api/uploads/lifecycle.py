@@ -207,6 +207,7 @@ def _verify_and_record(upload: Upload) -> None:
             return _write(upload, state=State.CANCELLED, problem=Upload.RESOURCE_GONE)
         try:
             file = stored_file(resource, upload.field_name)
+            _check_quota_if_late(upload, file)
             _move_to_final_key(upload, file)
             found = verification.verify(
                 upload.final_key, upload.declared, upload.field(), _lease_renewer(upload)
@@ -220,6 +221,13 @@ def _verify_and_record(upload: Upload) -> None:
             upload.field().storage.delete(upload.final_key)
             findings = {"found": failed.found.as_json(), "problem": failed.as_json()}
             return _write(upload, state=State.REJECTED, **findings)
+
+
+def _check_quota_if_late(upload: Upload, file: StoredFile) -> None:
+    if upload.expires_at <= timezone.now():
+        with transaction.atomic(durable=True):
+            quotas.lock(file)
+            quotas.check_late(file)
 
 
 def _delete_objects_and_cancel(upload: Upload) -> None:

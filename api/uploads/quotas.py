@@ -64,6 +64,16 @@ def check(file: StoredFile, size: int) -> None:
     _check_open_tickets(found)
 
 
+def check_late(file: StoredFile) -> None:
+    """Raise Refused if the owner of this file, whose expired ticket is being verified, is over the quota.
+
+    Such a ticket counts again. Otherwise a member could send any number of files, wait until their tickets
+    have expired, and complete them all. Call `lock` before.
+    """
+    if file.owner_id is not None:
+        _check_bytes(usage(file.owner_id), 0)
+
+
 def _check_bytes(found: Usage, size: int) -> None:
     limit = settings.QUOTA_BYTES
     if limit and found.used + size > limit:

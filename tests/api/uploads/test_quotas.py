@@ -133,6 +133,24 @@ def test_a_file_that_staff_send_counts_for_the_owner_of_the_document(
     assert_is_full(ask(curator, document), quota="bytes", used=SIZE, limit=SIZE)
 
 
+def test_files_completed_after_their_tickets_expired_are_held_to_the_quota(alice: Caller, room_for):
+    """Expired tickets do not count: a member could collect them, and complete all."""
+    room_for(1)
+    tickets = []
+    for _ in range(2):
+        tickets.append(alice.ticket(alice.document()))
+        send(tickets[-1])
+        expire(tickets[-1])
+    assert alice.complete(tickets[0]).status_code == 200
+
+    refused = alice.complete(tickets[1])
+
+    assert_is_full(refused, quota="bytes", used=2 * SIZE, limit=SIZE)
+    assert used(alice) == SIZE
+    alice.delete(alice.get(f"uploads/{tickets[0]['id']}/").json()["resource"])
+    assert alice.complete(tickets[1]).status_code == 200
+
+
 # --- Open tickets -----------------------------------------------------------------------------------
 
 
