@@ -53,6 +53,7 @@ ERROR_CODES: dict[str, tuple[int, str | Promise]] = {
     "resource_gone": (409, _("The resource that the file was for has been deleted.")),
     "too_large": (413, _("The request body is too large.")),
     "unsupported_media_type": (415, _("Send JSON: `Content-Type: application/json`.")),
+    "idempotency_key_reused": (422, _("This Idempotency-Key was used for another request: make a new one.")),
     "size_mismatch": (422, _("The size is not the declared one.")),
     "content_type_not_allowed": (422, _("Files of this type are not accepted here.")),
     "content_type_mismatch": (422, _("The file is not of the declared type.")),

@@ -354,7 +354,12 @@ CORS_ALLOWED_ORIGINS = env.list(
     if DEBUG
     else [],
 )
-CORS_ALLOW_HEADERS = [*default_headers, "x-request-id", "apikey", "x-client-info"]  # as supabase-js sends
+CORS_ALLOW_HEADERS = [
+    *default_headers,
+    "idempotency-key",
+    "x-request-id",
+    *("apikey", "x-client-info"),  # as supabase-js sends
+]
 CORS_EXPOSE_HEADERS = ["Location", "ETag", "Retry-After", "X-Request-ID"]
 
 # --- Security and logs ---------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from django.db import IntegrityError, models, transaction
 
 from api.documents.models import Document
 from api.exceptions import Refused
+from api.idempotency import IdempotencyKey
 from api.profiles.models import Profile
 from api.uploads import lifecycle
 from api.uploads.attachments import keys_in, objects_of
@@ -46,6 +47,7 @@ def erase(member: UUID) -> Iterator[Deletion]:
             yield from _delete_resource(document)
         yield from _delete_tickets(Upload.objects.filter(owner=member))
         yield from _delete_unnamed_objects(member)
+        IdempotencyKey.objects.filter(owner=member).delete()
         try:
             yield from _delete_resource(Profile.objects.filter(pk=member).first() or Profile(pk=member))
         except IntegrityError:

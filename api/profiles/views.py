@@ -12,6 +12,7 @@ from rest_framework.viewsets import GenericViewSet
 from api.auth.principal import principal_of
 from api.auth.sessions import check_session
 from api.base_models import parse_uuid
+from api.idempotency import IDEMPOTENCY_KEY
 from api.permissions import IsOwnerOrReadOnly
 from api.profiles.erasure import erase, summary
 from api.profiles.models import Profile
@@ -42,7 +43,9 @@ class ProfilePermission(IsOwnerOrReadOnly):
     list=extend_schema(summary="List the profiles (staff)"),
     retrieve=extend_schema(summary="Read a profile", parameters=[ID]),
     partial_update=extend_schema(summary="Change your profile", parameters=[ID]),
-    upload_url=extend_schema(summary="Ask for a ticket to upload the avatar", parameters=[ID]),
+    upload_url=extend_schema(
+        summary="Ask for a ticket to upload the avatar", parameters=[ID, IDEMPOTENCY_KEY]
+    ),
     download_url=extend_schema(summary="Get a URL to read the avatar", parameters=[ID, DOWNLOAD]),
 )
 @extend_schema(tags=["profiles"])

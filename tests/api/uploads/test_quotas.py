@@ -1,19 +1,16 @@
 """Quotas: how many bytes a member's files may take, and how many tickets may be open."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from pathlib import Path
+from uuid import uuid4
 
-import httpx
-import psycopg
 import pytest
 from django.utils import timezone
 
 from api.models import Species, Upload
-from tests.conftest import missing
 from tests.support.cast import PDF, Caller, Keeper, announcement, code, send
-from tests.support.server import Server
+from tests.support.server import DATABASES, Server
 
 MEMBERS = ("quota", "used", "limit")
 SIZE = len(PDF)
@@ -241,48 +238,19 @@ def test_a_change_of_the_profile_answers_with_what_is_used(alice: Caller):
 # --- Many at once -----------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def on_postgresql(tmp_path: Path) -> Iterator[Server]:
-    name = f"vivarium_{tmp_path.name}_{Path(tmp_path).stat().st_ino}".replace("-", "_")
-    try:
-        admin = psycopg.connect("host=127.0.0.1 user=root dbname=test", autocommit=True, connect_timeout=5)
-    except psycopg.OperationalError:
-        missing("no PostgreSQL on 127.0.0.1:5432: whether its locks hold was not looked at")
-    with admin:
-        admin.execute(f"CREATE DATABASE {name}")
-        try:
-            url = f"postgres://root@127.0.0.1:5432/{name}"
-            with Server(
-                tmp_path, DATABASE_URL=url, QUOTA_OPEN_TICKETS="10", THROTTLE_TICKETS="1000/s"
-            ) as server:
-                yield server
-        finally:
-            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def thirty_at_once(client: httpx.Client, **announced) -> list[httpx.Response]:
-    documents = [client.post("/api/v1/documents/", json={"title": "Race"}).json() for _ in range(3)]
+@pytest.mark.parametrize("where", DATABASES)
+def test_thirty_requests_at_once_get_as_many_tickets_as_there_is_room_for(where: str, request):
+    server: Server = request.getfixturevalue(where)
+    alice = server.client(f"{uuid4()}@example.org")
+    documents = [alice.post("/api/v1/documents/", json={"title": "Race"}).json() for _ in range(3)]
     paths = [f"/api/v1/documents/{document['id']}/upload-url/" for document in documents] * 10
+    declared = announcement(size=48 * 1024**2)
+
     with ThreadPoolExecutor(30) as pool:
-        return list(pool.map(lambda path: client.post(path, json=announcement(**announced)), paths))
-
-
-def test_thirty_requests_at_once_get_as_many_tickets_as_there_is_room_for(server: Server):
-    alice = server.client("thirty@example.org")
-
-    answers = thirty_at_once(alice, size=48 * 1024**2)
+        answers = list(pool.map(lambda path: alice.post(path, json=declared), paths))
 
     granted = [answer for answer in answers if answer.status_code == 201]
     refused = [answer.json() for answer in answers if answer.status_code == 403]
     assert (len(granted), len(refused)) == (21, 9)  # of 48 MiB each in 1 GiB
     assert {body["code"] for body in refused} == {"quota_exceeded"}
     assert alice.get("/api/v1/profiles/me/").json()["storage"]["used"] == 21 * 48 * 1024**2
-
-
-@pytest.mark.slow
-def test_thirty_requests_at_once_are_held_to_the_quota_on_postgresql(on_postgresql: Server):
-    alice = on_postgresql.client("thirty@example.org")
-
-    answers = thirty_at_once(alice)
-
-    assert sorted(answer.status_code for answer in answers) == [201] * 10 + [403] * 20
