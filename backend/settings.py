@@ -323,6 +323,8 @@ IMAGE_MAX_BYTES = env.int("IMAGE_MAX_BYTES", 10 * MIB)
 AVATAR_MAX_BYTES = env.int("AVATAR_MAX_BYTES", 10 * MIB)
 IMAGE_MAX_PIXELS = env.int("IMAGE_MAX_PIXELS", 50_000_000)
 CHECKSUM_MAX_BYTES = env.int("CHECKSUM_MAX_BYTES", 100 * MIB)
+QUOTA_BYTES = env.count("QUOTA_BYTES", 1024 * MIB)
+QUOTA_OPEN_TICKETS = env.count("QUOTA_OPEN_TICKETS", 50)
 
 UPLOAD_SCANNER = env.str("UPLOAD_SCANNER", "")  # imported at start-up: see api/apps.py
 CLAMAV_ADDRESS = env.str("CLAMAV_ADDRESS", "127.0.0.1:3310")
@@ -394,7 +396,12 @@ CORS_ALLOWED_ORIGINS = env.list(
     if DEBUG
     else [],
 )
-CORS_ALLOW_HEADERS = [*default_headers, "x-request-id", "apikey", "x-client-info"]  # as supabase-js sends
+CORS_ALLOW_HEADERS = [
+    *default_headers,
+    "idempotency-key",
+    "x-request-id",
+    *("apikey", "x-client-info"),  # as supabase-js sends
+]
 CORS_EXPOSE_HEADERS = ["Location", "ETag", "Retry-After", "X-Request-ID"]
 
 # --- Security and logs ---------------------------------------------------------------------------

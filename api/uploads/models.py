@@ -7,6 +7,7 @@ from uuid import UUID
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -51,6 +52,11 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         """Return the tickets that are settled, or marked as expired."""
         states = [Upload.State.PENDING, Upload.State.VERIFYING, Upload.State.HELD]
         return self.exclude(state__in=states)
+
+    def open(self) -> Self:
+        """Return the tickets with which a file may still be sent, or whose file is verified or held."""
+        usable = Q(state=Upload.State.PENDING, expires_at__gt=timezone.now())
+        return self.filter(usable | Q(state__in=[Upload.State.VERIFYING, Upload.State.HELD]))
 
     def with_expired_lease(self, now: datetime) -> Self:
         """Return the claimed tickets whose lease has expired."""
@@ -203,9 +209,9 @@ class Removal(models.Model):
 
 
 class WebhookMessageQuerySet(models.QuerySet["WebhookMessage"]):
-    def purge(self) -> int:
-        """Delete the messages that are too old to be accepted again. Returns their number."""
-        return self.filter(received_at__lt=timezone.now() - WebhookMessage.RETENTION).delete()[0]
+    def expired(self) -> Self:
+        """Return the messages that are too old to be accepted again."""
+        return self.filter(received_at__lt=timezone.now() - WebhookMessage.RETENTION)
 
 
 class WebhookMessage(models.Model):

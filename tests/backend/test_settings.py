@@ -473,3 +473,14 @@ def test_a_picture_type_that_nobody_opens_is_told_with_the_cure():
 
     assert "(api.E001)" in done.stderr
     assert "image/webp" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["QUOTA_BYTES", "QUOTA_OPEN_TICKETS"])
+@pytest.mark.parametrize(("value", "reason"), [("1 GiB", "invalid"), ("-5", "negative"), ("1.5", "invalid")])
+def test_a_quota_is_a_whole_number_that_is_not_negative(name: str, value: str, reason: str):
+    told = refusal(**PRODUCTION, **{name: value})
+
+    assert name in told
+    assert reason in told
+    assert value not in told
+    assert read(name, **PRODUCTION, **{name: "0"}) == [0]
