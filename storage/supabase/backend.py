@@ -90,7 +90,7 @@ class SupabaseStorage(ProtocolStorage):
                 if not verify(staging_key):
                     raise StorageUnavailable("The object that arrived differs from the file that was sent")
                 self._move_to_key(staging_key, key, object_id)
-        except BaseException:
+        except BaseException:  # a request that has used up its budget leaves the object at its staging key
             with suppress(StorageError), deadline(CLEANUP_SECONDS):
                 self.delete_object(staging_key)
             raise

@@ -367,7 +367,10 @@ def test_production_does_not_start_with_a_secret_that_can_be_guessed():
     assert "hush" not in told
 
 
-@pytest.mark.parametrize("secret", ["whsec_", "whsec_!", "whsec_QUFBQQ", "two words", "llave-ñ"])
+@pytest.mark.parametrize(
+    "secret",
+    ["whsec_", "whsec_!", "whsec_QUFBQQ", "whsec_MfKQ9r8G!KYqrTwjUPD8ILPZIo2LaLaSw", "two words", "llave-ñ"],
+)
 def test_a_webhook_secret_that_nobody_can_sign_with_is_refused(secret: str):
     told = refusal(DEBUG="true", STORAGE_WEBHOOK_SECRET=secret)
 

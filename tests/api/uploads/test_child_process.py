@@ -250,7 +250,7 @@ def test_nothing_runs_on_when_the_server_was_killed(state: str, tmp_path: Path):
     path.touch()
     busy = """
 with open(sys.argv[1], "r+b") as file, children.reserve(lambda: None) as child:
-    limits = Limits(2**28, 60, 60, file_size=100)
+    limits = Limits(2**28, 60, 600, file_size=100)  # longer than the test waits
     child.run(child_functions.sleep, [file], limits=limits, on_wait=lambda: None)
 """
     idle = """

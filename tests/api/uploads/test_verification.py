@@ -175,7 +175,7 @@ def many_small_segments() -> bytes:
 @pytest.mark.parametrize(
     ("limits", "detail"),
     [
-        ({"memory": 60 * 1024 * 1024}, "The picture takes more than 60 MB of memory to open."),
+        ({"memory": 60 * 1024 * 1024, "seconds": 60}, "The picture takes more than 60 MB of memory to open."),
         ({"seconds": 0.05}, "The picture takes more than 0 seconds to open."),
     ],
 )

@@ -85,11 +85,13 @@ def test_when_the_budget_is_used_up_nothing_is_asked_any_more(store, proxy):
     proxy.fail(hangs, times=1)
 
     with request_budget(0.3):
-        for act in (store.delete_object, store.delete_object, store.read):
+        for act in [store.delete_object, store.read] * circuit_breaker.MAX_FAILURES:
             with pytest.raises(StorageUnavailable):
                 act("a")
 
     assert len(proxy.asked) == 1
+    with request_budget(LONG):
+        store.check_ready()  # only one of them was a failure of Storage
 
 
 def test_each_request_has_a_budget_of_its_own(store, proxy):
@@ -185,7 +187,7 @@ def test_time_that_was_earned_is_not_for_waiting(store, proxy):
 
 
 def test_sending_a_body_has_time_of_its_own(proxy):
-    proxy.fail(lambda passing, body: (time.sleep(1), WORKS(passing, body)), on="POST")
+    proxy.on("POST", "/object/", delay=1)
 
     with request_budget(0.5), deadlines.minimum_rate(100):
         supabase_client.request("POST", "object", "documents", "a", content=PIECE[:1000])
@@ -208,6 +210,11 @@ def test_at_most_half_of_the_threads_wait(store, proxy, settings, requests):
     assert not any(each.done() for each in waiting), "all were refused at once"
     assert len(proxy.asked) == 2
     store.check_ready()  # a command
+    proxy.over.set()
+    for each in waiting:
+        assert isinstance(each.exception(), StorageUnavailable)
+    for _ in range(3):
+        requests(store.check_ready).result()
 
 
 def test_a_thread_that_fails_leaves_its_place_to_others(store, proxy, settings, requests):
