@@ -12,7 +12,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, BinaryIO
 
 from django.conf import settings
@@ -138,6 +138,14 @@ class SignedStorage(Storage):
         """Return the names of the folders and of the objects directly in `path`. Raises ObjectMissing."""
 
     @abstractmethod
+    def walk(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Yield the metadata of every object whose key starts with the prefix, ordered by key.
+
+        Memory stays flat, however many objects there are: they are read in pages. An object that is created
+        or deleted meanwhile may be missing.
+        """
+
+    @abstractmethod
     def sign_upload(self, key: str, content_type: str, *, seconds: int, max_age: int) -> SignedUpload:
         """Return what a client needs to create this object within `seconds`. It cannot overwrite an object.
 
@@ -171,6 +179,16 @@ class SignedStorage(Storage):
     @abstractmethod
     def check_ready(self) -> None:
         """Raise StorageUnavailable if objects cannot be read and written. Writes nothing."""
+
+    # --- Optional -----------------------------------------------------------------------------------
+
+    def delete_leftovers(self, min_age: timedelta, *, dry_run: bool = False) -> Iterator[str]:
+        """Delete what interrupted uploads left in the bucket, and yield the key of each.
+
+        Only what nobody has written to for `min_age` is deleted. With `dry_run` nothing is deleted. A store
+        whose interrupted uploads leave nothing behind needs no such method.
+        """
+        return iter(())
 
     # --- Django's Storage ---------------------------------------------------------------------------
 

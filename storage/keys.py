@@ -44,6 +44,11 @@ def check_characters(key: str) -> str:
     return key
 
 
+def check_prefix(prefix: str) -> str:
+    """Return the prefix if a legal key can start with it. Raises InvalidKey."""
+    return prefix and check_characters(prefix)
+
+
 def is_valid_path(key: str) -> bool:
     """Return True if the key fits in a database column and is a relative path that a disk can store."""
     return len(key) <= MAX_KEY and all(0 < len(segment) <= MAX_SEGMENT for segment in key.split("/"))

@@ -1,7 +1,9 @@
 """LocalStorage: a Django storage that keeps its objects on this disk."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from datetime import timedelta
 from typing import BinaryIO
 
 from django.utils.deconstruct import deconstructible
@@ -9,7 +11,7 @@ from django.utils.deconstruct import deconstructible
 from storage import keys, tokens, url_cache
 from storage.base import ObjectInfo, SignedStorage
 from storage.errors import ObjectMissing, StorageUnavailable
-from storage.local import disk
+from storage.local import disk, resumable_uploads
 from storage.local.objects import LocalObjects
 from storage.protocol import ProtocolStorage
 
@@ -44,6 +46,14 @@ class LocalStorage(ProtocolStorage):
         if inside and not folders and not objects:
             raise ObjectMissing(path)
         return folders, objects
+
+    def walk(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        for key in self.objects.walk(keys.check_prefix(prefix)):
+            with suppress(ObjectMissing):  # deleted meanwhile
+                yield self.objects.describe(key)
+
+    def delete_leftovers(self, min_age: timedelta, *, dry_run: bool = False) -> Iterator[str]:
+        return resumable_uploads.delete_leftovers(self.bucket, min_age.total_seconds(), dry_run=dry_run)
 
     def check_ready(self) -> None:
         folder = disk.root()

@@ -168,6 +168,18 @@ def remove(upload: ResumableUpload) -> None:
         _remove(_folder(upload.id))
 
 
+def delete_leftovers(bucket: str, min_age: float, *, dry_run: bool = False) -> Iterator[str]:
+    """Delete the bucket's unfinished uploads that received nothing for `min_age` seconds, and expired ones.
+
+    Yields their keys. An upload to which a request is writing is kept. With `dry_run` nothing is deleted.
+    """
+    with translate_os_errors():
+        folders = [Path(entry.path) for entry in os.scandir(disk.internal_folder("parts"))]
+    for folder in folders:
+        if key := _delete_leftover(folder, bucket, min_age, dry_run=dry_run):
+            yield key
+
+
 # --- Files --------------------------------------------------------------------------------------------
 
 
@@ -196,6 +208,23 @@ def _read(folder: Path) -> ResumableUpload:
         if not (folder / "record.json").exists():  # deleted meanwhile, not finished
             raise UploadMissing(folder.name) from None
         return replace(upload, offset=upload.length or 0, is_finished=True)
+
+
+def _delete_leftover(folder: Path, bucket: str, min_age: float, *, dry_run: bool) -> str:
+    """Return the key of the upload, "" if it is kept."""
+    with suppress(UploadMissing, UploadLocked), translate_os_errors(), _locked(folder, wait_seconds=0):
+        upload = _read(folder)
+        if upload.bucket == bucket and _is_leftover(upload, min_age):
+            if not dry_run:
+                _remove(folder)
+            return upload.key
+    return ""
+
+
+def _is_leftover(upload: ResumableUpload, min_age: float) -> bool:
+    if upload.is_finished:
+        return time.time() >= upload.expires_at
+    return time.time() - (_folder(upload.id) / "bytes").stat().st_mtime >= min_age
 
 
 def _remove(folder: Path) -> None:

@@ -5,10 +5,11 @@ import secrets
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 from django.conf import settings
+from django.utils import timezone
 from django.utils.deconstruct import deconstructible
 
 from storage import keys, tokens, url_cache
@@ -28,7 +29,7 @@ from storage.supabase.range_reader import open_object
 
 if TYPE_CHECKING:
     from storage3._sync.file_api import SyncBucketProxy
-    from storage3.types import SearchV2Options, SearchV2Result
+    from storage3.types import SearchV2Object, SearchV2Options, SearchV2Result
 
 Result = TypeVar("Result")
 
@@ -108,12 +109,24 @@ class SupabaseStorage(ProtocolStorage):
     def listdir(self, path: str) -> tuple[list[str], list[str]]:
         prefix = f"{keys.check(path.strip('/'))}/" if path.strip("/") else ""
         folders, objects = [], []
-        for page in self._pages(prefix):
+        for page in self._pages({"prefix": prefix, "with_delimiter": True}):
             folders += [folder.name.removeprefix(prefix).rstrip("/") for folder in page.folders]
             objects += [found.name.removeprefix(prefix) for found in page.objects]
         if prefix and not folders and not objects:
             raise ObjectMissing(path)
         return [folder for folder in folders if prefix or folder != STAGING_FOLDER], objects
+
+    def walk(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        inside_staging = prefix.startswith(f"{STAGING_FOLDER}/")
+        found = self._objects(keys.check_prefix(prefix))
+        return (info for info in found if inside_staging or not info.key.startswith(f"{STAGING_FOLDER}/"))
+
+    def delete_leftovers(self, min_age: timedelta, *, dry_run: bool = False) -> Iterator[str]:
+        for info in self.walk(f"{STAGING_FOLDER}/"):
+            if timezone.now() - info.last_modified >= min_age:
+                if not dry_run:
+                    self.delete(info.key)
+                yield info.key
 
     def check_ready(self) -> None:
         with deadline(READY_SECONDS):
@@ -170,8 +183,20 @@ class SupabaseStorage(ProtocolStorage):
         }
         json_object(request("POST", "object", verb, what=key, json=body), key)
 
-    def _pages(self, prefix: str) -> "Iterator[SearchV2Result]":
-        options: SearchV2Options = {"prefix": prefix, "with_delimiter": True}
+    def _objects(self, prefix: str) -> Iterator[ObjectInfo]:
+        """Yield the objects. Raises StorageMisconfigured if there are none because the bucket is missing or
+        the secret key is wrong: Storage answers both with an empty list.
+        """
+        is_empty = True
+        for page in self._pages({"prefix": prefix}):
+            for found in page.objects:
+                is_empty = False
+                with suppress(ObjectMissing):  # deleted meanwhile
+                    yield _parse_listed(found) or self.describe(found.name)
+        if is_empty:
+            self.check_ready()
+
+    def _pages(self, options: "SearchV2Options") -> "Iterator[SearchV2Result]":
         while True:
             page = self._page(options)
             yield page
@@ -272,6 +297,29 @@ def _checked(token: str) -> str:
     """Return the token. Raises some exception, for `translate_errors`, if its expiry is unreadable."""
     tokens.expiry(token)
     return token
+
+
+def _parse_listed(found: "SearchV2Object") -> ObjectInfo | None:
+    """Return the metadata of an object in a list, None if the list lacks some of it."""
+    metadata = found.metadata or {}
+    try:
+        return ObjectInfo(
+            key=found.name,
+            size=int(metadata["size"]),
+            content_type=_text(metadata["mimetype"]),
+            cache_control=_text(metadata["cacheControl"]),
+            etag=str(metadata.get("eTag") or ""),
+            created_at=found.created_at,
+            last_modified=found.updated_at,
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(type(value))
+    return value
 
 
 def _parse_info(key: str, info: dict[str, Any]) -> tuple[str, ObjectInfo]:

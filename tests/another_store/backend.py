@@ -1,7 +1,7 @@
 """MemoryStorage: a store that shares no code with the two that ship, and has another protocol."""
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any, BinaryIO
 
@@ -47,6 +47,10 @@ class MemoryStorage(SignedStorage):
     def listdir(self, path: str) -> tuple[list[str], list[str]]:
         inside = [key.removeprefix(f"{path}/") for bucket, key in OBJECTS if bucket == self.bucket]
         return [], [name for name in inside if "/" not in name]
+
+    def walk(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        found = [key for bucket, key in OBJECTS if bucket == self.bucket and key.startswith(prefix)]
+        return (self.describe(key) for key in sorted(found))
 
     def sign_upload(self, key: str, content_type: str, *, seconds: int, max_age: int) -> SignedUpload:
         expires_at = timezone.now() + timedelta(seconds=seconds)

@@ -428,6 +428,72 @@ def test_a_listing_is_whole_however_long(store, by_hand):
     assert sorted(folders) == sorted(f"f{number}" for number in range(950))
 
 
+def test_a_walk_meets_every_object_once_in_the_order_of_the_keys(store, other):
+    keys_in_order = [".hidden", "B", "a", "a b/x", "a-b", "a.txt", "a/b", "a/b.c/d", "a0", "b"]
+    for key in reversed(keys_in_order):
+        put(store, key, key.encode())
+    put(other, "elsewhere")
+
+    assert list(store.walk()) == [store.describe(key) for key in keys_in_order]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "found"),
+    [
+        ("a", ["a", "a.b", "a/b", "a/b/c"]),
+        ("a/", ["a/b", "a/b/c"]),
+        ("a/b/", ["a/b/c"]),
+        ("c", []),
+        ("A", []),
+    ],
+)
+def test_a_walk_keeps_to_the_prefix(store, prefix, found):
+    for key in ("a", "a.b", "a/b", "a/b/c", "b/a"):
+        put(store, key)
+
+    assert [info.key for info in store.walk(prefix)] == found
+
+
+def test_a_walk_is_whole_however_long(store, by_hand):
+    """The protocol gives at most 1000 at once."""
+    many = sorted([f"a{number % 7}/{number:04}" for number in range(1900)] + [f"{n:03}" for n in range(150)])
+    by_hand(many)
+
+    assert [info.key for info in store.walk()] == many
+
+
+def test_a_walk_goes_on_when_an_object_is_deleted_meanwhile(store):
+    for key in ("a", "b", "c"):
+        put(store, key)
+
+    walk = store.walk()
+    first = next(walk)
+    store.delete("b")
+
+    assert first.key == "a"
+    assert [info.key for info in walk][-1] == "c"
+
+
+@pytest.mark.parametrize("prefix", ["a\0b", "..\\", "%2e%2e"])
+def test_a_walk_takes_no_prefix_that_no_key_has(store, prefix):
+    with pytest.raises(keys.InvalidKey):
+        list(store.walk(prefix))
+
+
+def test_a_walk_stays_in_its_bucket(store, other):
+    put(other, "elsewhere")
+
+    for prefix in ("../", f"../{other.bucket}/", "/", "//"):
+        assert list(store.walk(prefix)) == []
+
+
+def test_what_was_saved_is_no_leftover(store):
+    put(store, "a")
+
+    assert list(store.delete_leftovers(timedelta(0))) == []
+    assert content(store, "a") == b"otter"
+
+
 # --- URLs -----------------------------------------------------------------------------------------------
 
 

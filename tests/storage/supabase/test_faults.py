@@ -85,6 +85,7 @@ VERBS: dict[str, Verb] = {
     "exists": (lambda store: store.exists("missing"), "GET /object/info", True),
     "open": (read, "GET /object/authenticated", True),
     "listdir": (lambda store: store.listdir(""), "POST /object/list-v2", True),
+    "walk": (lambda store: list(store.walk()), "POST /object/list-v2", True),
     "delete": (lambda store: store.delete("a"), "DELETE /object/", True),
     "sign upload": (lambda store: store.sign_upload("b", "a/b", seconds=9), "POST /object/upload/sign", True),
     "sign download": (lambda store: store.sign_download("a", seconds=9), "POST /object/sign", True),

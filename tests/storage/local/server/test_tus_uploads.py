@@ -6,6 +6,7 @@ import time
 from base64 import b64encode, urlsafe_b64encode
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import timedelta
 from hashlib import md5
 from io import BytesIO
 from pathlib import Path
@@ -22,7 +23,7 @@ from django.test import Client
 from storage import tokens
 from storage.buckets import Bucket
 from storage.errors import ObjectMissing
-from storage.local import buckets, resumable_uploads
+from storage.local import LocalStorage, buckets, resumable_uploads
 from storage.local.metadata import StoredObject
 from storage.local.objects import LocalObjects
 
@@ -536,6 +537,57 @@ def test_an_upload_expires_and_is_swept(monkeypatch, settings):
     assert not folder.exists()
     assert refused(upload.head(), 404)
     assert another.offset == 0
+
+
+def leftovers(hours: int = 1, bucket: str = "c-lim", **options: Any) -> list[str]:
+    return list(LocalStorage(bucket).delete_leftovers(timedelta(hours=hours), **options))
+
+
+def written_two_hours_ago(upload: Upload, settings: Any) -> Path:
+    folder = Path(settings.MEDIA_ROOT) / ".objects" / "parts" / named(upload)[0]
+    os.utime(folder / "bytes", times=(time.time() - 7200,) * 2)
+    return folder
+
+
+def test_an_upload_that_nobody_goes_on_with_is_a_leftover(settings):
+    old, young, elsewhere = Upload("old.pdf"), Upload("young.pdf"), Upload("x.pdf", bucket="c-any")
+    for upload in (old, young, elsewhere):
+        upload.patch(b"otter")
+    folder = written_two_hours_ago(old, settings)
+    written_two_hours_ago(elsewhere, settings)
+
+    assert leftovers(dry_run=True) == ["old.pdf"]
+    assert old.offset == 5
+    assert leftovers(hours=3) == []
+    assert leftovers() == ["old.pdf"]
+
+    assert not folder.exists()
+    assert refused(old.head(), 404)
+    assert (young.offset, elsewhere.offset) == (5, 5)
+    assert leftovers() == []
+
+
+def test_a_finished_upload_is_no_leftover_until_it_expires(settings, monkeypatch):
+    upload = Upload(length=5)
+    upload.patch(b"otter")
+
+    assert leftovers(hours=0) == []
+    later = time.time() + resumable_uploads.LIFETIME + 1
+    monkeypatch.setattr(resumable_uploads.time, "time", lambda: later)
+
+    assert leftovers() == ["a.pdf"]
+    assert uploads(settings) == []
+    assert upload.stored == b"otter"
+
+
+def test_an_upload_that_is_being_written_is_no_leftover(settings):
+    upload = Upload()
+    written_two_hours_ago(upload, settings)
+
+    with resumable_uploads.locked(*named(upload)):
+        assert leftovers() == []
+
+    assert upload.offset == 0
 
 
 def test_what_a_crash_left_half_made_is_swept(settings):
