@@ -65,6 +65,7 @@ def issue(file: StoredFile, owner: UUID, declared: Declared) -> Ticket:
         declared["content_type"],
         seconds=settings.UPLOAD_URL_TTL,
         max_age=PUBLIC_MAX_AGE if file.storage.public else PRIVATE_MAX_AGE,
+        size=declared["size"],
     )
     upload = Upload.objects.create(
         id=upload_id,
