@@ -71,12 +71,13 @@ lock: dev ## upgrade the locked versions and compile requirements*.in
 LOCK := -q --upgrade --strip-extras --generate-hashes --no-header \
         --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-bench: dev ## measure memory, signing, lists, authentication, migration and, if there is a PostgreSQL, policies
+bench: dev ## measure memory, signing, lists, authentication, migration, reconciliation and, if there is a PostgreSQL, policies
 	@$(BIN)/python bench/memory.py
 	@$(BIN)/python bench/signing.py
 	@$(BIN)/python bench/listing.py
 	@$(BIN)/python bench/authentication.py
 	@$(BIN)/python bench/migration.py
+	@$(BIN)/python bench/reconciliation.py
 	@$(BIN)/python bench/policies.py
 
 $(BIN)/.installed: requirements.txt

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from api.doctor import run_checks
+from api.reconciliation import Status
 from tests.support.project import Project
 from tests.support.server import ROOT, Server
 
@@ -126,6 +127,13 @@ def test_every_word_of_a_move_is_explained():
     }
 
     assert said - set(re.findall(r"`(\w+)`", chapter)) == set()
+
+
+def test_every_word_of_a_comparison_is_explained():
+    chapter = README.partition("## Comparing rows with storage")[2].partition("\n## ")[0]
+    rows = "".join(re.findall(r"^\| (`.+?) \|", chapter, re.MULTILINE))
+
+    assert set(re.findall(r"`(\w+)`", rows)) == set(Status)
 
 
 def test_every_make_target_exists():
