@@ -78,6 +78,7 @@ bench: dev ## run every measurement of bench/
 	@$(BIN)/python bench/authentication.py
 	@$(BIN)/python bench/pictures.py
 	@$(BIN)/python bench/migration.py
+	@$(BIN)/python bench/reconciliation.py
 	@$(BIN)/python bench/policies.py
 	@$(BIN)/python bench/hanging_store.py
 

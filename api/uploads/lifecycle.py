@@ -106,6 +106,7 @@ def _sign(file: StoredFile, key: str, declared: Declared) -> SignedUpload:
         declared["content_type"],
         seconds=settings.UPLOAD_URL_TTL,
         max_age=PUBLIC_MAX_AGE if file.storage.public else PRIVATE_MAX_AGE,
+        size=declared["size"],
     )
 
 

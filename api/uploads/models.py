@@ -44,9 +44,14 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         content_type = ContentType.objects.get_for_model(resource)
         return self.filter(content_type=content_type, object_id=resource.pk)
 
+    def unsettled(self) -> Self:
+        """Return the tickets whose file may still be recorded."""
+        states = [Upload.State.COMPLETED, Upload.State.REJECTED, Upload.State.CANCELLED]
+        return self.exclude(state__in=states)
+
     def unclaimed(self) -> Self:
         """Return the tickets that are neither settled nor being verified."""
-        return self.filter(state__in=[Upload.State.PENDING, Upload.State.EXPIRED, Upload.State.HELD])
+        return self.unsettled().exclude(state=Upload.State.VERIFYING)
 
     def closed(self) -> Self:
         """Return the tickets that are settled, or marked as expired."""

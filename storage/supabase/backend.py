@@ -138,8 +138,11 @@ class SupabaseStorage(ProtocolStorage):
 
     # --- Tokens -------------------------------------------------------------------------------------
 
-    def upload_token(self, key: str, seconds: int) -> str:
-        """Return a token. With SUPABASE_SIGNING=server Storage decides when it expires, not `seconds`."""
+    def upload_token(self, key: str, seconds: int, size: int | None) -> str:
+        """Return a token. With SUPABASE_SIGNING=server Storage decides when it expires, not `seconds`.
+
+        Storage knows no limit for one object, so `size` has no effect: only the bucket's limit applies.
+        """
         if settings.SUPABASE_SIGNING == "secret":
             return tokens.mint("upload", self.bucket, key, seconds)
         path = ("object", "upload", "sign", self.bucket, key)  # the SDK does not quote a `?` in the key
