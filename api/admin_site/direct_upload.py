@@ -27,6 +27,7 @@ from api.throttling import CompletionRateThrottle, TicketRateThrottle
 from api.uploads import lifecycle
 from api.uploads.models import Upload
 from api.uploads.serializers import TicketSerializer, UploadRequestSerializer, UploadSerializer
+from api.uploads.tickets import Ticket
 from storage.fields import stored_file
 
 #: The UUID namespace of `admin_owner_id`. If it changed, the open tickets would lose their owners.
@@ -45,7 +46,7 @@ def admin_owner_id(user: AbstractBaseUser | AnonymousUser) -> UUID:
 class AdminTicketSerializer(TicketSerializer):
     """The API's ticket, with a `complete_url` in the admin."""
 
-    def get_complete_url(self, ticket: lifecycle.Ticket) -> str:
+    def get_complete_url(self, ticket: Ticket) -> str:
         opts = ticket.upload.model()._meta
         name = f"admin:{opts.app_label}_{opts.model_name}_complete"
         url: str = self.context["request"].build_absolute_uri(

@@ -23,7 +23,7 @@ from api.demo.programme import EXHIBITIONS, SERVICES, DemoExhibition
 from api.demo.species import SPECIES
 from api.documents.models import Document
 from api.profiles.models import Profile
-from api.uploads import lifecycle
+from api.uploads import lifecycle, tickets
 from api.uploads.attachments import update_row
 from api.uploads.models import Declared
 from storage.base import incoming_store
@@ -162,7 +162,7 @@ def upload(
         "size": len(content),
         "sha256": sha256(content).hexdigest(),
     }
-    ticket = lifecycle.issue(stored_file(resource, field_name), owner, declared)
+    ticket = tickets.issue(stored_file(resource, field_name), owner, declared)
     headers = ticket.signed.headers
     incoming_store().put(
         ticket.signed.key, [content], content_type=content_type, cache_control=headers["cache-control"]

@@ -8,9 +8,9 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_sc
 from rest_framework import serializers
 from rest_framework.reverse import reverse
 
-from api.uploads import lifecycle
-from api.uploads.lifecycle import Ticket
+from api.uploads import tickets
 from api.uploads.models import Declared, Upload
+from api.uploads.tickets import Ticket
 from storage.fields import StoredFile
 
 #: The Unicode categories of control characters, line breaks, and invisible characters, some of which
@@ -106,7 +106,7 @@ class UploadRequestSerializer(serializers.Serializer[Any]):
 
     def create(self, validated: dict[str, Any]) -> Ticket:
         owner, on_create = validated.pop("owner"), validated.pop("on_create", None)
-        return lifecycle.issue(self.file, owner, cast(Declared, validated), on_create=on_create)
+        return tickets.issue(self.file, owner, cast(Declared, validated), on_create=on_create)
 
     def validate_filename(self, name: str) -> str:
         invisible = any(

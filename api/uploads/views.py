@@ -18,9 +18,8 @@ from api.auth.principal import principal_of
 from api.filters import StrictOrderingFilter
 from api.idempotency import IDEMPOTENCY_KEY, Store, run_once
 from api.throttling import CompletionRateThrottle, TicketRateThrottle
-from api.uploads import lifecycle
+from api.uploads import lifecycle, tickets
 from api.uploads.attachments import delete_row
-from api.uploads.lifecycle import Ticket
 from api.uploads.models import Upload
 from api.uploads.permissions import IsTicketOwner
 from api.uploads.serializers import (
@@ -29,6 +28,7 @@ from api.uploads.serializers import (
     UploadRequestSerializer,
     UploadSerializer,
 )
+from api.uploads.tickets import Ticket
 from storage.fields import StoredFile, stored_file
 
 NO_STORE = {"Cache-Control": "no-store"}
@@ -114,7 +114,7 @@ class UploadURLMixin:
     @action(detail=True, methods=["post"], url_path="upload-url", throttle_classes=[TicketRateThrottle])
     def upload_url(self: Any, request: Request, **lookup: str) -> Response:
         file = stored_file(self.get_object(), self.upload_field)
-        found = run_once(request, partial(_issue, request, file), partial(lifecycle.reissue, file=file))
+        found = run_once(request, partial(_issue, request, file), partial(tickets.reissue, file=file))
         context = self.get_serializer_context()
         if isinstance(found, Upload):
             return Response(UploadSerializer(found, context=context).data, headers=_headers(request, found))

@@ -1,0 +1,106 @@
+"""Issues tickets, and signs a new URL for a ticket whose response a client has lost."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib.contenttypes.models import ContentType
+from django.db import transaction
+from django.utils import timezone
+from uuid_utils.compat import uuid7
+
+from api.uploads import quotas
+from api.uploads.models import Declared, Upload
+from storage import keys
+from storage.base import PRIVATE_MAX_AGE, PUBLIC_MAX_AGE, SignedUpload, incoming_store
+from storage.errors import ObjectExists
+from storage.fields import StoredFile
+
+State = Upload.State
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """An upload, and what the client needs to send the file. The token is not stored."""
+
+    upload: Upload
+    signed: SignedUpload
+
+
+def issue(
+    file: StoredFile, owner: UUID, declared: Declared, *, on_create: Callable[[UUID], None] | None = None
+) -> Ticket:
+    """Issue a ticket to replace this file. `declared` must be valid by the rules of its field.
+
+    Raises Refused if the owner of the file has reached a quota, and StorageUnavailable. The file that it
+    replaces counts until the ticket is completed. `on_create` is called with the id of the ticket, in the
+    transaction that creates it; if it raises, there is no ticket.
+    """
+    upload_id = uuid7()
+    signed = _sign(file, keys.generate(str(upload_id), declared["content_type"]), declared)
+    with transaction.atomic():
+        quotas.lock(file)
+        if on_create:
+            on_create(upload_id)  # before the check: a repeated request needs no place in the quota
+        quotas.check(file, declared["size"])
+        upload = Upload.objects.create(
+            id=upload_id,
+            owner=owner,
+            content_type=ContentType.objects.get_for_model(file.instance),
+            object_id=file.instance.pk,
+            field_name=file.field.name,
+            declared=declared,
+            path=signed.key,
+            expires_at=signed.expires_at,
+        )
+    return Ticket(upload, signed)
+
+
+def reissue(upload_id: UUID, file: StoredFile) -> Ticket | Upload | None:
+    """Return the ticket with a new URL, which works for another UPLOAD_URL_TTL.
+
+    Returns the upload if there is nothing to send: its object has arrived, or it is not pending any more.
+    Returns None if it was purged, or has ended without an object. Raises StorageUnavailable, and Refused if
+    it has expired and a quota does not allow it any more.
+    """
+    upload = Upload.objects.filter(pk=upload_id).first()
+    if upload is None or upload.state == State.EXPIRED:
+        return None
+    if upload.state != State.PENDING or not (signed := _sign_again(file, upload)):
+        return upload
+    renewed = _renew(file, upload, signed.expires_at)
+    upload.refresh_from_db()
+    return Ticket(upload, signed) if renewed else upload
+
+
+def _sign(file: StoredFile, key: str, declared: Declared) -> SignedUpload:
+    """Return what a client needs to send the file to this key. Raises StorageUnavailable."""
+    return incoming_store().sign_upload(
+        key,
+        declared["content_type"],
+        seconds=settings.UPLOAD_URL_TTL,
+        max_age=PUBLIC_MAX_AGE if file.storage.public else PRIVATE_MAX_AGE,
+        size=declared["size"],
+    )
+
+
+def _sign_again(file: StoredFile, upload: Upload) -> SignedUpload | None:
+    """Return None if the object has arrived: some stores sign no upload URL for an object that exists."""
+    if incoming_store().exists(upload.path):
+        return None
+    try:
+        return _sign(file, upload.path, upload.declared)
+    except ObjectExists:
+        return None
+
+
+def _renew(file: StoredFile, upload: Upload, expires_at: datetime) -> bool:
+    """Set when a pending ticket expires. One that has expired did not count, and counts again."""
+    with transaction.atomic():
+        quotas.lock(file)
+        if upload.expires_at <= timezone.now():
+            quotas.check(file, upload.declared["size"])
+        pending = Upload.objects.filter(pk=upload.pk, state=State.PENDING)
+        return bool(pending.update(expires_at=expires_at, updated_at=timezone.now()))
