@@ -15,7 +15,7 @@ class Project:
         self.http = httpx.Client(
             base_url=f"{url}/storage/v1/",
             headers={"Authorization": f"Bearer {self.key}"},
-            timeout=30,
+            timeout=60,
             verify=False,  # the address is not https, and certificates take long to load
         )
 
