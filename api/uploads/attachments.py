@@ -92,8 +92,8 @@ def _swap_copy(file: StoredFile, as_read: dict[str, Any], changes: dict[str, Any
 def delete_row(row: models.Model) -> bool:
     """Delete the row and its objects, and cancel its open tickets. Its settled tickets stay as a record.
 
-    Returns True if the objects are gone, False if the storage failed and the sweep deletes them. Raises the
-    model's DoesNotExist.
+    Returns True if the objects are gone, also those of earlier changes, and False if the storage failed and
+    the sweep deletes them. Raises the model's DoesNotExist.
     """
     while True:
         files = stored_files(row)
@@ -107,9 +107,9 @@ def delete_row(row: models.Model) -> bool:
                 )
                 recorded = [(file.storage, file.key) for file in files]
                 sent = [each for upload in cancelled for each in objects_of(upload)]
-                freed = removals.schedule([*recorded, *sent], row.pk, may_appear=bool(sent))
+                removals.schedule([*recorded, *sent], row.pk, may_appear=bool(sent))
         if deleted:
-            return removals.carry_out(freed)
+            return removals.carry_out(Removal.objects.for_resource(row.pk))
         row.refresh_from_db()  # a file was recorded meanwhile: delete that one too
 
 

@@ -105,6 +105,19 @@ def test_a_deletion_whose_object_is_due_is_accepted_and_carried_out_by_the_sweep
     assert not Removal.objects.exists()
 
 
+def test_a_deletion_also_removes_what_an_earlier_change_could_not(alice: Caller, monkeypatch):
+    document = alice.document_with_file()
+    ticket = alice.ticket(document, OTHER)
+    send(ticket, OTHER)
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStorage, "delete_object", down)
+        assert alice.complete(ticket).status_code == 200
+    assert len(keys_of("documents")) == 2
+
+    assert alice.delete(f"documents/{document['id']}/").status_code == 204
+    assert keys_of("documents") == set()
+
+
 def test_a_picture_of_the_catalogue_is_deleted_with_its_entry_or_due(curator: Caller, monkeypatch):
     fields = {"common_name": "African penguin", "scientific_name": "Spheniscus demersus"}
     species = curator.post("species/", fields).json()
