@@ -71,13 +71,16 @@ lock: dev ## upgrade the locked versions and compile requirements*.in
 LOCK := -q --upgrade --strip-extras --generate-hashes --no-header \
         --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-bench: dev ## measure memory, signing, lists, authentication, migration and, if there is a PostgreSQL, policies
+bench: dev ## run every measurement of bench/
 	@$(BIN)/python bench/memory.py
 	@$(BIN)/python bench/signing.py
 	@$(BIN)/python bench/listing.py
 	@$(BIN)/python bench/authentication.py
+	@$(BIN)/python bench/pictures.py
 	@$(BIN)/python bench/migration.py
+	@$(BIN)/python bench/reconciliation.py
 	@$(BIN)/python bench/policies.py
+	@$(BIN)/python bench/hanging_store.py
 
 $(BIN)/.installed: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'

@@ -10,12 +10,12 @@ from contextlib import suppress
 import structlog
 from gunicorn import glogging, util
 
-from backend.settings import BASE_DIR, LOGGING, PORT, SWEEP_EVERY
+from backend.settings import BASE_DIR, LOGGING, PORT, SWEEP_EVERY, THREADS
 
 wsgi_app = "backend.wsgi"
 bind = f"127.0.0.1:{PORT}"
 worker_class = "gthread"
-threads = 16  # each slow upload or download of the local store occupies one
+threads = THREADS  # each slow upload or download of the local store occupies one
 timeout = 60
 limit_request_line = 8190
 limit_request_field_size = 16384  # above the maximum length of a token, so that longer ones get a 401

@@ -11,11 +11,12 @@ from storage.supabase.doctor.cors import check_cors
 from storage.supabase.doctor.round_trip import check_round_trip
 from storage.supabase.doctor.row_level_security import check_policies
 from storage.supabase.doctor.steps import Step, run_steps
+from storage.supabase.doctor.webhook import check_webhook
 
 
 def run_checks(database: str = "") -> Iterator[Finding]:
     """Yield the findings of all checks. `database`: the URL of the project's database, to check its policies
-    too.
+    and its webhook too.
     """
     return run_steps(_steps(database))
 
@@ -36,4 +37,5 @@ def _steps(database: str) -> Iterator[Step]:
     )
     if database:
         yield Step("policies", partial(check_policies, database))
+        yield Step("webhook", partial(check_webhook, database))
     yield Step("cors", check_cors, needs=("url", "reachable", "storage"))

@@ -40,7 +40,12 @@ ERROR_CODES: dict[str, tuple[int, str | Promise]] = {
     "session_revoked": (401, _("The session has ended, or its user is banned: sign in again.")),
     "anonymous_not_allowed": (401, _("Anonymous users are not allowed: sign in.")),
     "client_not_allowed": (401, _("Tokens of OAuth clients are not allowed.")),
+    "signature_invalid": (
+        401,
+        _("The webhook's signature or secret is wrong, or the message is too old or was received before."),
+    ),
     "permission_denied": (403, _("Your account does not allow this.")),
+    "quota_exceeded": (403, _("This would exceed a quota.")),
     "not_found": (404, _("This does not exist, or you may not see it.")),
     "file_missing": (404, _("No file has been uploaded yet.")),
     "method_not_allowed": (405, _("This method is not allowed here.")),
@@ -53,6 +58,7 @@ ERROR_CODES: dict[str, tuple[int, str | Promise]] = {
     "resource_gone": (409, _("The resource that the file was for has been deleted.")),
     "too_large": (413, _("The request body is too large.")),
     "unsupported_media_type": (415, _("Send JSON: `Content-Type: application/json`.")),
+    "idempotency_key_reused": (422, _("This Idempotency-Key was used for another request: make a new one.")),
     "size_mismatch": (422, _("The size is not the declared one.")),
     "content_type_not_allowed": (422, _("Files of this type are not accepted here.")),
     "content_type_mismatch": (422, _("The file is not of the declared type.")),
@@ -134,9 +140,13 @@ def problem(
     detail: str | Promise = "",
     errors: list[dict[str, str]] | None = None,
     headers: Mapping[str, str] | None = None,
+    members: Mapping[str, int | str] | None = None,
 ) -> HttpResponse:
-    """Return the response of a problem, without DRF's content negotiation, and never cached."""
-    body = problem_body(code, detail, errors)
+    """Return the response of a problem, without DRF's content negotiation, and never cached.
+
+    `members` are added to the JSON object (RFC 9457, 3.2).
+    """
+    body = {**problem_body(code, detail, errors), **(members or {})}
     return HttpResponse(
         json.dumps(body, cls=DjangoJSONEncoder),
         status=body["status"],
@@ -170,7 +180,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
     set_rollback()
     match error:
         case Refused():
-            return problem(error.code, error.detail, headers=_retry_after(error.retry_after))
+            headers = _retry_after(error.retry_after)
+            return problem(error.code, error.detail, headers=headers, members=error.members)
         case exceptions.ValidationError():
             return problem("invalid", errors=list(_flatten(error.get_full_details(), "#")))
         case exceptions.AuthenticationFailed() | exceptions.NotAuthenticated():

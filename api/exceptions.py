@@ -9,11 +9,15 @@ class Refused(Exception):
     """A rule does not allow the action.
 
     `code` is one of `api.errors.ERROR_CODES`. `detail` replaces its default detail. `retry_after` is the
-    number of seconds after which another attempt may succeed, None if it cannot.
+    number of seconds after which another attempt may succeed, None if it cannot. `members` are added to the
+    JSON object of the problem, for programs.
     """
 
-    def __init__(self, code: str, detail: str = "", retry_after: int | None = None) -> None:
+    def __init__(
+        self, code: str, detail: str = "", retry_after: int | None = None, **members: int | str
+    ) -> None:
         super().__init__(code)
         self.code = code
         self.detail = detail
         self.retry_after = retry_after
+        self.members = members

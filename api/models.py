@@ -1,8 +1,19 @@
-"""Imports the models of catalog, documents, profiles and uploads, so that Django finds them."""
+"""Imports the models of all packages, so that Django finds them."""
 
 from api.catalog.models import EducationalService, Exhibition, Species
 from api.documents.models import Document
+from api.idempotency import IdempotencyKey
 from api.profiles.models import Profile
-from api.uploads.models import Removal, Upload
+from api.uploads.models import Removal, Upload, WebhookMessage
 
-__all__ = ["Document", "EducationalService", "Exhibition", "Profile", "Removal", "Species", "Upload"]
+__all__ = [
+    "Document",
+    "EducationalService",
+    "Exhibition",
+    "IdempotencyKey",
+    "Profile",
+    "Removal",
+    "Species",
+    "Upload",
+    "WebhookMessage",
+]

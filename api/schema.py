@@ -21,7 +21,11 @@ class ProblemItemSerializer(serializers.Serializer[Any]):
 
 
 class ProblemSerializer(serializers.Serializer[Any]):
-    """An error (RFC 9457). Programs use `code`; `detail` is for people."""
+    """An error (RFC 9457). Programs use `code`; `detail` is for people.
+
+    A problem may have more members: `quota_exceeded` has `quota` (`bytes` or `open_tickets`), `used` and
+    `limit`.
+    """
 
     type = serializers.CharField(default="about:blank")
     title = serializers.CharField()

@@ -1,7 +1,8 @@
 """The sweep: finishes in storage and in the database what requests have begun or forgotten.
 
 Every step can be repeated after a crash. Any number of sweeps may run at once: tickets and removals are
-claimed in the database, and all other work can be done twice without harm.
+claimed in the database, and all other work can be done twice without harm. Each task has the time for storage
+calls of one request, so that a storage that does not answer cannot stop the sweep.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -12,25 +13,24 @@ from itertools import islice
 
 import structlog
 from django.conf import settings
+from django.db.models import Model
 from django.utils import timezone
 
 from api.catalog import qr_codes
 from api.catalog.models import Species
 from api.exceptions import Refused, ScannerUnavailable
+from api.idempotency import IdempotencyKey
 from api.uploads import lifecycle, removals
-from api.uploads.models import Removal, Upload
+from api.uploads.models import Removal, Upload, WebhookMessage
 from storage.base import incoming_store, signed_stores
+from storage.budget import request_budget
 from storage.errors import StorageError
 
 MAX_FAILURES = 3  # in a row, after which a step ends: the storage does not answer
 LEFTOVER_AGE = timedelta(days=1)  # of what an interrupted upload has left in a bucket
 BATCH_SIZE = 200  # objects whose tickets are read with one query
-STILL_OPEN = (
-    "object_missing",
-    "ticket_expired",
-    "verification_in_progress",
-    "held",
-)  # the codes of open tickets
+#: The codes of tickets that are still open.
+STILL_OPEN = ("object_missing", "ticket_expired", "verification_in_progress", "held", "quota_exceeded")
 
 State = Upload.State
 
@@ -84,7 +84,8 @@ def _run_step(step: Step, options: Options) -> Iterator[Result]:
     tasks, done, failures = iter(step(options)), 0, 0
     while done < options.limit and failures < MAX_FAILURES:
         try:
-            task = next(tasks, None)
+            with request_budget(settings.STORAGE_TIMEOUT):
+                task = next(tasks, None)
         except Exception as error:
             yield Result(step.__name__, "", _message(error))
             return
@@ -101,7 +102,8 @@ def _run(task: Task, options: Options) -> Result | None:
     if options.dry_run:
         return Result(task.action, task.name)
     try:
-        action = task.run()
+        with request_budget(settings.STORAGE_TIMEOUT):
+            action = task.run()
     except Exception as error:
         return Result(task.action, task.name, _message(error))
     return Result(action, task.name) if action else None
@@ -159,7 +161,14 @@ def purge_tickets(options: Options) -> Iterator[Task]:
         before = timezone.now() - timedelta(days=settings.TICKET_RETENTION_DAYS)
         old = Upload.objects.closed().filter(updated_at__lt=before).order_by("updated_at")
         for upload in old[: options.limit]:
-            yield Task("purged", str(upload.pk), partial(_purge, upload))
+            yield Task("purged", f"ticket {upload.pk}", partial(_purge, upload))
+
+
+def purge_keys(options: Options) -> Iterator[Task]:
+    """Delete the keys of requests and the ids of messages that are too old to be sent again."""
+    for rows in (IdempotencyKey.objects.expired(), WebhookMessage.objects.expired()):
+        for row in rows[: options.limit]:
+            yield Task("purged", f"{row._meta.verbose_name} {row}", partial(_delete_row, row))
 
 
 def _complete(upload: Upload) -> str | None:
@@ -179,6 +188,11 @@ def _discard(key: str) -> str:
 def _expire(upload: Upload) -> str | None:
     """Complete a file that arrived late, else mark the ticket."""
     return _complete(upload) or ("expired" if lifecycle.expire(upload) else None)
+
+
+def _delete_row(row: Model) -> str:
+    row.delete()
+    return "purged"
 
 
 def _purge(upload: Upload) -> str | None:
@@ -231,6 +245,7 @@ STEPS: tuple[Step, ...] = (
     delete_leftovers,
     make_qr_codes,
     purge_tickets,
+    purge_keys,
 )
 #: What each action of a Result means.
 ACTIONS = {
@@ -241,5 +256,5 @@ ACTIONS = {
     "removed": "objects whose removal was due",
     "leftovers": "parts of interrupted uploads",
     "qr_codes": "QR codes that were missing",
-    "purged": "settled tickets older than TICKET_RETENTION_DAYS",
+    "purged": "rows that are not needed any more, such as tickets settled TICKET_RETENTION_DAYS ago",
 }

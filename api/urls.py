@@ -1,11 +1,13 @@
 """The URLs of /api/v1/."""
 
+from django.urls import path
 from rest_framework.routers import SimpleRouter
 
 from api.catalog.views import EducationalServiceViewSet, ExhibitionViewSet, SpeciesViewSet
 from api.documents.views import DocumentViewSet
 from api.profiles.views import ProfileViewSet
 from api.uploads.views import UploadViewSet
+from api.uploads.webhooks import StorageWebhookView
 
 router = SimpleRouter()
 router.register("species", SpeciesViewSet)
@@ -15,4 +17,4 @@ router.register("documents", DocumentViewSet)
 router.register("profiles", ProfileViewSet)
 router.register("uploads", UploadViewSet)
 
-urlpatterns = router.urls
+urlpatterns = [*router.urls, path("webhooks/storage/", StorageWebhookView.as_view())]

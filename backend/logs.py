@@ -16,6 +16,7 @@ SECRETS = re.compile(
     | (?<=Bearer[ ])[^\s"',\\]+                               # an Authorization header
     | eyJ[\w-]{5,}\.[\w-]*(?:\.[\w-]*)?                       # any other JSON web token
     | sb_secret_[\w-]+                                        # a Supabase key
+    | whsec_[\w+/=-]+                                       # the secret of a webhook
     | (?<=://)[^/\s:@]*:[^/\s@]+(?=@)                         # credentials in a URL
     """,
     re.VERBOSE | re.IGNORECASE,

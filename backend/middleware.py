@@ -1,4 +1,4 @@
-"""Middleware: request ids, problem responses, headers of the API, and the admin's security policy."""
+"""Middleware: request ids, problem responses, the storage budget, API headers, security of the admin."""
 
 import re
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from datetime import UTC
 from uuid import uuid4
 
 import structlog
+from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -15,6 +16,7 @@ from django.utils.translation import gettext
 from api.errors import exception_handler, problem
 from api.parsers import read_chunked
 from storage.base import signed_stores
+from storage.budget import request_budget
 
 Handler = Callable[[HttpRequest], HttpResponse]
 STALL_TIMEOUT = 30  # seconds without a byte in either direction, after which a connection is closed
@@ -67,6 +69,17 @@ class ProblemMiddleware:
         if response is None:
             logger.error("unhandled_exception", path=request.path, method=request.method, exc_info=error)
         return response or problem("internal")
+
+
+class StorageBudgetMiddleware:
+    """Gives all calls of a remote store within one request STORAGE_TIMEOUT seconds together."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        with request_budget(settings.STORAGE_TIMEOUT):
+            return self.get_response(request)
 
 
 class APIMiddleware:

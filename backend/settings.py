@@ -4,6 +4,7 @@ With DEBUG everything has a working default. Without it, missing and well-known 
 ImproperlyConfigured here, because servers do not run Django's system checks.
 """
 
+import math
 import os
 import re
 import warnings
@@ -17,6 +18,7 @@ from corsheaders.defaults import default_headers
 from django.core.exceptions import ImproperlyConfigured
 
 from backend.logs import logging_config
+from storage import webhooks
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 MIB = 1024 * 1024
@@ -46,6 +48,13 @@ class Environment(environ.Env):
         with parsing(var):
             value = super().get_value(var, cast, default, parse_default)
         return [item.strip() for item in value if item.strip()] if isinstance(value, list) else value
+
+    def count(self, name: str, default: int) -> int:
+        """Return a whole number that is not negative."""
+        value = int(self.int(name, default))
+        if value < 0:
+            raise ImproperlyConfigured(f"{name} is negative: set a number, or 0.")
+        return value
 
     def db_url(self, var, default, engine=None):  # type: ignore[no-untyped-def]
         with parsing(var):
@@ -77,12 +86,16 @@ def rate(name: str, default: str) -> str:
     return value
 
 
-def at_least(minimum: int, name: str, default: int) -> int:
-    """Return a whole number that is not below the minimum."""
-    value: int = env.int(name, default)
-    if value < minimum:
-        raise ImproperlyConfigured(f"{name} must be a whole number of at least {minimum}.")
-    return value
+def check_webhook_secret(secret: str) -> None:
+    """Raise ImproperlyConfigured if messages cannot be signed with it, or in production could be forged."""
+    try:
+        length = len(webhooks.signing_key(secret))
+    except ValueError:
+        raise ImproperlyConfigured(
+            "STORAGE_WEBHOOK_SECRET must be whsec_ and base64, or other printable ASCII without spaces."
+        ) from None
+    if not DEBUG and length < 24:
+        raise ImproperlyConfigured("STORAGE_WEBHOOK_SECRET is shorter than 24 bytes (Standard Webhooks).")
 
 
 # --- Well-known keys, which are printed in documentation -----------------------------------------
@@ -103,6 +116,9 @@ DEBUG = env.bool("DEBUG", False)
 SECRET_KEY = env.str("SECRET_KEY", DEMO_SECRET_KEY if DEBUG else "")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
 PORT = env.int("PORT", 8000)
+THREADS = env.int("THREADS", 16)  # of each process of gunicorn; half of them may wait for Supabase Storage
+if THREADS < 2:
+    raise ImproperlyConfigured("THREADS must be at least 2.")
 
 ROOT_URLCONF = "backend.urls"
 WSGI_APPLICATION = "backend.wsgi.application"
@@ -130,6 +146,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "backend.middleware.StorageBudgetMiddleware",
     "backend.middleware.APIMiddleware",
     "backend.middleware.AdminSecurityMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -214,10 +231,23 @@ SUPABASE_STAFF_ROLES = env.list("SUPABASE_STAFF_ROLES", default=["staff", "admin
 SUPABASE_ALLOW_ANONYMOUS = env.bool("SUPABASE_ALLOW_ANONYMOUS", False)
 SUPABASE_ALLOW_OAUTH_CLIENTS = env.bool("SUPABASE_ALLOW_OAUTH_CLIENTS", False)
 SUPABASE_CHECK_SESSIONS = env.bool("SUPABASE_CHECK_SESSIONS", False)
+with parsing("STORAGE_TIMEOUT"):  # not `env.float`, which ignores letters
+    STORAGE_TIMEOUT = float(env.str("STORAGE_TIMEOUT", "8"))
+if not 0 < STORAGE_TIMEOUT < math.inf:
+    raise ImproperlyConfigured("STORAGE_TIMEOUT must be a number of seconds above 0.")
 SUPABASE_STORAGE_BUCKET = first_of("SUPABASE_STORAGE_BUCKET", "SUPABASE_BUCKET") or "media"
 SUPABASE_SIGNING = env.str("SUPABASE_SIGNING", "server")
 if SUPABASE_SIGNING not in ("server", "secret"):
     raise ImproperlyConfigured("SUPABASE_SIGNING must be server or secret.")
+
+STORAGE_WEBHOOK_SECRET = env.str("STORAGE_WEBHOOK_SECRET", "")
+STORAGE_WEBHOOK_URL = env.str(
+    "STORAGE_WEBHOOK_URL", f"http://127.0.0.1:{PORT}/api/v1/webhooks/storage/"
+)  # of the local store; `setup_supabase --webhook` has that of a project
+if not re.fullmatch(r"https?://[^\s/?#]+/[^\s#]*", STORAGE_WEBHOOK_URL):
+    raise ImproperlyConfigured(
+        "STORAGE_WEBHOOK_URL is not a URL such as https://api.zoo.example.org/api/v1/webhooks/storage/."
+    )
 
 CHECKED_SETTINGS = {
     "SECRET_KEY": SECRET_KEY,
@@ -225,6 +255,7 @@ CHECKED_SETTINGS = {
     "SUPABASE_SECRET_KEY": SUPABASE_SECRET_KEY,
     "SUPABASE_JWT_SECRET": SUPABASE_JWT_SECRET,
     "SUPABASE_PUBLISHABLE_KEY": SUPABASE_PUBLISHABLE_KEY,
+    "STORAGE_WEBHOOK_SECRET": STORAGE_WEBHOOK_SECRET,
 }
 REQUIRED = ["SECRET_KEY"]
 if STORAGE == "supabase":
@@ -240,6 +271,9 @@ if not DEBUG:
         )
     if 0 < len(SUPABASE_JWT_SECRET) < 32:
         raise ImproperlyConfigured("SUPABASE_JWT_SECRET is shorter than 32 characters (RFC 7518, 3.2).")
+
+if STORAGE_WEBHOOK_SECRET:
+    check_webhook_secret(STORAGE_WEBHOOK_SECRET)
 
 # --- The public site -----------------------------------------------------------------------------
 
@@ -289,13 +323,15 @@ IMAGE_MAX_BYTES = env.int("IMAGE_MAX_BYTES", 10 * MIB)
 AVATAR_MAX_BYTES = env.int("AVATAR_MAX_BYTES", 10 * MIB)
 IMAGE_MAX_PIXELS = env.int("IMAGE_MAX_PIXELS", 50_000_000)
 CHECKSUM_MAX_BYTES = env.int("CHECKSUM_MAX_BYTES", 100 * MIB)
+QUOTA_BYTES = env.count("QUOTA_BYTES", 1024 * MIB)
+QUOTA_OPEN_TICKETS = env.count("QUOTA_OPEN_TICKETS", 50)
 
 UPLOAD_SCANNER = env.str("UPLOAD_SCANNER", "")  # imported at start-up: see api/apps.py
 CLAMAV_ADDRESS = env.str("CLAMAV_ADDRESS", "127.0.0.1:3310")
 if not re.fullmatch(r"\S+:\d+", CLAMAV_ADDRESS):
     raise ImproperlyConfigured("CLAMAV_ADDRESS is not a host and a port such as 127.0.0.1:3310.")
-SWEEP_EVERY = at_least(0, "SWEEP_EVERY", 60)  # seconds; gunicorn then runs `manage.py sweep`
-TICKET_RETENTION_DAYS = at_least(0, "TICKET_RETENTION_DAYS", 30)
+SWEEP_EVERY = env.count("SWEEP_EVERY", 60)  # seconds; gunicorn then runs `manage.py sweep`
+TICKET_RETENTION_DAYS = env.count("TICKET_RETENTION_DAYS", 30)
 
 #: The buckets that `migrate_to_supabase` uses instead of those of the storages: `app.Model.field=bucket`.
 MIGRATE_BUCKETS = env.dict("MIGRATE_BUCKETS", default={})
@@ -360,7 +396,12 @@ CORS_ALLOWED_ORIGINS = env.list(
     if DEBUG
     else [],
 )
-CORS_ALLOW_HEADERS = [*default_headers, "x-request-id", "apikey", "x-client-info"]  # as supabase-js sends
+CORS_ALLOW_HEADERS = [
+    *default_headers,
+    "idempotency-key",
+    "x-request-id",
+    *("apikey", "x-client-info"),  # as supabase-js sends
+]
 CORS_EXPOSE_HEADERS = ["Location", "ETag", "Retry-After", "X-Request-ID"]
 
 # --- Security and logs ---------------------------------------------------------------------------
@@ -373,4 +414,7 @@ SILENCED_SYSTEM_CHECKS = [
     "security.W021",  # the owner of the domain decides about the HSTS preload list
 ]
 
-LOGGING = logging_config(pretty=DEBUG, secrets=[SECRET_KEY, SUPABASE_JWT_SECRET, SUPABASE_SECRET_KEY])
+LOGGING = logging_config(
+    pretty=DEBUG,
+    secrets=[SECRET_KEY, SUPABASE_JWT_SECRET, SUPABASE_SECRET_KEY, STORAGE_WEBHOOK_SECRET],
+)

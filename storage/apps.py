@@ -11,6 +11,8 @@ DEFAULTS = {
     "SUPABASE_SECRET_KEY": "",
     "SUPABASE_SIGNING": "server",
     "SUPABASE_STORAGE_BUCKET": "media",
+    "STORAGE_WEBHOOK_SECRET": "",
+    "STORAGE_WEBHOOK_URL": "",  # where the local store posts
     "STORAGE_FILE_SIZE_LIMIT": 50 * 1024 * 1024,  # bytes, of the local store
     "UPLOAD_URL_TTL": 1800,  # seconds
     "DOWNLOAD_URL_TTL": 300,  # seconds

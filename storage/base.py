@@ -146,10 +146,13 @@ class SignedStorage(Storage):
         """
 
     @abstractmethod
-    def sign_upload(self, key: str, content_type: str, *, seconds: int, max_age: int) -> SignedUpload:
+    def sign_upload(
+        self, key: str, content_type: str, *, seconds: int, max_age: int, size: int | None = None
+    ) -> SignedUpload:
         """Return what a client needs to create this object within `seconds`. It cannot overwrite an object.
 
-        `max_age`: the number of seconds for which caches may keep the object.
+        `max_age`: the number of seconds for which caches may keep the object. `size`: the number of bytes
+        that the client declared. A store may refuse more.
         """
 
     @abstractmethod

@@ -50,6 +50,11 @@ class StoredFile(FieldFile):
         return getattr(self.instance, name) if name else None
 
     @property
+    def owner_id(self) -> Any:
+        """The id of the owner of the row, None if the field has no `owner_field`."""
+        return getattr(self.instance, self.field.owner().attname) if self.field.owner_field else None
+
+    @property
     def is_in_place(self) -> bool:
         return self.belongs(self.key)
 
@@ -118,6 +123,9 @@ class UploadField(models.FileField):
     for two of these facts, by which queries can filter and sum; compare `width_field` of ImageField. The
     files of a field without `facts_field` are made by the server, and it has no tickets.
 
+    `owner_field` names the foreign key to the owner of the row, or the primary key if the row is its own
+    owner. The files of an owner can then be summed, for which `size_field` is needed.
+
     Migrations contain none of these options: limits are configuration, not schema.
     """
 
@@ -143,6 +151,7 @@ class UploadField(models.FileField):
         facts_field: str = "",
         size_field: str = "",
         content_type_field: str = "",
+        owner_field: str = "",
         **options: Any,
     ) -> None:
         self.alias = storage
@@ -153,6 +162,7 @@ class UploadField(models.FileField):
         self.facts_field = facts_field
         self.size_field = size_field
         self.content_type_field = content_type_field
+        self.owner_field = owner_field
         options.setdefault("max_length", keys.MAX_KEY)
         options["storage"] = store_of(storage)
         super().__init__(*args, **options)
@@ -161,6 +171,12 @@ class UploadField(models.FileField):
         name, path, args, options = super().deconstruct()
         options.pop("storage", None)
         return name, path, args, options
+
+    def owner(self) -> "models.Field[Any, Any]":
+        """Return the model field that `owner_field` names."""
+        field = self.model._meta.get_field(self.owner_field)
+        assert isinstance(field, models.Field)
+        return field
 
     @property
     def size_limit(self) -> int:

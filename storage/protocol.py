@@ -22,17 +22,26 @@ class ProtocolStorage(SignedStorage):
     """URLs start with SUPABASE_URL. Download tokens are cached for half of their lifetime by `url_cache`."""
 
     @abstractmethod
-    def upload_token(self, key: str, seconds: int) -> str:
-        """Return a token with which a client can create this object, but not overwrite it."""
+    def upload_token(self, key: str, seconds: int, size: int | None) -> str:
+        """Return a token with which a client can create this object, but not overwrite it.
+
+        `size` as in `sign_upload`.
+        """
 
     @abstractmethod
     def download_tokens(self, wanted: Sequence[str], seconds: int) -> dict[str, str]:
         """Return a token for each key, by key. Keys of objects known to be missing are omitted."""
 
     def sign_upload(
-        self, key: str, content_type: str, *, seconds: int, max_age: int = PRIVATE_MAX_AGE
+        self,
+        key: str,
+        content_type: str,
+        *,
+        seconds: int,
+        max_age: int = PRIVATE_MAX_AGE,
+        size: int | None = None,
     ) -> SignedUpload:
-        token = self.upload_token(keys.check(key), seconds)
+        token = self.upload_token(keys.check(key), seconds, size)
         return SignedUpload(
             bucket=self.bucket,
             key=key,

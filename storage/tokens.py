@@ -1,7 +1,8 @@
 """The tokens of signed URLs: JSON Web Tokens, made and verified as Supabase Storage does.
 
-The claims are `{url: "bucket/key", scope: "download" | "upload", iat, exp}`, and `upsert` for uploads. They
-are signed with HS256 and the project's JWT secret. Source: recorded from Storage v1.70.6.
+The claims are `{url: "bucket/key", scope: "download" | "upload", iat, exp}`, and `upsert` for uploads. The
+local store adds `max_size` to those of tickets. They are signed with HS256 and the project's JWT secret.
+Source: recorded from Storage v1.70.6.
 """
 
 import json
@@ -29,18 +30,26 @@ class InvalidToken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a valid token allows. `upsert`: an upload may replace the object."""
+    """What a valid token allows. `upsert`: an upload may replace the object. `max_size` in bytes."""
 
     upsert: bool
     expires_at: datetime
+    max_size: int | None = None
 
 
-def mint(scope: Scope, bucket: str, key: str, seconds: int, *, upsert: bool = False) -> str:
-    """Return a token for this one object that is valid for `seconds`."""
+def mint(
+    scope: Scope, bucket: str, key: str, seconds: int, *, upsert: bool = False, max_size: int | None = None
+) -> str:
+    """Return a token for this one object that is valid for `seconds`.
+
+    `max_size`: how many bytes a resumable upload may have. The real server ignores this claim.
+    """
     now = int(time.time())
     claims: dict[str, Any] = {"url": f"{bucket}/{key}", "scope": scope, "iat": now, "exp": now + seconds}
     if scope == "upload":
         claims["upsert"] = upsert
+    if max_size is not None:
+        claims["max_size"] = max_size
     return jwt.encode(claims, settings.SUPABASE_JWT_SECRET, algorithm="HS256", headers={"typ": None})
 
 
@@ -55,7 +64,12 @@ def check(token: str, scope: Scope, bucket: str, key: str) -> Grant:
     if claims.get("url") != f"{bucket}/{key}":
         raise InvalidToken("InvalidSignature", "Invalid signature")
     expires = min(int(claims["exp"]), MAX_TIMESTAMP)
-    return Grant(claims.get("upsert") is True, datetime.fromtimestamp(expires, UTC))
+    max_size = claims.get("max_size")
+    return Grant(
+        claims.get("upsert") is True,
+        datetime.fromtimestamp(expires, UTC),
+        max_size if isinstance(max_size, int) else None,
+    )
 
 
 def expiry(token: str) -> datetime:

@@ -11,6 +11,7 @@ from pathlib import Path
 from time import monotonic
 from uuid import uuid4
 
+import psycopg
 import pytest
 from django.core.cache import cache
 
@@ -121,6 +122,24 @@ def _servers(tmp_path_factory, worker_id: str) -> Iterator[None]:
 def server() -> Server:
     """A gunicorn with two workers that all tests share: leave nothing behind that would disturb others."""
     return shared_server()
+
+
+@pytest.fixture(scope="session")
+def server_on_postgresql(tmp_path_factory) -> Iterator[Server]:
+    """A gunicorn with a PostgreSQL database of its own."""
+    name = f"vivarium_{uuid4().hex[:12]}"
+    try:
+        admin = psycopg.connect("host=127.0.0.1 user=root dbname=test", autocommit=True, connect_timeout=5)
+    except psycopg.OperationalError:
+        missing("no PostgreSQL on 127.0.0.1:5432: whether its locks hold was not looked at")
+    with admin:
+        admin.execute(f"CREATE DATABASE {name}")
+        try:
+            url = f"postgres://root@127.0.0.1:5432/{name}"
+            with Server(tmp_path_factory.mktemp("postgresql"), DATABASE_URL=url) as running:
+                yield running
+        finally:
+            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import pytest
 from django.core.management import call_command
 
 from api.doctor import run_checks
+from api.reconciliation import Status
 from api.sweep import ACTIONS
 from api.uploads import scanning
 from tests.support.project import Project
@@ -149,6 +150,13 @@ def test_the_scanner_of_the_readme_is_one(settings):
     kinds = [scope["scan"](SimpleNamespace(content_type=each)) for each in ("application/pdf", "image/png")]
 
     assert kinds == [scanning.Hold(), scanning.Accept()]
+
+
+def test_every_word_of_a_comparison_is_explained():
+    chapter = README.partition("## Comparing rows with storage")[2].partition("\n## ")[0]
+    rows = "".join(re.findall(r"^\| (`.+?) \|", chapter, re.MULTILINE))
+
+    assert set(re.findall(r"`(\w+)`", rows)) == set(Status)
 
 
 def test_every_make_target_exists():

@@ -53,6 +53,7 @@ class Document(Resource):
         facts_field="file_facts",
         size_field="file_size",
         content_type_field="file_content_type",
+        owner_field="owner",
         blank=True,
         editable=False,
     )

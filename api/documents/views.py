@@ -6,13 +6,13 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
+from django.utils.translation import gettext
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.decorators import action
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
-from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import ModelViewSet
 
 from api.auth.principal import principal_of
@@ -23,6 +23,8 @@ from api.documents.serializers import (
     DownloadURLsRequestSerializer,
     DownloadURLsSerializer,
 )
+from api.exceptions import Refused
+from api.idempotency import IDEMPOTENCY_KEY, Store, run_once
 from api.permissions import IsOwnerOrReadOnly
 from api.profiles.models import Profile
 from api.uploads.attachments import revoke_urls
@@ -33,7 +35,11 @@ from storage.base import SignedURL, store_of
 
 @extend_schema_view(
     list=extend_schema(summary="List the documents that you may see"),
-    create=extend_schema(summary="Create a document, without its file"),
+    create=extend_schema(
+        summary="Create a document, without its file",
+        description="With an `Idempotency-Key`, a repeated request gets the same document, as it is now.",
+        parameters=[IDEMPOTENCY_KEY],
+    ),
     retrieve=extend_schema(summary="Read a document"),
     update=extend_schema(summary="Replace a document's fields"),
     partial_update=extend_schema(
@@ -58,10 +64,23 @@ class DocumentViewSet(DeletionMixin, UploadURLMixin, DownloadURLMixin, ModelView
     def get_queryset(self) -> QuerySet[Document]:
         return Document.objects.visible_to(principal_of(self.request))
 
-    def perform_create(self, serializer: BaseSerializer[Document]) -> None:
+    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        body = self.get_serializer(run_once(request, self._create, self._created_before)).data
+        return Response(body, status=201, headers=self.get_success_headers(body))
+
+    def _create(self, store: Store) -> Document:
+        serializer = self.get_serializer(data=self.request.data)
+        serializer.is_valid(raise_exception=True)
         with transaction.atomic():  # the lock makes a concurrent erasure wait for the document
             owner, _ = Profile.objects.select_for_update().get_or_create(pk=principal_of(self.request).id)
-            serializer.save(owner=owner)
+            document: Document = serializer.save(owner=owner)
+            store(document.pk)
+        return document
+
+    def _created_before(self, document_id: UUID) -> Document:
+        if document := self.get_queryset().filter(pk=document_id).first():
+            return document
+        raise Refused("resource_gone", gettext("The document that this request created has been deleted."))
 
     def get_success_headers(self, data: Any) -> dict[str, str]:
         return {"Location": reverse("document-detail", args=[data["id"]], request=self.request)}

@@ -16,6 +16,7 @@ from django.db import IntegrityError, models, transaction
 
 from api.documents.models import Document
 from api.exceptions import Refused
+from api.idempotency import IdempotencyKey
 from api.profiles.models import Profile
 from api.uploads import lifecycle, removals
 from api.uploads.attachments import keys_in, objects_of
@@ -48,6 +49,7 @@ def erase(member: UUID) -> Iterator[Deletion]:
         for document in Document.objects.filter(owner_id=member):
             yield from _delete_resource(document, member)
         yield from _delete_tickets(Upload.objects.filter(owner=member), member)
+        IdempotencyKey.objects.filter(owner=member).delete()
         try:
             profile = Profile.objects.filter(pk=member).first() or Profile(pk=member)
             yield from _delete_resource(profile, member)

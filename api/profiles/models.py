@@ -45,6 +45,7 @@ class Profile(Resource):
         facts_field="avatar_facts",
         size_field="avatar_size",
         content_type_field="avatar_content_type",
+        owner_field="id",
         blank=True,
         editable=False,
     )

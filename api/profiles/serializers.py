@@ -3,11 +3,13 @@
 import re
 from typing import Any
 
+from django.conf import settings
 from django.utils.translation import gettext
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
 from api.profiles.models import Profile
+from api.uploads import quotas
 from api.uploads.attachments import update_row
 from api.uploads.serializers import FileFactsSerializer
 from storage.fields import FileFacts
@@ -27,9 +29,35 @@ PROFILE = {
         "sha256": "9f86…0a08",
         "uploaded_at": "2026-11-21T02:45:07Z",
     },
+    "storage": {"used": 1073741, "limit": 1073741824},
     "created_at": "2026-11-21T02:44:00Z",
     "updated_at": "2026-11-21T02:45:07Z",
 }
+
+
+class StorageSerializer(serializers.Serializer[Any]):
+    """What the member's files and open tickets use of the quota."""
+
+    used = serializers.IntegerField(help_text="Bytes.")
+    limit = serializers.IntegerField(allow_null=True, help_text="Bytes; null if there is no limit.")
+
+
+LISTED = {name: value for name, value in PROFILE.items() if name != "storage"}
+
+
+@extend_schema_serializer(examples=[OpenApiExample("A profile", LISTED, response_only=True)])
+class ListedProfileSerializer(serializers.ModelSerializer[Profile]):
+    """A profile in a list, without `storage`, which takes a query for each."""
+
+    avatar = serializers.SerializerMethodField(help_text="null until a ticket is completed")
+
+    class Meta:
+        model = Profile
+        fields = ["id", "display_name", "bio", "language", "avatar", "created_at", "updated_at"]
+
+    @extend_schema_field(FileFactsSerializer(allow_null=True))
+    def get_avatar(self, profile: Profile) -> FileFacts | None:
+        return profile.avatar.facts
 
 
 @extend_schema_serializer(
@@ -38,17 +66,16 @@ PROFILE = {
         OpenApiExample("A profile", PROFILE, response_only=True),
     ]
 )
-class ProfileSerializer(serializers.ModelSerializer[Profile]):
-    avatar = serializers.SerializerMethodField(help_text="null until a ticket is completed")
+class ProfileSerializer(ListedProfileSerializer):
+    storage = serializers.SerializerMethodField()
 
-    class Meta:
-        model = Profile
-        fields = ["id", "display_name", "bio", "language", "avatar", "created_at", "updated_at"]
+    class Meta(ListedProfileSerializer.Meta):
+        fields = [*ListedProfileSerializer.Meta.fields, "storage"]
         extra_kwargs = {"language": {"help_text": "A language tag: `en`, `es-MX`, `zh-Hant-TW`."}}
 
-    @extend_schema_field(FileFactsSerializer(allow_null=True))
-    def get_avatar(self, profile: Profile) -> FileFacts | None:
-        return profile.avatar.facts
+    @extend_schema_field(StorageSerializer)
+    def get_storage(self, profile: Profile) -> dict[str, int | None]:
+        return {"used": quotas.usage(profile.pk).used, "limit": settings.QUOTA_BYTES or None}
 
     def validate_language(self, tag: str) -> str:
         """Return the tag in its canonical spelling: `es-MX` for `ES-mx`."""
@@ -68,7 +95,9 @@ class ProfileSerializer(serializers.ModelSerializer[Profile]):
 
 @extend_schema_serializer(
     examples=[
-        OpenApiExample("An erased member", {"documents": 12, "objects": 13, "tickets": 17}),
+        OpenApiExample(
+            "An erased member", {"documents": 12, "objects": 13, "tickets": 17}, status_codes=["200", "202"]
+        ),
     ]
 )
 class ErasedSerializer(serializers.Serializer[Any]):

@@ -5,16 +5,18 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema
 from rest_framework import mixins
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
 from api.auth.principal import principal_of
 from api.auth.sessions import check_session
 from api.base_models import parse_uuid
+from api.idempotency import IDEMPOTENCY_KEY
 from api.permissions import IsOwnerOrReadOnly
 from api.profiles.erasure import erase, is_pending, summary
 from api.profiles.models import Profile
-from api.profiles.serializers import ErasedSerializer, ProfileSerializer
+from api.profiles.serializers import ErasedSerializer, ListedProfileSerializer, ProfileSerializer
 from api.uploads.views import DOWNLOAD, DownloadURLMixin, UploadURLMixin
 
 ID = OpenApiParameter("id", str, OpenApiParameter.PATH, description="A member's UUID, or `me`.")
@@ -41,7 +43,9 @@ class ProfilePermission(IsOwnerOrReadOnly):
     list=extend_schema(summary="List the profiles (staff)"),
     retrieve=extend_schema(summary="Read a profile", parameters=[ID]),
     partial_update=extend_schema(summary="Change your profile", parameters=[ID]),
-    upload_url=extend_schema(summary="Ask for a ticket to upload the avatar", parameters=[ID]),
+    upload_url=extend_schema(
+        summary="Ask for a ticket to upload the avatar", parameters=[ID, IDEMPOTENCY_KEY]
+    ),
     download_url=extend_schema(summary="Get a URL to read the avatar", parameters=[ID, DOWNLOAD]),
 )
 @extend_schema(tags=["profiles"])
@@ -67,6 +71,9 @@ class ProfileViewSet(
     search_fields = ("display_name",)
     ordering_fields = ("display_name", "created_at", "updated_at")
     queryset = Profile.objects.none()
+
+    def get_serializer_class(self) -> type[BaseSerializer[Profile]]:
+        return ListedProfileSerializer if self.action == "list" else ProfileSerializer
 
     def get_queryset(self) -> QuerySet[Profile]:
         return Profile.objects.visible_to(principal_of(self.request))

@@ -6,6 +6,7 @@ No storage call is made inside a transaction. Every write to a ticket checks its
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -18,14 +19,14 @@ from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from api.exceptions import Refused
-from api.uploads import claims, removals, scanning, verification
+from api.uploads import claims, quotas, removals, scanning, verification
 from api.uploads.attachments import objects_of
 from api.uploads.models import Declared, Removal, Upload
 from api.uploads.scanning import Hold, Reject, ScannedFile
 from api.uploads.verification import VerificationFailed, VerifiedFile
 from storage import keys
 from storage.base import PRIVATE_MAX_AGE, PUBLIC_MAX_AGE, SignedUpload, incoming_store
-from storage.errors import ObjectExists, ObjectMissing
+from storage.errors import ObjectExists, ObjectMissing, StorageError
 from storage.fields import FileFacts, StoredFile, stored_file
 
 State = Upload.State
@@ -43,7 +44,7 @@ class StaleResource(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """A new upload, and what the client needs to send the file. The token is not stored."""
+    """An upload, and what the client needs to send the file. The token is not stored."""
 
     upload: Upload
     signed: SignedUpload
@@ -52,26 +53,81 @@ class Ticket:
 # --- Issue ------------------------------------------------------------------------------------------
 
 
-def issue(file: StoredFile, owner: UUID, declared: Declared) -> Ticket:
-    """Issue a ticket to replace this file. `declared` must be valid by the rules of its field."""
+def issue(
+    file: StoredFile, owner: UUID, declared: Declared, *, on_create: Callable[[UUID], None] | None = None
+) -> Ticket:
+    """Issue a ticket to replace this file. `declared` must be valid by the rules of its field.
+
+    Raises Refused if the owner of the file has reached a quota, and StorageUnavailable. The file that it
+    replaces counts until the ticket is completed. `on_create` is called with the id of the ticket, in the
+    transaction that creates it; if it raises, there is no ticket.
+    """
     upload_id = uuid7()
-    signed = incoming_store().sign_upload(
-        keys.generate(str(upload_id), declared["content_type"]),
+    signed = _sign(file, keys.generate(str(upload_id), declared["content_type"]), declared)
+    with transaction.atomic():
+        quotas.lock(file)
+        if on_create:
+            on_create(upload_id)  # before the check: a repeated request needs no place in the quota
+        quotas.check(file, declared["size"])
+        upload = Upload.objects.create(
+            id=upload_id,
+            owner=owner,
+            content_type=ContentType.objects.get_for_model(file.instance),
+            object_id=file.instance.pk,
+            field_name=file.field.name,
+            declared=declared,
+            path=signed.key,
+            expires_at=signed.expires_at,
+        )
+    return Ticket(upload, signed)
+
+
+def reissue(upload_id: UUID, file: StoredFile) -> Ticket | Upload | None:
+    """Return the ticket with a new URL, which works for another UPLOAD_URL_TTL.
+
+    Returns the upload if there is nothing to send: its object has arrived, or it is not pending any more.
+    Returns None if it was purged, or has ended without an object. Raises StorageUnavailable, and Refused if
+    it has expired and a quota does not allow it any more.
+    """
+    upload = Upload.objects.filter(pk=upload_id).first()
+    if upload is None or upload.state == State.EXPIRED:
+        return None
+    if upload.state != State.PENDING or not (signed := _sign_again(file, upload)):
+        return upload
+    renewed = _renew(file, upload, signed.expires_at)
+    upload.refresh_from_db()
+    return Ticket(upload, signed) if renewed else upload
+
+
+def _sign(file: StoredFile, key: str, declared: Declared) -> SignedUpload:
+    """Return what a client needs to send the file to this key. Raises StorageUnavailable."""
+    return incoming_store().sign_upload(
+        key,
         declared["content_type"],
         seconds=settings.UPLOAD_URL_TTL,
         max_age=PUBLIC_MAX_AGE if file.storage.public else PRIVATE_MAX_AGE,
+        size=declared["size"],
     )
-    upload = Upload.objects.create(
-        id=upload_id,
-        owner=owner,
-        content_type=ContentType.objects.get_for_model(file.instance),
-        object_id=file.instance.pk,
-        field_name=file.field.name,
-        declared=declared,
-        path=signed.key,
-        expires_at=signed.expires_at,
-    )
-    return Ticket(upload, signed)
+
+
+def _sign_again(file: StoredFile, upload: Upload) -> SignedUpload | None:
+    """Return None if the object has arrived: some stores sign no upload URL for an object that exists."""
+    if incoming_store().exists(upload.path):
+        return None
+    try:
+        return _sign(file, upload.path, upload.declared)
+    except ObjectExists:
+        return None
+
+
+def _renew(file: StoredFile, upload: Upload, expires_at: datetime) -> bool:
+    """Set when a pending ticket expires. One that has expired did not count, and counts again."""
+    with transaction.atomic():
+        quotas.lock(file)
+        if upload.expires_at <= timezone.now():
+            quotas.check(file, upload.declared["size"])
+        pending = Upload.objects.filter(pk=upload.pk, state=State.PENDING)
+        return bool(pending.update(expires_at=expires_at, updated_at=timezone.now()))
 
 
 # --- Complete ---------------------------------------------------------------------------------------
@@ -148,7 +204,10 @@ def _claim_and_run(upload: Upload, *rest: Any) -> Upload:
     """
     upload = Upload.objects.get(pk=upload.pk)
     if upload.is_settled:
-        removals.carry_out(removals.schedule([(incoming_store(), upload.path)], upload.pk))
+        try:
+            incoming_store().delete(upload.path)
+        except StorageError:
+            removals.schedule([(incoming_store(), upload.path)], upload.pk)
     return claims.claim_and_run(upload, *rest)
 
 
@@ -161,6 +220,7 @@ def _verify_and_record(upload: Upload) -> None:
             return _settle(upload, state=State.CANCELLED, problem=Upload.RESOURCE_GONE)
         try:
             file = stored_file(resource, upload.field_name)
+            _check_quota_if_late(upload, file)
             _move_to_final_key(upload, file, renew_lease)
             found = verification.verify(upload.final_key, upload.declared, upload.field(), renew_lease)
             match _scan(upload, found, renew_lease):
@@ -172,13 +232,20 @@ def _verify_and_record(upload: Upload) -> None:
         except StaleResource:
             upload.refresh_from_db()  # the transaction was rolled back: the claim is valid again
         except ObjectMissing:
-            return claims.write(
-                upload, state=State.PENDING
-            )  # also past `expires_at`: a slow PUT may still finish
+            # Also past `expires_at`: a slow PUT may still finish.
+            return claims.write(upload, state=State.PENDING)
         except VerificationFailed as failed:
             return _settle(
                 upload, state=State.REJECTED, found=failed.found.as_json(), problem=failed.as_json()
             )
+
+
+def _check_quota_if_late(upload: Upload, file: StoredFile) -> None:
+    """A ticket that has expired does not count for the quota any more, unless its file was held."""
+    if upload.expires_at <= timezone.now() and not upload.is_released:
+        with transaction.atomic(durable=True):
+            quotas.lock(file)
+            quotas.check_late(file)
 
 
 def _scan(upload: Upload, found: VerifiedFile, renew_lease: Callable[[], None]) -> scanning.Verdict:

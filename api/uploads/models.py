@@ -1,12 +1,13 @@
 """The Upload model: a ticket for one file, and the result of its verification."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NotRequired, Self, TypedDict
 from uuid import UUID
 
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -43,14 +44,24 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         content_type = ContentType.objects.get_for_model(resource)
         return self.filter(content_type=content_type, object_id=resource.pk)
 
+    def unsettled(self) -> Self:
+        """Return the tickets whose file may still be recorded."""
+        states = [Upload.State.COMPLETED, Upload.State.REJECTED, Upload.State.CANCELLED]
+        return self.exclude(state__in=states)
+
     def unclaimed(self) -> Self:
         """Return the tickets that are neither settled nor being verified."""
-        return self.filter(state__in=[Upload.State.PENDING, Upload.State.EXPIRED, Upload.State.HELD])
+        return self.unsettled().exclude(state=Upload.State.VERIFYING)
 
     def closed(self) -> Self:
         """Return the tickets that are settled, or marked as expired."""
         states = [Upload.State.PENDING, Upload.State.VERIFYING, Upload.State.HELD]
         return self.exclude(state__in=states)
+
+    def open(self) -> Self:
+        """Return the tickets with which a file may still be sent, or whose file is verified or held."""
+        usable = Q(state=Upload.State.PENDING, expires_at__gt=timezone.now())
+        return self.filter(usable | Q(state__in=[Upload.State.VERIFYING, Upload.State.HELD]))
 
     def with_expired_lease(self, now: datetime) -> Self:
         """Return the claimed tickets whose lease has expired."""
@@ -200,3 +211,24 @@ class Removal(models.Model):
 
     def __str__(self) -> str:
         return f"{self.bucket}/{self.key}"
+
+
+class WebhookMessageQuerySet(models.QuerySet["WebhookMessage"]):
+    def expired(self) -> Self:
+        """Return the messages that are too old to be accepted again."""
+        return self.filter(received_at__lt=timezone.now() - WebhookMessage.RETENTION)
+
+
+class WebhookMessage(models.Model):
+    """A message of the storage webhook that was received. The primary key refuses it a second time."""
+
+    #: A message may be dated up to five minutes ahead, and is accepted until five minutes after its date.
+    RETENTION = timedelta(hours=1)
+
+    id = models.CharField(primary_key=True, max_length=255)
+    received_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    objects = WebhookMessageQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return self.id

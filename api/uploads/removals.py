@@ -12,6 +12,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import structlog
+from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
@@ -20,8 +21,6 @@ from api.uploads.models import Removal, RemovalQuerySet
 from storage.base import SignedStorage, signed_stores
 from storage.errors import StorageError, StorageMisconfigured, StorageUnavailable
 
-#: After this time a reservation counts as abandoned: longer than the storage calls of a request may take.
-RESERVED_FOR = timedelta(seconds=10)
 #: How long a request that nobody waits for any more may still be carried out by the storage.
 MAX_DELAY = timedelta(minutes=5)
 CLAIMED_FOR = timedelta(minutes=1)  # for which one sweep leaves the removals of another alone
@@ -65,7 +64,8 @@ def reserve(store: SignedStorage, key: str, resource_id: UUID) -> Iterator[None]
     The block must call `confirm` in the transaction that records the key. Otherwise the object is removed: at
     once if the block raises an exception, and by the sweep if the process dies.
     """
-    due_at = timezone.now() + RESERVED_FOR
+    seconds = settings.STORAGE_TIMEOUT + 2  # a request that takes longer has failed
+    due_at = timezone.now() + timedelta(seconds=seconds)
     [reservation] = _write(
         [Removal(bucket=store.bucket, key=key, resource_id=resource_id, due_at=due_at, is_reservation=True)]
     )

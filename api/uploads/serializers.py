@@ -105,8 +105,8 @@ class UploadRequestSerializer(serializers.Serializer[Any]):
         return file
 
     def create(self, validated: dict[str, Any]) -> Ticket:
-        owner = validated.pop("owner")
-        return lifecycle.issue(self.file, owner, cast(Declared, validated))
+        owner, on_create = validated.pop("owner"), validated.pop("on_create", None)
+        return lifecycle.issue(self.file, owner, cast(Declared, validated), on_create=on_create)
 
     def validate_filename(self, name: str) -> str:
         invisible = any(

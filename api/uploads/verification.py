@@ -1,18 +1,33 @@
 """Verifies that an object is what its ticket declared. Nothing that the client declared is trusted."""
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from typing import Any, BinaryIO
 
 import puremagic
+import structlog
 from django.conf import settings
 from django.utils.translation import gettext_noop as _
-from PIL import Image
 
+from api.exceptions import Refused
+from api.uploads import image_check
+from api.uploads.child_process import (
+    ChildFailed,
+    ChildProcesses,
+    ChildrenBusy,
+    ChildUnavailable,
+    ForkServer,
+    Limits,
+    TooMuchMemory,
+    TooMuchTime,
+)
 from api.uploads.models import Declared, Problem
-from storage.base import read_chunks
-from storage.errors import StorageError
+from storage.base import SignedStorage, read_chunks
+from storage.errors import translate_os_errors
 from storage.fields import UploadField
 
 HEAD_SIZE = 512  # bytes: the signatures of all accepted types are at the beginning of the file
@@ -26,9 +41,18 @@ WRONG_TYPE_MESSAGES = {
     "image/gif": _("This file is not a GIF image."),
 }
 
-EARLIER_DETAILS = [_("Its first bytes are not those of %(sent)s.")]  # rows of earlier versions have it
+EARLIER_DETAILS = [  # rows of earlier versions have them
+    _("Its first bytes are not those of %(sent)s."),
+    _("%(width)s × %(height)s pixels are over %(limit)s."),
+]
 
-Image.MAX_IMAGE_PIXELS = None  # `_check_image` compares with IMAGE_MAX_PIXELS before anything is decoded
+MEBIBYTE = 1024 * 1024
+#: For opening one picture. Opening a WebP image takes 8 bytes for each pixel, any other next to nothing.
+LIMITS = Limits(memory=512 * MEBIBYTE, processor_seconds=10, seconds=10)
+CHILDREN = ChildProcesses(at_once=2, modules=[image_check.__name__])
+RETRY_AFTER = 5  # seconds, if no child process is available
+
+logger = structlog.get_logger("api.uploads")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +84,25 @@ class VerificationFailed(Exception):
         return {"code": self.code, "detail": self.detail, "values": self.values}
 
 
-def verify(key: str, declared: Declared, field: UploadField, on_chunk: Callable[[], None]) -> VerifiedFile:
+def verify(key: str, declared: Declared, field: UploadField, renew_lease: Callable[[], None]) -> VerifiedFile:
     """Compare the object with what was declared: first its metadata, then its content.
 
-    Only the first bytes decide the type, because a PDF may have any bytes after its end. `on_chunk` is
-    called after each chunk that is hashed. Raises VerificationFailed, StorageError.
+    Only the first bytes decide the type, because a PDF may have any bytes after its end. `renew_lease` is
+    called before each call of the store, after each chunk that is read, and every half second while a child
+    process is waited for. Raises VerificationFailed, Refused, StorageError, and what `renew_lease` raises.
     """
     store = field.storage
+    renew_lease()
+    found = _check_metadata(store, key, declared, field)
+    if found.content_type not in PILLOW_FORMATS:
+        return _check_content(store, key, declared, found, renew_lease)
+    with _child_process(renew_lease) as child, _temporary_file() as copy:
+        found = _check_content(store, key, declared, found, renew_lease, copy)
+        _check_image(child, copy, found, renew_lease)
+    return found
+
+
+def _check_metadata(store: SignedStorage, key: str, declared: Declared, field: UploadField) -> VerifiedFile:
     info = store.describe(key)
     stored_type = info.content_type.split(";")[0].strip().lower()
     found = VerifiedFile(stored_type, info.size)
@@ -82,13 +118,26 @@ def verify(key: str, declared: Declared, field: UploadField, on_chunk: Callable[
         raise VerificationFailed(
             "content_type_mismatch", detail, found, declared=declared_type, sent=stored_type
         )
+    return found
+
+
+def _check_content(
+    store: SignedStorage,
+    key: str,
+    declared: Declared,
+    found: VerifiedFile,
+    renew_lease: Callable[[], None],
+    copy: BinaryIO | None = None,
+) -> VerifiedFile:
+    """Check the first bytes and the SHA-256. The file is read once, and written to `copy` on the way."""
+    renew_lease()
     with store.read(key) as file:
-        if stored_type not in content_types_of(file.read(HEAD_SIZE)):
-            detail = WRONG_TYPE_MESSAGES.get(stored_type, _("This file is not of the type %(sent)s."))
-            raise VerificationFailed("content_type_mismatch", detail, found, sent=stored_type)
-        if stored_type in PILLOW_FORMATS:
-            _check_image(file, stored_type, found)
-        found = VerifiedFile(stored_type, info.size, _sha256(file, info.size, on_chunk))
+        head = file.read(HEAD_SIZE)
+        if found.content_type not in content_types_of(head):
+            detail = WRONG_TYPE_MESSAGES.get(found.content_type, _("This file is not of the type %(sent)s."))
+            raise VerificationFailed("content_type_mismatch", detail, found, sent=found.content_type)
+        chunks = chain([head], read_chunks(file))
+        found = replace(found, sha256=_sha256(chunks, found.size, renew_lease, copy))
     if declared["sha256"] and found.sha256 and declared["sha256"] != found.sha256:
         detail = _("The SHA-256 is not the declared one.")
         raise VerificationFailed("checksum_mismatch", detail, found)
@@ -105,30 +154,64 @@ def content_types_of(head: bytes) -> frozenset[str]:
     )
 
 
-def _check_image(file: BinaryIO, content_type: str, found: VerifiedFile) -> None:
-    """Read the header with the decoder of this type only, then check the pixels and the structure."""
-    file.seek(0)
-    try:
-        with Image.open(file, formats=[PILLOW_FORMATS[content_type]]) as image:
-            width, height = image.size
-            if width * height <= settings.IMAGE_MAX_PIXELS:
-                image.verify()
-    except (StorageError, MemoryError):
-        raise
-    except Exception as error:  # a hostile file can make a decoder raise anything
-        raise VerificationFailed("image_invalid", _("The picture cannot be opened."), found) from error
-    if width * height > settings.IMAGE_MAX_PIXELS:
-        detail = _("%(width)s × %(height)s pixels are over %(limit)s.")
-        limit = settings.IMAGE_MAX_PIXELS
-        raise VerificationFailed("image_too_large", detail, found, width=width, height=height, limit=limit)
-
-
-def _sha256(file: BinaryIO, size: int, on_chunk: Callable[[], None]) -> str | None:
-    if size > settings.CHECKSUM_MAX_BYTES:
+def _sha256(
+    chunks: Iterable[bytes], size: int, renew_lease: Callable[[], None], copy: BinaryIO | None
+) -> str | None:
+    """Return the SHA-256 in hex, None above CHECKSUM_MAX_BYTES. Write the chunks to `copy`."""
+    digest = hashlib.sha256() if size <= settings.CHECKSUM_MAX_BYTES else None
+    if digest is None and copy is None:
         return None
-    file.seek(0)
-    digest = hashlib.sha256()
-    for chunk in read_chunks(file):
-        digest.update(chunk)
-        on_chunk()
-    return digest.hexdigest()
+    for chunk in chunks:
+        if digest:
+            digest.update(chunk)
+        if copy:
+            copy.write(chunk)
+        renew_lease()
+    if copy:
+        copy.flush()
+    return digest.hexdigest() if digest else None
+
+
+@contextmanager
+def _temporary_file() -> Iterator[BinaryIO]:
+    """Yield a temporary file without a name. Raises StorageUnavailable, also if the disk is full."""
+    with translate_os_errors(), tempfile.TemporaryFile() as file:
+        yield file
+
+
+@contextmanager
+def _child_process(renew_lease: Callable[[], None]) -> Iterator[ForkServer]:
+    """Raises Refused if there is no child process: that does not make the file invalid."""
+    try:
+        with CHILDREN.reserve(renew_lease) as child:
+            yield child
+    except ChildrenBusy as busy:
+        raise Refused("verification_in_progress", retry_after=RETRY_AFTER) from busy
+    except ChildUnavailable as error:
+        logger.error("child_process_unavailable", exc_info=error)
+        raise Refused("not_ready", retry_after=RETRY_AFTER) from error
+
+
+def _check_image(
+    child: ForkServer, copy: BinaryIO, found: VerifiedFile, renew_lease: Callable[[], None]
+) -> None:
+    """Check the pixels and the structure of a picture in a child process. Raises VerificationFailed."""
+    limit = settings.IMAGE_MAX_PIXELS
+    arguments = [PILLOW_FORMATS[found.content_type], limit]
+    try:
+        verdict = child.run(image_check.check, [copy], arguments, limits=LIMITS, on_wait=renew_lease)
+    except TooMuchTime as error:
+        detail = _("The picture takes more than %(seconds)s seconds to open.")
+        raise VerificationFailed("image_invalid", detail, found, seconds=int(LIMITS.seconds)) from error
+    except TooMuchMemory as error:
+        detail = _("The picture takes more than %(megabytes)s MB of memory to open.")
+        megabytes = LIMITS.memory // MEBIBYTE
+        raise VerificationFailed("image_invalid", detail, found, megabytes=megabytes) from error
+    except ChildFailed as error:
+        logger.warning("image_decoder_crashed", reason=str(error), **found.as_json())
+        raise VerificationFailed("image_invalid", _("The picture cannot be opened."), found) from error
+    if verdict == "too_large":
+        detail = _("The picture has more than %(limit)s pixels.")
+        raise VerificationFailed("image_too_large", detail, found, limit=limit)
+    if verdict != "valid":
+        raise VerificationFailed("image_invalid", _("The picture cannot be opened."), found)

@@ -1,5 +1,6 @@
 """The views of tickets, and mixins that add tickets and download URLs to the viewset of a resource."""
 
+from functools import partial
 from typing import Any
 
 from django.db.models import QuerySet
@@ -15,9 +16,11 @@ from rest_framework.viewsets import GenericViewSet
 
 from api.auth.principal import principal_of
 from api.filters import StrictOrderingFilter
+from api.idempotency import IDEMPOTENCY_KEY, Store, run_once
 from api.throttling import CompletionRateThrottle, TicketRateThrottle
 from api.uploads import lifecycle
 from api.uploads.attachments import delete_row
+from api.uploads.lifecycle import Ticket
 from api.uploads.models import Upload
 from api.uploads.permissions import IsTicketOwner
 from api.uploads.serializers import (
@@ -26,7 +29,7 @@ from api.uploads.serializers import (
     UploadRequestSerializer,
     UploadSerializer,
 )
-from storage.fields import stored_file
+from storage.fields import StoredFile, stored_file
 
 NO_STORE = {"Cache-Control": "no-store"}
 DELETED = {
@@ -101,16 +104,34 @@ class UploadURLMixin:
 
     upload_field: str
 
-    @extend_schema(request=UploadRequestSerializer, responses={201: TicketSerializer})
+    @extend_schema(
+        description="With an `Idempotency-Key`, a repeated request gets the same ticket, with a new URL. "
+        "If there is nothing to send any more, it gets 200 and the upload: call `uploads/{id}/complete/`.",
+        parameters=[IDEMPOTENCY_KEY],
+        request=UploadRequestSerializer,
+        responses={201: TicketSerializer, 200: UploadSerializer},
+    )
     @action(detail=True, methods=["post"], url_path="upload-url", throttle_classes=[TicketRateThrottle])
     def upload_url(self: Any, request: Request, **lookup: str) -> Response:
         file = stored_file(self.get_object(), self.upload_field)
-        declared = UploadRequestSerializer(data=request.data, context={"file": file})
-        declared.is_valid(raise_exception=True)
-        ticket = declared.save(owner=principal_of(request).id)
-        body = TicketSerializer(ticket, context=self.get_serializer_context()).data
-        location = reverse("upload-detail", args=[ticket.upload.pk], request=request)
-        return Response(body, status=201, headers={**NO_STORE, "Location": location})
+        found = run_once(request, partial(_issue, request, file), partial(lifecycle.reissue, file=file))
+        context = self.get_serializer_context()
+        if isinstance(found, Upload):
+            return Response(UploadSerializer(found, context=context).data, headers=_headers(request, found))
+        headers = _headers(request, found.upload)
+        return Response(TicketSerializer(found, context=context).data, status=201, headers=headers)
+
+
+def _issue(request: Request, file: StoredFile, store: Store) -> Ticket | Upload:
+    """Validate the request and issue a ticket. `store` stores the Idempotency-Key."""
+    declared = UploadRequestSerializer(data=request.data, context={"file": file})
+    declared.is_valid(raise_exception=True)
+    ticket: Ticket = declared.save(owner=principal_of(request).id, on_create=store)
+    return ticket
+
+
+def _headers(request: Request, upload: Upload) -> dict[str, str]:
+    return {**NO_STORE, "Location": reverse("upload-detail", args=[upload.pk], request=request)}
 
 
 class DownloadURLMixin:

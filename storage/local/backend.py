@@ -32,6 +32,7 @@ class LocalStorage(ProtocolStorage):
 
     def move(self, key: str, to: SignedStorage, new_key: str) -> None:
         self.objects.move(keys.check(key), LocalObjects(to.bucket), keys.check(new_key))
+        resumable_uploads.remove_open(self.bucket, key)
         url_cache.delete(self.bucket, key)
 
     def copy(self, key: str, to: SignedStorage, new_key: str) -> None:
@@ -63,10 +64,11 @@ class LocalStorage(ProtocolStorage):
             raise StorageUnavailable("MEDIA_ROOT is not readable and writable")
 
     def delete_object(self, key: str) -> None:
-        self.objects.remove(keys.check(key))
+        resumable_uploads.remove_open(self.bucket, keys.check(key))  # first: one may be finished meanwhile
+        self.objects.remove(key)
 
-    def upload_token(self, key: str, seconds: int) -> str:
-        return tokens.mint("upload", self.bucket, key, seconds)
+    def upload_token(self, key: str, seconds: int, size: int | None) -> str:
+        return tokens.mint("upload", self.bucket, key, seconds, max_size=size)
 
     def download_tokens(self, wanted: Sequence[str], seconds: int) -> dict[str, str]:
         return {key: tokens.mint("download", self.bucket, key, seconds) for key in wanted}

@@ -1,13 +1,15 @@
 """Resumable uploads, whose parts may be sent to different processes of the server. They survive a crash.
 
-`MEDIA_ROOT/.objects/parts/<id>/` has `record.json` (the fields of ResumableUpload), `bytes` (the bytes
-received so far) and `lock`. One rename turns `bytes` into the object, so an upload with a record and without
-`bytes` is finished, also after a crash at any time. A finished upload is kept until it expires, so that a
-client that missed the response can send the request again.
+`MEDIA_ROOT/.objects/parts/<digest of bucket and key>/<id>/` has `record.json` (the fields of
+ResumableUpload), `bytes` (the bytes received so far) and `lock`. So the uploads of a key are found without
+reading others. One rename turns `bytes` into the object, so an upload with a record and without `bytes` is
+finished, also after a crash at any time. A finished upload is kept until it expires, so that a client that
+missed the response can send the request again.
 """
 
 import hashlib
 import json
+import math
 import os
 import re
 import time
@@ -23,6 +25,7 @@ from django.core.files import locks
 
 from storage.errors import ObjectExists, StorageError, translate_os_errors
 from storage.local import disk
+from storage.local.metadata import digest
 from storage.local.objects import LocalObjects
 
 LIFETIME = 24 * 3600  # seconds from the creation of an upload until it expires
@@ -76,16 +79,21 @@ class ResumableUpload:
         return self.offset == self.length
 
 
-def create(bucket: str, key: str, **facts: Any) -> ResumableUpload:
-    """Create an upload without bytes. `facts`: the fields from `length` to `upload_metadata`."""
+def create(bucket: str, key: str, *, alone: bool = False, **facts: Any) -> ResumableUpload:
+    """Create an upload without bytes. `facts`: the fields from `length` to `upload_metadata`.
+
+    `alone`: it replaces the open uploads of the key, since a client that missed the response to its request
+    creates another upload. Raises UploadLocked if another request is writing to one of them.
+    """
     upload = ResumableUpload(str(uuid4()), bucket, key, expires_at=time.time() + LIFETIME, **facts)
-    folder = _folder(upload.id)
     with translate_os_errors():
         _delete_expired()
-        folder.mkdir()
-        (folder / "lock").touch()
-        (folder / "bytes").touch()
-    _write_record(upload)
+        if alone:
+            _replace_open(bucket, key, WAIT_SECONDS)
+        with disk.locked(f"{bucket}/{key}"):  # of two that are created at once, the second replaces the first
+            if alone:
+                _replace_open(bucket, key, wait_seconds=0)
+            _create_files(upload)
     return upload
 
 
@@ -94,7 +102,7 @@ def get(id: str, bucket: str, key: str) -> ResumableUpload:
     if not ID.fullmatch(id):
         raise UploadMissing(key)
     with translate_os_errors():
-        upload = _read(_folder(id))
+        upload = _read(_folder(id, bucket, key))
     if (upload.bucket, upload.key) != (bucket, key):
         raise UploadMissing(key)
     if time.time() >= upload.expires_at:
@@ -106,7 +114,7 @@ def get(id: str, bucket: str, key: str) -> ResumableUpload:
 def locked(id: str, bucket: str, key: str) -> Iterator[ResumableUpload]:
     """Lock the upload for writing. Raises UploadLocked after WAIT_SECONDS, and the errors of `get`."""
     get(id, bucket, key)
-    with translate_os_errors(), _locked(_folder(id), WAIT_SECONDS):
+    with translate_os_errors(), _locked(_folder(id, bucket, key), WAIT_SECONDS):
         yield get(id, bucket, key)
 
 
@@ -122,7 +130,7 @@ def append(upload: ResumableUpload, chunks: Iterable[bytes], max_bytes: int) -> 
 
     Raises UploadTooLarge if there are more than `max_bytes`; then none of these bytes are kept.
     """
-    with translate_os_errors(), (_folder(upload.id) / "bytes").open("r+b") as file:
+    with _translate_errors(upload), (_folder_of(upload) / "bytes").open("r+b") as file:
         file.seek(upload.offset)
         try:
             for chunk in chunks:
@@ -142,16 +150,16 @@ def finish(upload: ResumableUpload, *, replace_object: bool) -> ResumableUpload:
 
     It is deleted because a client would take an upload with all bytes for a success.
     """
-    path = _folder(upload.id) / "bytes"
-    with translate_os_errors(), path.open("rb") as file:
-        digest = hashlib.file_digest(file, partial(hashlib.md5, usedforsecurity=False))
+    path = _folder_of(upload) / "bytes"
+    with _translate_errors(upload), path.open("rb") as file:
+        md5 = hashlib.file_digest(file, partial(hashlib.md5, usedforsecurity=False))
     try:
         LocalObjects(upload.bucket).move_in(
             path,
             upload.key,
             replace=replace_object,
             version=upload.id,
-            etag=f'"{digest.hexdigest()}"',
+            etag=f'"{md5.hexdigest()}"',
             content_type=upload.content_type,
             cache_control=upload.cache_control,
             metadata=upload.metadata,
@@ -165,7 +173,14 @@ def finish(upload: ResumableUpload, *, replace_object: bool) -> ResumableUpload:
 def remove(upload: ResumableUpload) -> None:
     """Delete the upload and its bytes."""
     with translate_os_errors():
-        _remove(_folder(upload.id))
+        _remove(_folder_of(upload))
+
+
+def remove_open(bucket: str, key: str) -> None:
+    """Delete the unfinished uploads of the key. A request that is writing to one of them fails."""
+    with translate_os_errors():
+        for folder in _folders_for(bucket, key):
+            _remove_unless_finished(folder)
 
 
 def delete_leftovers(bucket: str, min_age: float, *, dry_run: bool = False) -> Iterator[str]:
@@ -174,7 +189,7 @@ def delete_leftovers(bucket: str, min_age: float, *, dry_run: bool = False) -> I
     Yields their keys. An upload to which a request is writing is kept. With `dry_run` nothing is deleted.
     """
     with translate_os_errors():
-        folders = [Path(entry.path) for entry in os.scandir(disk.internal_folder("parts"))]
+        folders = list(_all_folders())
     for folder in folders:
         if key := _delete_leftover(folder, bucket, min_age, dry_run=dry_run):
             yield key
@@ -183,15 +198,52 @@ def delete_leftovers(bucket: str, min_age: float, *, dry_run: bool = False) -> I
 # --- Files --------------------------------------------------------------------------------------------
 
 
-def _folder(id: str) -> Path:
-    return disk.root() / ".objects" / "parts" / id
+def _folder(id: str, bucket: str, key: str) -> Path:
+    return disk.root() / ".objects" / "parts" / digest(bucket, key) / id
+
+
+def _folder_of(upload: ResumableUpload) -> Path:
+    return _folder(upload.id, upload.bucket, upload.key)
+
+
+def _folders_for(bucket: str, key: str) -> list[Path]:
+    return _folders_in(_folder("", bucket, key))
+
+
+def _all_folders(max_mtime: float = math.inf) -> Iterator[Path]:
+    """Yield the folder of each upload, without those of keys for which one came or went after `max_mtime`."""
+    for entry in os.scandir(disk.internal_folder("parts")):
+        with suppress(FileNotFoundError):  # removed meanwhile
+            if entry.stat().st_mtime > max_mtime:
+                continue
+            folder = Path(entry.path)
+            is_upload = ID.fullmatch(entry.name)  # earlier versions had no folder for the key
+            yield from [folder] if is_upload else _folders_in(folder)
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    try:
+        return [Path(entry.path) for entry in os.scandir(folder)]
+    except FileNotFoundError:
+        return []
+
+
+def _create_files(upload: ResumableUpload) -> None:
+    folder = _folder_of(upload)
+    while not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # another process removed the parent because it had become empty
+            folder.mkdir()
+    (folder / "lock").touch()
+    (folder / "bytes").touch()
+    _write_record(upload)
 
 
 def _write_record(upload: ResumableUpload) -> None:
     fields = {name: value for name, value in asdict(upload).items() if name not in ("offset", "is_finished")}
     record = {NAMES_ON_DISK.get(name, name): value for name, value in fields.items()}
     with translate_os_errors():
-        disk.write(_folder(upload.id) / "record.json", json.dumps(record))
+        disk.write(_folder_of(upload) / "record.json", json.dumps(record))
 
 
 def _read(folder: Path) -> ResumableUpload:
@@ -205,7 +257,7 @@ def _read(folder: Path) -> ResumableUpload:
     try:
         return replace(upload, offset=(folder / "bytes").stat().st_size)
     except FileNotFoundError:
-        if not (folder / "record.json").exists():  # deleted meanwhile, not finished
+        if not all((folder / name).exists() for name in ("record.json", "lock")):  # deleted meanwhile
             raise UploadMissing(folder.name) from None
         return replace(upload, offset=upload.length or 0, is_finished=True)
 
@@ -214,17 +266,17 @@ def _delete_leftover(folder: Path, bucket: str, min_age: float, *, dry_run: bool
     """Return the key of the upload, "" if it is kept."""
     with suppress(UploadMissing, UploadLocked), translate_os_errors(), _locked(folder, wait_seconds=0):
         upload = _read(folder)
-        if upload.bucket == bucket and _is_leftover(upload, min_age):
+        if upload.bucket == bucket and _is_leftover(folder, upload, min_age):
             if not dry_run:
                 _remove(folder)
             return upload.key
     return ""
 
 
-def _is_leftover(upload: ResumableUpload, min_age: float) -> bool:
+def _is_leftover(folder: Path, upload: ResumableUpload, min_age: float) -> bool:
     if upload.is_finished:
         return time.time() >= upload.expires_at
-    return time.time() - (_folder(upload.id) / "bytes").stat().st_mtime >= min_age
+    return time.time() - (folder / "bytes").stat().st_mtime >= min_age
 
 
 def _remove(folder: Path) -> None:
@@ -233,6 +285,30 @@ def _remove(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
     with suppress(FileNotFoundError):
         folder.rmdir()
+    with suppress(OSError):  # the key has another upload
+        folder.parent.rmdir()
+
+
+def _remove_unless_finished(folder: Path) -> None:
+    with suppress(UploadMissing):
+        if not _read(folder).is_finished:
+            _remove(folder)
+
+
+def _replace_open(bucket: str, key: str, wait_seconds: float) -> None:
+    for folder in _folders_for(bucket, key):
+        with suppress(UploadMissing), _locked(folder, wait_seconds):
+            _remove_unless_finished(folder)
+
+
+@contextmanager
+def _translate_errors(upload: ResumableUpload) -> Iterator[None]:
+    """Raise UploadMissing if `remove_open` has deleted the upload, and StorageUnavailable as elsewhere."""
+    with translate_os_errors():
+        try:
+            yield
+        except FileNotFoundError:
+            raise UploadMissing(upload.key) from None
 
 
 @contextmanager
@@ -253,10 +329,11 @@ def _locked(folder: Path, wait_seconds: float) -> Iterator[None]:
 
 def _delete_expired() -> None:
     """Delete expired uploads, and the files of uploads whose creation or deletion was interrupted."""
-    for entry in os.scandir(disk.internal_folder("parts")):
+    latest = time.time() - LIFETIME
+    for folder in _all_folders(max_mtime=latest):
         with suppress(OSError, StorageError):  # its writer or another process was faster
-            if time.time() - entry.stat().st_mtime > LIFETIME:
-                _remove_unless_locked(Path(entry.path))
+            if folder.stat().st_mtime <= latest:
+                _remove_unless_locked(folder)
 
 
 def _remove_unless_locked(folder: Path) -> None:

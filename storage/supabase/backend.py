@@ -90,7 +90,7 @@ class SupabaseStorage(ProtocolStorage):
                 if not verify(staging_key):
                     raise StorageUnavailable("The object that arrived differs from the file that was sent")
                 self._move_to_key(staging_key, key, object_id)
-        except BaseException:
+        except BaseException:  # a request that has used up its budget leaves the object at its staging key
             with suppress(StorageError), deadline(CLEANUP_SECONDS):
                 self.delete_object(staging_key)
             raise
@@ -138,8 +138,11 @@ class SupabaseStorage(ProtocolStorage):
 
     # --- Tokens -------------------------------------------------------------------------------------
 
-    def upload_token(self, key: str, seconds: int) -> str:
-        """Return a token. With SUPABASE_SIGNING=server Storage decides when it expires, not `seconds`."""
+    def upload_token(self, key: str, seconds: int, size: int | None) -> str:
+        """Return a token. With SUPABASE_SIGNING=server Storage decides when it expires, not `seconds`.
+
+        Storage knows no limit for one object, so `size` has no effect: only the bucket's limit applies.
+        """
         if settings.SUPABASE_SIGNING == "secret":
             return tokens.mint("upload", self.bucket, key, seconds)
         path = ("object", "upload", "sign", self.bucket, key)  # the SDK does not quote a `?` in the key

@@ -6,6 +6,7 @@ The transport adds the secret key, so that no request object, error or log conta
 import re
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -17,7 +18,7 @@ import stamina
 from django.conf import settings
 from django.utils.http import parse_http_date_safe
 
-from storage import keys
+from storage import budget, keys
 from storage.errors import (
     ObjectExists,
     ObjectMissing,
@@ -26,7 +27,9 @@ from storage.errors import (
     StorageMisconfigured,
     StorageUnavailable,
 )
-from storage.supabase.transport import DeadlineTransport, Headers
+from storage.supabase import request_limits
+from storage.supabase.request_limits import UnknownError
+from storage.supabase.transport import DeadlineTransport, Headers, ssl_context
 
 if TYPE_CHECKING:
     from storage3 import SyncStorageClient
@@ -51,15 +54,18 @@ def _key_headers() -> Headers:
     ]
 
 
-transport = DeadlineTransport(headers=_key_headers)
+transport = DeadlineTransport(headers=_key_headers, waiting=request_limits.waiting)
 
 
 def call(act: "Callable[[SyncStorageClient], Result]", what: str) -> Result:
     """Call the SDK, with retries. `what` names the object or bucket in errors. Raises StorageError."""
 
+    with translate_errors(what):
+        sdk = load_sdk()
+
     def attempt() -> Result:
         with translate_errors(what):
-            return act(load_sdk())
+            return act(sdk)
 
     return retry(attempt)
 
@@ -72,7 +78,7 @@ def request(method: str, *path: str, what: str = "", stream: bool = False, **opt
     Raises StorageError.
     """
     headers = {**HEADERS, **options.pop("headers", {})}
-    with translate_errors(what or path[-1]):
+    with _limits(), translate_errors(what or path[-1]):
         url = f"{_endpoint()}/" + "/".join(quote(part) for part in path)
         extensions = {"timeout": TIMEOUT.as_dict()}
         sent = httpx.Request(method, url, headers=headers, extensions=extensions, **options)
@@ -123,11 +129,15 @@ class translate_errors:  # noqa: N801  (used as `with translate_errors(…):`)
 
 
 def retry(act: Callable[[], Result]) -> Result:
-    """Call `act` up to ATTEMPTS times, with random pauses, while it raises StorageUnavailable."""
+    """Call `act` up to ATTEMPTS times, with random pauses, while it raises StorageUnavailable.
+
+    Within a request there are no more attempts when its budget is used up.
+    """
     pauses = {"wait_initial": 0.1, "wait_max": MAX_RETRY_AFTER, "wait_jitter": 0.5}
-    for attempt in stamina.retry_context(is_worth_retrying, attempts=ATTEMPTS, timeout=60, **pauses):
-        with attempt:
-            return act()
+    with _limits():
+        for attempt in stamina.retry_context(is_worth_retrying, attempts=ATTEMPTS, timeout=60, **pauses):
+            with attempt:
+                return act()
     raise AssertionError("unreachable")
 
 
@@ -135,14 +145,23 @@ def is_worth_retrying(error: Exception) -> bool | timedelta:
     """Return whether to call again, or how long to wait before that."""
     if not isinstance(error, StorageUnavailable) or isinstance(error, StorageMisconfigured):
         return False
+    seconds_left = budget.ends_at() - time.monotonic()
     if error.retry_after is None:
-        return True
-    return error.retry_after <= MAX_RETRY_AFTER and timedelta(seconds=max(error.retry_after, 0))
+        return seconds_left > 0
+    longest = min(MAX_RETRY_AFTER, seconds_left)
+    return error.retry_after <= longest and timedelta(seconds=max(error.retry_after, 0))
+
+
+def _limits() -> AbstractContextManager[None]:
+    """Return the limits for a call. The time in which the first call reads certificates does not count."""
+    ssl_context()
+    return request_limits.calling()
 
 
 def close() -> None:
-    """Close every connection and drop the SDK's client; the next call creates new ones."""
+    """Close every connection and drop the SDK's client; the next call creates new ones. Forget failures."""
     transport.close()
+    request_limits.reset()
     _sdk.cache_clear()
 
 
@@ -190,7 +209,7 @@ def error_from_response(response: httpx.Response, what: str) -> Exception:
         return ObjectExists(what)
     if status in (413, 415):
         return ObjectRefused(f"The bucket does not accept this object: {status}")
-    return StorageUnavailable(f"Supabase Storage answered {status} {code}".rstrip())
+    return UnknownError(f"Supabase Storage answered {status} {code}".rstrip())
 
 
 def _status_and_code(response: httpx.Response) -> tuple[int, str]:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from storage import budget
+
 MINIMUM_RATE = 256 * 1024  # bytes a second: a body of n bytes adds n / MINIMUM_RATE seconds to the deadline
 
 _deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)  # by time.monotonic
@@ -39,8 +41,11 @@ def transfer_seconds(size: int) -> float:
 
 
 def remaining(timeout: float | None, error: type[Exception]) -> float | None:
-    """Return the seconds to wait at most: `timeout`, or the time until the deadline if that is shorter."""
-    seconds = _deadline.get() - time.monotonic()
+    """Return the seconds to wait at most: `timeout`, or the time until the deadline if that is shorter.
+
+    The budget of a request is a deadline too, while one of its storage calls is running.
+    """
+    seconds = min(_deadline.get(), budget.ends_at()) - time.monotonic()
     if seconds <= 0:
         raise error("the request took too long")
     return seconds if timeout is None else min(timeout, seconds)

@@ -11,7 +11,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import lru_cache
 from typing import Any
 from urllib.request import getproxies, proxy_bypass
@@ -20,6 +20,7 @@ from weakref import WeakSet
 import httpcore
 import httpx
 
+from storage import budget
 from storage.supabase.deadlines import deadline, remaining, transfer_seconds
 
 REQUEST_SECONDS = 20  # for a request and its response, without the time that their bodies take
@@ -52,7 +53,8 @@ class DeadlineTransport(httpx.BaseTransport):
 
     `headers` is called for each request. The headers that it returns are sent, but are not added to the
     `httpx.Request`, so that no error or log contains them. `keep_alive`: reuse connections. `trust_env`: use
-    the proxies of HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY.
+    the proxies of HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY. `waiting` is entered for each request, and
+    for each chunk of a response that is read afterwards.
     """
 
     def __init__(
@@ -61,10 +63,12 @@ class DeadlineTransport(httpx.BaseTransport):
         *,
         keep_alive: bool = True,
         trust_env: bool = False,
+        waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._headers = headers
         self._keep_alive = keep_alive
         self._trust_env = trust_env
+        self._waiting = waiting
         self._local = threading.local()
         self._pools: WeakSet[httpcore.ConnectionPool] = WeakSet()
 
@@ -81,12 +85,12 @@ class DeadlineTransport(httpx.BaseTransport):
             content=request.stream,
             extensions={**request.extensions, "timeout": _with_upload(request, upload_seconds)},
         )
-        with deadline(seconds), _httpx_errors():
+        with self._waiting(), deadline(seconds), budget.transferring(upload_seconds), _httpx_errors():
             response = self._pool(_environment_proxy(url) if self._trust_env else "").handle_request(sent)
         return httpx.Response(
             response.status,
             headers=response.headers,
-            stream=DeadlineStream(response, seconds - (time.monotonic() - started)),
+            stream=DeadlineStream(response, seconds - (time.monotonic() - started), self._waiting),
             extensions=response.extensions,
         )
 
@@ -106,7 +110,7 @@ class DeadlineTransport(httpx.BaseTransport):
         pools: dict[str, httpcore.ConnectionPool] = self._local.pools
         if proxy not in pools:
             options: dict[str, Any] = {
-                "ssl_context": _ssl_context(),
+                "ssl_context": ssl_context(),
                 "max_connections": None,
                 "max_keepalive_connections": None if self._keep_alive else 0,
                 "keepalive_expiry": IDLE_SECONDS,
@@ -146,21 +150,30 @@ class DeadlineStream(httpx.SyncByteStream):
     Time spent by the consumer between chunks does not count, and each chunk adds its transfer time.
     """
 
-    def __init__(self, response: httpcore.Response, seconds: float) -> None:
+    def __init__(
+        self,
+        response: httpcore.Response,
+        seconds: float,
+        waiting: Callable[[], AbstractContextManager[None]],
+    ) -> None:
         self.response: httpcore.Response | None = response
         self.seconds = seconds
+        self._waiting = waiting
 
     def __iter__(self) -> Iterator[bytes]:
         assert self.response is not None
         assert isinstance(self.response.stream, Iterable)
         chunks = iter(self.response.stream)
         while True:
-            started = time.monotonic()
-            with deadline(self.seconds), _httpx_errors():
-                chunk = next(chunks, None)
-            if chunk is None:
-                return
-            self.seconds += transfer_seconds(len(chunk)) - (time.monotonic() - started)
+            with self._waiting():
+                started = time.monotonic()
+                with deadline(self.seconds), _httpx_errors():
+                    chunk = next(chunks, None)
+                if chunk is None:
+                    return
+                seconds = transfer_seconds(len(chunk))
+                budget.give_back(seconds)
+            self.seconds += seconds - (time.monotonic() - started)
             yield chunk
 
     def close(self) -> None:
@@ -272,7 +285,11 @@ def _httpx_errors() -> Iterator[None]:
         raise HTTPX_ERRORS[type(error)](str(error)) from error
 
 
-@lru_cache(maxsize=1)
-def _ssl_context() -> ssl.SSLContext:
+def ssl_context() -> ssl.SSLContext:
     """Return an SSL context with the trusted certificates. Cached, because reading them is slow."""
-    return httpx.create_ssl_context()
+    with _ssl_lock:  # threads that need it at the same time do not read them several times
+        return _ssl_context()
+
+
+_ssl_lock = threading.Lock()
+_ssl_context = lru_cache(maxsize=1)(httpx.create_ssl_context)

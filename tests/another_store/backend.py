@@ -52,7 +52,9 @@ class MemoryStorage(SignedStorage):
         found = [key for bucket, key in OBJECTS if bucket == self.bucket and key.startswith(prefix)]
         return (self.describe(key) for key in sorted(found))
 
-    def sign_upload(self, key: str, content_type: str, *, seconds: int, max_age: int) -> SignedUpload:
+    def sign_upload(
+        self, key: str, content_type: str, *, seconds: int, max_age: int, size: int | None = None
+    ) -> SignedUpload:
         expires_at = timezone.now() + timedelta(seconds=seconds)
         headers = {"content-type": content_type, "cache-control": f"max-age={max_age}"}
         return SignedUpload(self.bucket, key, f"{self.origin}/{key}?put", headers, expires_at, method="POST")

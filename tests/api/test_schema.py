@@ -87,10 +87,12 @@ def test_the_schema_is_served_whatever_is_accepted(client: Client, accept: str, 
     assert yaml.safe_load(answer.content) == SCHEMA
 
 
-def test_every_route_of_the_api_is_described():
+def test_every_route_of_the_api_that_is_for_clients_is_described():
     described = {re.sub(r"\{\w+\}", "*", path) for path in SCHEMA["paths"]}
 
     for pattern in get_resolver("api.urls").url_patterns:
+        if str(pattern.pattern) == "webhooks/storage/":  # the storage calls it
+            continue
         route = re.sub(r"\(\?P<\w+>[^)]+\)", "*", str(pattern.pattern)).strip("^$")
         assert f"/api/v1/{route}" in described
 

@@ -47,6 +47,7 @@ SECRETS = [
         (f"apikey {KEY}", KEY),
         ("postgres://zoo:hush@db.example.org/zoo", "hush"),
         ("redis://:hush@cache.example.org/0", "hush"),
+        ("signed with whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "MfKQ9r8"),
         (f"signed with {project.SUPABASE_JWT_SECRET}", project.SUPABASE_JWT_SECRET),
         (f"signed with {project.SECRET_KEY}", project.SECRET_KEY),
     ]

@@ -274,6 +274,37 @@ def test_who_signs_is_one_of_two():
     assert "SUPABASE_JWT_SECRET" in refusal(DEBUG="true", SUPABASE_SIGNING="secret", **PROJECT)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("STORAGE_TIMEOUT", "0"),
+        ("STORAGE_TIMEOUT", "-8"),
+        ("STORAGE_TIMEOUT", "inf"),
+        ("STORAGE_TIMEOUT", "nan"),
+        ("STORAGE_TIMEOUT", "8s"),
+        ("THREADS", "1"),
+        ("THREADS", "0"),
+        ("THREADS", "2.5"),
+    ],
+)
+def test_a_limit_for_the_store_that_is_none_is_refused(name: str, value: str):
+    assert refusal(DEBUG="true", **{name: value}).startswith(name)
+
+
+def test_a_limit_for_the_store_may_be_a_part_of_a_second():
+    limits = {"STORAGE_TIMEOUT": "0.5", "THREADS": "2"}
+
+    assert read(*limits, DEBUG="true", **limits) == [0.5, 2]
+    assert read(*limits, DEBUG="true") == [8, 16]
+
+
+@pytest.mark.slow
+def test_gunicorn_has_as_many_threads_as_the_limits_count():
+    done = python("-m", "gunicorn", "--print-config", DEBUG="true", THREADS="5")
+
+    assert re.search(r"^threads\s+= 5$", done.stdout, re.MULTILINE), done.stderr
+
+
 def test_a_language_that_there_is_not_is_refused_with_the_cure():
     told = refusal(DEBUG="true", LANGUAGE_CODE="pt")
 
@@ -334,6 +365,45 @@ def test_production_does_not_start_with_a_secret_that_can_be_guessed():
 
     assert told.startswith("SUPABASE_JWT_SECRET is shorter than 32 characters")
     assert "hush" not in told
+
+
+@pytest.mark.parametrize(
+    "secret",
+    ["whsec_", "whsec_!", "whsec_QUFBQQ", "whsec_MfKQ9r8G!KYqrTwjUPD8ILPZIo2LaLaSw", "two words", "llave-ñ"],
+)
+def test_a_webhook_secret_that_nobody_can_sign_with_is_refused(secret: str):
+    told = refusal(DEBUG="true", STORAGE_WEBHOOK_SECRET=secret)
+
+    assert told == (
+        "STORAGE_WEBHOOK_SECRET must be whsec_ and base64, or other printable ASCII without spaces."
+    )
+
+
+@pytest.mark.parametrize("secret", ["whsec_" + "A" * 28, "whsec_QUFBQQ==", "x" * 23])
+def test_production_refuses_a_webhook_secret_that_can_be_guessed(secret: str):
+    told = refusal(**PRODUCTION, STORAGE_WEBHOOK_SECRET=secret)
+
+    assert told == "STORAGE_WEBHOOK_SECRET is shorter than 24 bytes (Standard Webhooks)."
+    assert read("STORAGE_WEBHOOK_SECRET", DEBUG="true", STORAGE_WEBHOOK_SECRET=secret) == [secret]
+
+
+@pytest.mark.parametrize("secret", ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "x" * 24])
+def test_production_starts_with_a_webhook_secret_of_24_bytes(secret: str):
+    own, logging = read("STORAGE_WEBHOOK_SECRET", "LOGGING", **PRODUCTION, STORAGE_WEBHOOK_SECRET=secret)
+
+    assert own == secret
+    assert secret in logging["formatters"]["line"]["secrets"]
+
+
+def test_the_local_store_reports_to_this_server_unless_told_otherwise():
+    url = "https://api.zoo.example.org/api/v1/webhooks/storage/"
+
+    assert read("STORAGE_WEBHOOK_URL", DEBUG="true", PORT="8123") == [
+        "http://127.0.0.1:8123/api/v1/webhooks/storage/"
+    ]
+    assert read("STORAGE_WEBHOOK_URL", DEBUG="true", STORAGE_WEBHOOK_URL=url) == [url]
+    for bad in ("hush", "https://api.zoo.example.org", "ftp://hush/x"):
+        assert refusal(DEBUG="true", STORAGE_WEBHOOK_URL=bad).startswith("STORAGE_WEBHOOK_URL is not a URL")
 
 
 @pytest.mark.parametrize("start", [("manage.py", "check"), ("-m", "gunicorn", "--check-config")], ids=str)
@@ -406,3 +476,14 @@ def test_a_picture_type_that_nobody_opens_is_told_with_the_cure():
 
     assert "(api.E001)" in done.stderr
     assert "image/webp" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["QUOTA_BYTES", "QUOTA_OPEN_TICKETS"])
+@pytest.mark.parametrize(("value", "reason"), [("1 GiB", "invalid"), ("-5", "negative"), ("1.5", "invalid")])
+def test_a_quota_is_a_whole_number_that_is_not_negative(name: str, value: str, reason: str):
+    told = refusal(**PRODUCTION, **{name: value})
+
+    assert name in told
+    assert reason in told
+    assert value not in told
+    assert read(name, **PRODUCTION, **{name: "0"}) == [0]

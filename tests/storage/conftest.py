@@ -13,11 +13,25 @@ from psycopg import sql
 from storage.base import SignedStorage
 from storage.buckets import Bucket
 from storage.local import LocalStorage, buckets
-from storage.supabase import SupabaseStorage
+from storage.supabase import SupabaseStorage, webhook
 from storage.supabase.policies import list_policies
-from tests.storage.project import HOSTED, THEIRS, as_hosted, project_database, skip_without_postgresql
+from tests.storage.project import (
+    HOSTED,
+    THEIRS,
+    WEBHOOK_SECRET,
+    WEBHOOK_URL,
+    as_hosted,
+    project_database,
+    skip_without_postgresql,
+)
 from tests.support import cast
 from tests.support.server import Server
+
+REMOVE_WEBHOOK = """
+drop trigger if exists vivarium_webhook on storage.objects;
+drop schema if exists vivarium_webhook cascade;
+delete from vault.secrets where name = 'vivarium_webhook';
+"""
 
 
 @pytest.fixture
@@ -126,3 +140,25 @@ def committed(supabase_database: str) -> Iterator[str]:
         for policy in list_policies(connection):
             name, table = sql.Identifier(policy.name), sql.Identifier("storage", policy.table)
             connection.execute(sql.SQL("drop policy {} on {}").format(name, table))
+
+
+@pytest.fixture
+def webhook_database(supabase_database: str, committed: str) -> Iterator[str]:
+    """The URL of the hosted project's role. What a test makes is removed."""
+    yield committed
+    with psycopg.connect(supabase_database) as connection:
+        connection.execute("alter table if exists net.request_queue rename to http_request_queue")
+        connection.execute("truncate storage.objects, storage.buckets, net.http_request_queue")
+        connection.execute(REMOVE_WEBHOOK)
+
+
+@pytest.fixture
+def with_webhook(webhook_database: str) -> str:
+    webhook.apply(webhook_database, WEBHOOK_URL, WEBHOOK_SECRET)
+    return webhook_database
+
+
+@pytest.fixture
+def database_superuser(supabase_database: str) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(supabase_database, autocommit=True) as connection:
+        yield connection

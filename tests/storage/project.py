@@ -22,6 +22,8 @@ THEIRS = """
 create policy "members do as they like" on storage.objects for all to authenticated
 using (bucket_id = 'theirs') with check (bucket_id = 'theirs')
 """
+WEBHOOK_URL = "https://api.zoo.example.org/api/v1/webhooks/storage/"
+WEBHOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # the example of the specification
 GUIDE = """
 create policy "Authenticated users can view documents" on storage.objects for select to authenticated
 using (bucket_id = 'documents' and auth.role() = 'authenticated');

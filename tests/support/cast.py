@@ -142,11 +142,11 @@ def body(response: Any) -> bytes:
     return response.body
 
 
-def code(response: Any) -> str:
-    """The code of a refusal, which must be a whole problem."""
+def code(response: Any, *members: str) -> str:
+    """The code of a refusal, which must be a whole problem, with these further members."""
     assert response.headers["Content-Type"] == "application/problem+json", response.content
     problem = response.json()
-    assert problem.keys() == {"type", "title", "status", "detail", "code", "errors"}
+    assert problem.keys() == {"type", "title", "status", "detail", "code", "errors", *members}
     assert problem["status"] == response.status_code
     return problem["code"]
 

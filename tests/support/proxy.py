@@ -255,7 +255,8 @@ def cut_request(passing: Passing, _: bytes) -> None:
 
 
 def hangs(passing: Passing, body: bytes) -> None:
-    passing.server.proxy.over.wait(10)
+    """No answer, for longer than anybody waits."""
+    passing.server.proxy.over.wait(120)
     passing.slam()
 
 

@@ -27,7 +27,7 @@ class Command(BaseCommand):
             "--database",
             metavar="URL",
             default="",
-            help="also check the row-level security policies in this database",
+            help="also check the row-level security policies and the storage webhook in this database",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

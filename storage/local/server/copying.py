@@ -6,7 +6,7 @@ from django.http import HttpRequest, JsonResponse
 
 from storage.local import buckets
 from storage.local.buckets import BucketMissing, LocalBucket
-from storage.local.server import request_body
+from storage.local.server import request_body, webhook
 from storage.local.server.auth import require_service_key
 from storage.local.server.errors import ProtocolError
 from storage.local.server.params import Params, json_body
@@ -22,6 +22,7 @@ def copy(request: HttpRequest) -> JsonResponse:
         replace=request.headers.get("X-Upsert") == "true",
         **_overrides(request, body),
     )
+    webhook.report("INSERT", target.name, new_key)
     return JsonResponse(
         {"Key": f"{target.name}/{new_key}", "Id": created.id, **object_json(target.name, created)}
     )
@@ -33,6 +34,7 @@ def move(request: HttpRequest) -> JsonResponse:
         source.objects.describe(key)
     else:
         source.objects.move(key, target.objects, new_key)
+        webhook.report("UPDATE", target.name, new_key)
     return JsonResponse({"message": "Successfully moved"})
 
 

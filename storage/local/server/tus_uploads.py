@@ -5,6 +5,7 @@ Storage defines for it (`src/http/routes/tus/lifecycle.ts`).
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 from django.conf import settings
@@ -16,13 +17,30 @@ from storage import keys, tokens
 from storage.buckets import Bucket
 from storage.local import buckets, resumable_uploads
 from storage.local.resumable_uploads import ResumableUpload, UploadTooLarge
-from storage.local.server import request_body, tus_headers, tus_ids
+from storage.local.server import request_body, tus_headers, tus_ids, webhook
 from storage.local.server.auth import has_service_key, require_service_key
 from storage.local.server.errors import PLAIN_TEXT, ProtocolError, as_protocol_error, plain_error_response
 from storage.local.server.uploads import check_content_type, check_key_is_free, size_limit
 
-#: Returns True if the client may replace the object. Raises an exception if it may not even create it.
-Authorize = Callable[[HttpRequest, str, str], bool]
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """What the client may do: replace the object, and send at most `max_size` bytes, if that is not None.
+
+    `alone`: there can be one open upload for the object, and a new one replaces it.
+    """
+
+    may_replace: bool
+    max_size: int | None = None
+    alone: bool = False
+
+    def size_limit(self, bucket: Bucket) -> int:
+        limit = size_limit(bucket)
+        return limit if self.max_size is None else min(self.max_size, limit)
+
+
+#: Returns what the client may do. Raises an exception if it may not even create the object.
+Authorize = Callable[[HttpRequest, str, str], Permission]
 Handler = Callable[..., HttpResponse]
 
 VERSION_HEADER = {"Tus-Resumable": tus_headers.VERSION}
@@ -69,15 +87,15 @@ def create(request: HttpRequest, authorize: Authorize, upload: str) -> HttpRespo
     length = tus_headers.upload_length_or_deferred(request)
     metadata = tus_headers.Metadata(request.headers.get("Upload-Metadata"))
     name, key = tus_ids.check(metadata.get("bucketName"), metadata.get("objectName"))
-    may_replace = authorize(request, name, key)
+    permission = authorize(request, name, key)
     bucket = buckets.get(name)
-    if length is not None and length > size_limit(bucket):
+    if length is not None and length > permission.size_limit(bucket):
         raise UploadTooLarge(key)
-    if not may_replace:
+    if not permission.may_replace:
         check_key_is_free(bucket, key)
-    new = _create_upload(bucket, key, length, metadata)
+    new = _create_upload(bucket, key, length, metadata, alone=permission.alone)
     try:
-        new = _append_part(request, new, bucket, may_replace)
+        new = _append_part(request, new, bucket, permission)
     except Exception:
         resumable_uploads.remove(new)  # the client does not learn its URL
         raise
@@ -94,11 +112,11 @@ def head(request: HttpRequest, authorize: Authorize, upload: str) -> HttpRespons
     that sees the full offset sends no further request.
     """
     id, bucket, key = tus_ids.decode(upload)
-    may_replace = authorize(request, bucket, key)
+    permission = authorize(request, bucket, key)
     found = resumable_uploads.get(id, bucket, key)
     if found.is_full and not found.is_finished:
         with resumable_uploads.locked(id, bucket, key) as found:
-            found = _finish_if_full(found, may_replace)
+            found = _finish_if_full(found, permission)
     deferred = {"Upload-Defer-Length": "1"} if found.length is None else {"Upload-Length": str(found.length)}
     return _response(
         200,
@@ -115,12 +133,13 @@ def patch(request: HttpRequest, authorize: Authorize, upload: str) -> HttpRespon
     """Append the next part."""
     offset = tus_headers.upload_offset(request)
     id, name, key = tus_ids.decode(upload)
-    may_replace = authorize(request, name, key)
+    permission = authorize(request, name, key)
     bucket = buckets.get(name)
     with resumable_uploads.locked(id, name, key) as found:
         if found.offset != offset:
             raise ProtocolError("OffsetConflict")
-        found = _append_part(request, _with_length(request, found, bucket), bucket, may_replace)
+        found = _with_length(request, found, permission.size_limit(bucket))
+        found = _append_part(request, found, bucket, permission)
     return _response(204, _progress_headers(found))
 
 
@@ -138,28 +157,30 @@ def terminate(request: HttpRequest, authorize: Authorize, upload: str) -> HttpRe
 # --- Authorization ------------------------------------------------------------------------------------
 
 
-def _authorize_token(request: HttpRequest, bucket: str, key: str) -> bool:
+def _authorize_token(request: HttpRequest, bucket: str, key: str) -> Permission:
     token = request.headers.get("X-Signature")
     if not token:
         raise ProtocolError("InvalidSignature", "Missing x-signature header")
-    return tokens.check(token, "upload", bucket, key).upsert
+    grant = tokens.check(token, "upload", bucket, key)
+    return Permission(grant.upsert, grant.max_size, alone=True)
 
 
-def _authorize_service_key(request: HttpRequest, bucket: str, key: str) -> bool:
+def _authorize_service_key(request: HttpRequest, bucket: str, key: str) -> Permission:
     require_service_key(request)
-    return request.headers.get("X-Upsert") == "true"
+    return Permission(request.headers.get("X-Upsert") == "true")
 
 
 # --- Uploads ------------------------------------------------------------------------------------------
 
 
 def _create_upload(
-    bucket: Bucket, key: str, length: int | None, metadata: tus_headers.Metadata
+    bucket: Bucket, key: str, length: int | None, metadata: tus_headers.Metadata, *, alone: bool
 ) -> ResumableUpload:
     metadata.set("cacheControl", request_body.cache_control(metadata.get("cacheControl")))
     return resumable_uploads.create(
         bucket.name,
         key,
+        alone=alone,
         length=length,
         content_type=_content_type(bucket, key, metadata.get("contentType")),
         cache_control=metadata.get("cacheControl"),
@@ -181,7 +202,7 @@ def _content_type(bucket: Bucket, key: str, content_type: str) -> str:
     return request_body.check_header_value(content_type)
 
 
-def _with_length(request: HttpRequest, upload: ResumableUpload, bucket: Bucket) -> ResumableUpload:
+def _with_length(request: HttpRequest, upload: ResumableUpload, limit: int) -> ResumableUpload:
     """Record a deferred length, if the request has one. Raises ProtocolError, UploadTooLarge."""
     length = tus_headers.upload_length(request)
     if length is None:
@@ -190,28 +211,29 @@ def _with_length(request: HttpRequest, upload: ResumableUpload, bucket: Bucket) 
         raise ProtocolError(
             "InvalidRequest", "Upload-Length is already known, or less than the bytes received"
         )
-    if length > size_limit(bucket):
+    if length > limit:
         raise UploadTooLarge(upload.key)
     return resumable_uploads.set_length(upload, length)
 
 
 def _append_part(
-    request: HttpRequest, upload: ResumableUpload, bucket: Bucket, may_replace: bool
+    request: HttpRequest, upload: ResumableUpload, bucket: Bucket, permission: Permission
 ) -> ResumableUpload:
     """Append the part in the request, if it has one, and finish the upload if all bytes have arrived."""
     if tus_headers.has_part(request) and not upload.is_finished:
-        limit = size_limit(bucket)
+        limit = permission.size_limit(bucket)
         max_bytes = (limit if upload.length is None else min(upload.length, limit)) - upload.offset
         if (request_body.declared_length(request) or 0) > max_bytes:
             raise UploadTooLarge(upload.key)
         upload = resumable_uploads.append(upload, request_body.raw_chunks(request), max_bytes)
-    return _finish_if_full(upload, may_replace)
+    return _finish_if_full(upload, permission)
 
 
-def _finish_if_full(upload: ResumableUpload, may_replace: bool) -> ResumableUpload:
+def _finish_if_full(upload: ResumableUpload, permission: Permission) -> ResumableUpload:
     if upload.is_full and not upload.is_finished:
         buckets.get(upload.bucket)  # raises BucketMissing if it was deleted while the bytes were received
-        return resumable_uploads.finish(upload, replace_object=may_replace)
+        upload = resumable_uploads.finish(upload, replace_object=permission.may_replace)
+        webhook.report("INSERT", upload.bucket, upload.key)
     return upload
 
 

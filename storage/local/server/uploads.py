@@ -12,7 +12,7 @@ from storage.errors import ObjectExists, ObjectMissing
 from storage.local import buckets
 from storage.local.buckets import LocalBucket
 from storage.local.metadata import StoredObject
-from storage.local.server import request_body
+from storage.local.server import request_body, webhook
 from storage.local.server.auth import has_service_key, require_service_key
 from storage.local.server.errors import ProtocolError
 from storage.local.server.params import query_params
@@ -75,7 +75,7 @@ def _store(request: HttpRequest, bucket: LocalBucket, key: str, *, replace: bool
         check_content_type(bucket, body.content_type)
     if not replace:
         check_key_is_free(bucket, key)
-    return bucket.objects.write(
+    stored = bucket.objects.write(
         key,
         chain(body.chunks, _check_bucket_exists(bucket)),
         content_type=body.content_type,
@@ -83,6 +83,8 @@ def _store(request: HttpRequest, bucket: LocalBucket, key: str, *, replace: bool
         metadata=body.metadata,
         replace=replace,
     )
+    webhook.report("INSERT", bucket.name, key)
+    return stored
 
 
 def _check_bucket_exists(bucket: LocalBucket) -> Iterator[bytes]:

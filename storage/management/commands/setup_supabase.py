@@ -1,8 +1,8 @@
 """Creates and updates the policies and buckets that Vivarium needs in a Supabase project. Safe to run again.
 
 It deletes no bucket. It needs SUPABASE_URL and SUPABASE_SECRET_KEY, with any value of STORAGE. The script for
-row-level security is printed, for the SQL editor, or applied with --database. Exit code 1 if anything was
-refused.
+row-level security is printed, for the SQL editor, or applied with --database. So is that of the storage
+webhook, with --webhook; the printed one has no secret. Exit code 1 if anything was refused.
 """
 
 from argparse import ArgumentParser
@@ -13,10 +13,12 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from storage.errors import StorageError
-from storage.supabase import policies
+from storage.findings import redact_url
+from storage.supabase import policies, webhook
 from storage.supabase.policies import PolicyError, PolicyOptions
 from storage.supabase.policy_audit import audit
 from storage.supabase.setup import Outcome, blocking_problems, set_up_buckets
+from storage.supabase.webhook import Webhook
 
 
 class Command(BaseCommand):
@@ -32,7 +34,12 @@ class Command(BaseCommand):
         parser.add_argument(
             "--database",
             metavar="URL",
-            help="apply row-level security to this database, as the role `postgres`",
+            help="apply row-level security, and the webhook, to this database, as the role `postgres`",
+        )
+        parser.add_argument(
+            "--webhook",
+            metavar="URL",
+            help="let Storage report new files to this URL of the API, signed with STORAGE_WEBHOOK_SECRET",
         )
         parser.add_argument(
             "--direct-uploads", action="store_true", help="let members also create files without a ticket"
@@ -45,11 +52,17 @@ class Command(BaseCommand):
             )
         if problems := list(blocking_problems()):
             raise CommandError("\n".join(f"{found.what} {found.cure}" for found in problems))
+        if options["webhook"]:
+            _check_webhook(options["webhook"])
         policy_options = policies.from_settings(direct_uploads=options["direct_uploads"])
         if options["database"]:
             self._set_up_policies(options["database"], policy_options, options["dry_run"])
         else:
             self.stdout.write(policies.render(policy_options))
+        if options["webhook"] and options["database"]:
+            self._set_up_webhook(options["database"], options["webhook"], options["dry_run"])
+        elif options["webhook"]:
+            self.stdout.write(webhook.render(options["webhook"]))
         self._set_up_buckets(options["dry_run"])  # last: no bucket exists before its policies
 
     def _set_up_policies(self, database: str, policy_options: PolicyOptions, dry_run: bool) -> None:
@@ -70,6 +83,18 @@ class Command(BaseCommand):
                 f"policy {policy.name!r} on {policy.table} is not Vivarium's and was not changed; "
                 f"its effect on Vivarium's buckets: {effect}"
             )
+
+    def _set_up_webhook(self, database: str, url: str, dry_run: bool) -> None:
+        wanted = Webhook(url, is_as_shipped=True, has_secret=True)
+        try:
+            found = webhook.find(database, settings.STORAGE_WEBHOOK_SECRET)
+            if found != wanted and not dry_run:
+                webhook.apply(database, url, settings.STORAGE_WEBHOOK_SECRET)
+        except PolicyError as error:
+            raise CommandError(f"Webhook: {error}") from error
+        result = "created" if found is None else "unchanged" if found == wanted else "changed"
+        would_be = "would be " if dry_run and found != wanted else ""
+        self.stdout.write(f"webhook to {redact_url(url)}: {would_be}{result}")
 
     def _set_up_buckets(self, dry_run: bool) -> None:
         counts: Counter[str] = Counter()
@@ -94,3 +119,13 @@ class Command(BaseCommand):
             self.stdout.write(f"{outcome.bucket}: {each.field}: {each.current} → {each.wanted}")
         if outcome.problem:
             self.stderr.write(f"{outcome.problem.what} {outcome.problem.cure}")
+
+
+def _check_webhook(url: str) -> None:
+    """Raise CommandError if the webhook cannot be set up with this URL and the settings."""
+    if not settings.STORAGE_WEBHOOK_SECRET:
+        raise CommandError("--webhook needs STORAGE_WEBHOOK_SECRET, the same as that of the server.")
+    try:
+        webhook.check_url(url)
+    except ValueError as error:
+        raise CommandError(f"--webhook: {error}") from None

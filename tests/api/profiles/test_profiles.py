@@ -138,6 +138,7 @@ def test_a_new_member_has_an_empty_profile(alice: Caller):
     profile = dict(answer.json())
     assert profile.pop("created_at").endswith("Z")
     assert profile.pop("updated_at").endswith("Z")
+    assert profile.pop("storage") == {"used": 0, "limit": 1024**3}
     assert profile == {"id": str(alice.id), "display_name": "", "bio": "", "language": "", "avatar": None}
     assert alice.get(f"profiles/{alice.id}/").json() == answer.json()
 

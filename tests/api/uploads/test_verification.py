@@ -1,15 +1,25 @@
 """Verification: what is sent must be what was declared, by its bytes."""
 
 import struct
+import sys
+import tempfile
 import zlib
+from dataclasses import replace
 from io import BytesIO
+from typing import Any
 
 import pytest
+from django.core.files.storage import storages
 from PIL import Image
 
-from api.uploads.verification import content_types_of
+from api.documents.models import Document
+from api.uploads import child_process, image_check, verification
+from api.uploads.verification import LIMITS, content_types_of
 from storage import buckets
+from storage.local import LocalStorage
+from storage.local.disk import ObjectFile
 from tests.api.documents.test_documents import keys_of
+from tests.support import child_functions
 from tests.support.cast import PDF, Caller, body, code, fetch, send
 
 
@@ -152,3 +162,109 @@ def test_signatures_are_looked_for_at_the_beginning_only():
     assert "image/png" in content_types_of(PNG)
     assert "image/svg+xml" not in content_types_of(PDF + b"</svg>")
     assert content_types_of(b"") == frozenset()
+
+
+# --- Pictures are opened in a child process -----------------------------------------------------------------
+
+
+def many_small_segments() -> bytes:
+    """A JPEG of 2 MB. Pillow keeps each segment of 4 bytes, which takes 70 MB in all."""
+    return b"\xff\xd8" + b"\xff\xe5\x00\x02" * 500_000
+
+
+@pytest.mark.parametrize(
+    ("limits", "detail"),
+    [
+        ({"memory": 60 * 1024 * 1024, "seconds": 60}, "The picture takes more than 60 MB of memory to open."),
+        ({"seconds": 0.05}, "The picture takes more than 0 seconds to open."),
+    ],
+)
+def test_a_picture_that_takes_too_much_is_refused_and_the_next_one_is_not(
+    limits: dict[str, Any], detail: str, alice: Caller, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(verification, "LIMITS", replace(LIMITS, **limits))
+        answer = attempt(alice, many_small_segments(), content_type="image/jpeg")
+
+    assert (answer.status_code, code(answer), answer.json()["detail"]) == (422, "image_invalid", detail)
+    assert keys_of("documents") == set()
+    assert attempt(alice, PNG, content_type="image/png").status_code == 200
+
+
+def test_a_picture_that_crashes_the_decoder_is_refused(alice: Caller, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(image_check, "check", child_functions.crash)
+        answer = attempt(alice, PNG, content_type="image/png")
+
+    assert (answer.status_code, code(answer)) == (422, "image_invalid")
+
+
+@pytest.mark.parametrize(
+    ("target", "name", "value", "answered"),
+    [
+        (sys, "executable", "/nowhere/python", (503, "not_ready")),
+        (tempfile, "tempdir", "/nowhere", (503, "storage_unavailable")),
+        (image_check, "check", child_functions.fail, (500, "internal")),
+    ],
+)
+def test_trouble_of_the_server_does_not_condemn_a_picture(
+    target: Any, name: str, value: Any, answered: tuple[int, str], alice: Caller, monkeypatch
+):
+    verification.CHILDREN.close()
+    ticket = alice.ticket(alice.document(), PNG, content_type="image/png")
+    send(ticket, PNG)
+    with monkeypatch.context() as patch:
+        patch.setattr(target, name, value)
+        answer = alice.complete(ticket)
+
+    assert (answer.status_code, code(answer)) == answered
+    assert bool(answer.headers.get("Retry-After")) == (answer.status_code == 503)
+    assert alice.complete(ticket).status_code == 200
+
+
+def test_a_caller_who_waited_too_long_for_a_process_may_try_again(alice: Caller, monkeypatch):
+    monkeypatch.setattr(child_process, "WAIT_SECONDS", 0.01)
+    ticket = alice.ticket(alice.document(), PNG, content_type="image/png")
+    send(ticket, PNG)
+    others = verification.CHILDREN
+    with others.reserve(lambda: None), others.reserve(lambda: None):
+        answer = alice.complete(ticket)
+
+    assert (answer.status_code, code(answer)) == (409, "verification_in_progress")
+    assert answer.headers["Retry-After"]
+    assert alice.complete(ticket).status_code == 200
+
+
+@pytest.mark.parametrize(("content", "content_type"), [(PNG, "image/png"), (PDF, "application/pdf")])
+def test_a_file_is_read_once_and_its_lease_renewed_before_each_call(
+    content: bytes, content_type: str, db, monkeypatch
+):
+    storages["documents"].put("a/b", [content], content_type=content_type, cache_control="no-store")
+    calls: list[str] = []
+    sizes: list[int] = []
+    readinto = ObjectFile.readinto
+
+    def counted(self, buffer):
+        sizes.append(readinto(self, buffer))
+        return sizes[-1]
+
+    monkeypatch.setattr(ObjectFile, "readinto", counted)
+    for verb in ("describe", "read"):
+        noted = _noted(calls, verb, getattr(LocalStorage, verb))
+        monkeypatch.setattr(LocalStorage, verb, noted)
+
+    declared = {"filename": "it", "content_type": content_type, "size": len(content), "sha256": None}
+    field: Any = Document._meta.get_field("file")
+    verification.verify("a/b", declared, field, lambda: calls.append("renewed"))
+
+    assert calls[:4] == ["renewed", "describe", "renewed", "read"]
+    assert "renewed" in calls[4:]
+    assert sum(sizes) == len(content)
+
+
+def _noted(calls: list[str], verb: str, call):
+    def noted(*args):
+        calls.append(verb)
+        return call(*args)
+
+    return noted

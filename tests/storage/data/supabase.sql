@@ -1,5 +1,5 @@
--- What row-level security meets on a Supabase project: the schemas `storage` and `auth` with the columns,
--- roles, grants and functions of the real ones, as far as policies and the server's statements see them.
+-- What row-level security and the webhook meet on a Supabase project: `storage`, `auth` and others
+-- with the columns, roles, grants and functions of the real ones, as far as policies and the server's statements see them.
 -- Run by a superuser in an empty database. Roles belong to the whole cluster: those there are stay.
 
 do $$
@@ -149,6 +149,69 @@ alter table storage.objects owner to supabase_storage_admin;
 grant usage on schema storage to anon, authenticated, service_role, vivarium_hosted_postgres;
 grant all on all tables in schema storage to anon, authenticated, service_role, vivarium_hosted_postgres;
 
+-- --- What the storage webhook uses: pg_net, pgcrypto and Vault -------------------------------------------
+-- pg_net and Vault are extensions of Supabase: here are functions of the same form, which encode and queue.
+
+create schema extensions;
+create extension pgcrypto schema extensions;
+
+create schema net;
+create table net.http_request_queue (
+    id bigserial primary key, method text, url text, headers jsonb, body bytea, timeout_milliseconds int
+);
+create function net.http_post(
+    url text,
+    body jsonb default '{}'::jsonb,
+    params jsonb default '{}'::jsonb,
+    headers jsonb default '{"Content-Type": "application/json"}'::jsonb,
+    timeout_milliseconds int default 5000
+) returns bigint language plpgsql security definer as $$
+declare
+    request_id bigint;
+begin
+    if headers ->> 'Content-Type' is distinct from 'application/json' then
+        raise 'Content-Type header must be "application/json"';
+    end if;
+    insert into net.http_request_queue (method, url, headers, body, timeout_milliseconds)
+    values ('POST', url, headers, convert_to(body::text, 'UTF8'), timeout_milliseconds)
+    returning id into request_id;
+    return request_id;
+end $$;
+
+create schema vault;
+create table vault.secrets (
+    id uuid primary key default gen_random_uuid(),
+    name text unique,
+    description text not null default '',
+    secret text not null
+);
+create view vault.decrypted_secrets as
+    select id, name, description, secret, convert_from(decode(secret, 'base64'), 'UTF8') as decrypted_secret
+    from vault.secrets;
+create function vault.create_secret(
+    new_secret text, new_name text = null, new_description text = '', new_key_id uuid = null
+) returns uuid language sql security definer set search_path = '' as $$
+    insert into vault.secrets (secret, name, description)
+    values (encode(convert_to(new_secret, 'UTF8'), 'base64'), new_name, new_description) returning id
+$$;
+create function vault.update_secret(
+    secret_id uuid,
+    new_secret text = null,
+    new_name text = null,
+    new_description text = null,
+    new_key_id uuid = null
+) returns void language sql security definer set search_path = '' as $$
+    update vault.secrets set secret = encode(convert_to(new_secret, 'UTF8'), 'base64') where id = secret_id
+$$;
+
+-- The `postgres` of a hosted project may read Vault, post, and make schemas. The roles of uploads may not here:
+-- the trigger must not need their rights.
+grant usage on schema extensions, net, vault to vivarium_hosted_postgres;
+grant select, delete on vault.secrets, vault.decrypted_secrets to vivarium_hosted_postgres;
+do $$ begin
+    execute format('grant create on database %I to vivarium_hosted_postgres', current_database());
+end $$;
+
 -- --- The role that a hosted project gives ---------------------------------------------------------------
 -- There an extension lends it the owner's rights for statements on policies and triggers alone. Here it is
 -- a member of the owner's role, and an event trigger refuses everything else in these schemas.
@@ -165,6 +228,7 @@ begin
     if tg_event = 'sql_drop' then
         for done in select object_type as kind, object_identity as what from pg_event_trigger_dropped_objects()
             where object_identity ~ '\m(storage|auth)\.' and object_type not in ('policy', 'trigger')
+              and (tg_tag, object_type) <> ('DROP TRIGGER', 'table constraint')  -- of a constraint trigger
         loop
             raise 'a hosted project does not let go of %', done.what using errcode = '42501';
         end loop;

@@ -13,8 +13,9 @@ from django.core.management.base import CommandError
 from api.auth.development_tokens import development_token
 from api.documents.models import Document
 from storage import buckets
+from storage.supabase import webhook
 from storage.supabase.policies import NAMES, from_settings, render
-from tests.storage.project import THEIRS
+from tests.storage.project import THEIRS, WEBHOOK_SECRET, WEBHOOK_URL
 from tests.support.cast import PDF
 from tests.support.project import Project
 from tests.support.proxy import Proxy
@@ -325,3 +326,74 @@ def test_a_database_that_cannot_be_had_is_told_before_any_bucket_is_made(project
     assert told.startswith("Row-level security: ")
     assert "hush-hush" not in told
     assert "species" not in project.buckets()
+
+
+# --- The storage webhook ------------------------------------------------------------------------------
+
+
+def test_without_a_database_the_webhook_is_printed_without_its_secret(project: Project, settings):
+    settings.STORAGE_WEBHOOK_SECRET = WEBHOOK_SECRET
+
+    printed = "\n".join(printed_by("--webhook", WEBHOOK_URL))
+
+    assert webhook.render(WEBHOOK_URL) in printed
+    assert WEBHOOK_SECRET.removeprefix("whsec_") not in printed
+    assert "create constraint trigger" not in "\n".join(printed_by())
+
+
+def test_with_a_database_the_webhook_is_put_in_place(project: Project, settings, webhook_database: str):
+    settings.STORAGE_WEBHOOK_SECRET = WEBHOOK_SECRET
+    options = ("--webhook", WEBHOOK_URL, "--database", webhook_database)
+
+    dry, first, second = (printed_by(*options, *more)[1] for more in (["--dry-run"], [], []))
+    settings.STORAGE_WEBHOOK_SECRET = "another-secret-of-the-same-zoo"
+    dry_change, change = (printed_by(*options, *more)[1] for more in (["--dry-run"], []))
+
+    shown = WEBHOOK_URL.rstrip("/")
+    assert dry == f"webhook to {shown}: would be created"
+    assert first == f"webhook to {shown}: created"
+    assert second == f"webhook to {shown}: unchanged"
+    assert dry_change == f"webhook to {shown}: would be changed"
+    assert change == f"webhook to {shown}: changed"
+    assert webhook.find(webhook_database, settings.STORAGE_WEBHOOK_SECRET) == webhook.Webhook(
+        WEBHOOK_URL, is_as_shipped=True, has_secret=True
+    )
+
+
+def test_a_run_without_the_option_leaves_the_webhook_as_it_is(project: Project, with_webhook: str):
+    printed_by("--database", with_webhook)
+
+    assert webhook.find(with_webhook, WEBHOOK_SECRET)
+
+
+@pytest.mark.parametrize(
+    ("secret", "url", "said"),
+    [
+        ("", WEBHOOK_URL, "--webhook needs STORAGE_WEBHOOK_SECRET"),
+        (WEBHOOK_SECRET, "http://api.zoo.example.org/hook/", "--webhook: It must start with https://"),
+        (WEBHOOK_SECRET, "https://api.zoo.example.org", "--webhook: It must be a URL such as https://"),
+    ],
+)
+def test_a_webhook_that_cannot_work_is_told_before_anything_is_done(
+    project: Project, settings, secret: str, url: str, said: str
+):
+    settings.STORAGE_WEBHOOK_SECRET = secret
+    project.drop("species")
+
+    told = refusal("--webhook", url)
+
+    assert told.startswith(said)
+    assert "species" not in project.buckets()
+
+
+def test_a_project_without_the_extensions_of_the_webhook_is_told(
+    project: Project, settings, webhook_database: str, database_superuser
+):
+    settings.STORAGE_WEBHOOK_SECRET = WEBHOOK_SECRET
+    database_superuser.execute("alter function net.http_post rename to get")
+    try:
+        told = refusal("--webhook", WEBHOOK_URL, "--database", webhook_database)
+    finally:
+        database_superuser.execute("alter function net.get rename to http_post")
+
+    assert "Webhook: The database reported an error: Enable the extensions pg_net" in told

@@ -10,7 +10,7 @@ from datetime import timedelta
 from hashlib import md5
 from io import BytesIO
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Event
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -24,7 +24,7 @@ from storage import tokens
 from storage.buckets import Bucket
 from storage.errors import ObjectMissing
 from storage.local import LocalStorage, buckets, resumable_uploads
-from storage.local.metadata import StoredObject
+from storage.local.metadata import StoredObject, digest
 from storage.local.objects import LocalObjects
 
 BYTES = "application/offset+octet-stream"
@@ -79,18 +79,24 @@ def service() -> str:
 class Upload:
     """An upload by a token for its object."""
 
+    endpoint = SIGN
+
     def __init__(self, key: str = "a.pdf", length: Any = 30, bucket: str = "c-lim", **options: Any) -> None:
         self.key, self.bucket = key, bucket
-        self.token = token(key, bucket, upsert=options.pop("upsert", False))
+        claims = {name: options.pop(name) for name in ("upsert", "max_size") if name in options}
+        self.shown = self.show(**claims)
         told = {"upload_length": length, "upload_metadata": metadata(key, bucket)}
-        self.created = ask("POST", SIGN, x_signature=self.token, **{**told, **options})
+        self.created = ask("POST", self.endpoint, **{**self.shown, **told, **options})
         self.url = self.created.headers.get("Location", "")
 
+    def show(self, **claims: Any) -> dict[str, str]:
+        return {"x_signature": token(self.key, self.bucket, **claims)}
+
     def head(self, **headers: Any) -> Any:
-        return ask("HEAD", self.url, **{"x_signature": self.token, **headers})
+        return ask("HEAD", self.url, **{**self.shown, **headers})
 
     def patch(self, content: Any, offset: Any = 0, content_type: str = BYTES, **headers: Any) -> Any:
-        told = {"x_signature": self.token, "upload_offset": offset, **headers}
+        told = {**self.shown, "upload_offset": offset, **headers}
         return ask("PATCH", self.url, content, content_type, **told)
 
     def patch_chunked(self, content: Any, offset: int = 0) -> Any:
@@ -102,7 +108,7 @@ class Upload:
             BYTES,
             headers={
                 "tus-resumable": "1.0.0",
-                "x-signature": self.token,
+                **{name.replace("_", "-"): value for name, value in self.shown.items()},
                 "upload-offset": str(offset),
                 "transfer-encoding": "chunked",
             },
@@ -115,7 +121,7 @@ class Upload:
         )
 
     def delete(self) -> Any:
-        return ask("DELETE", self.url, x_signature=self.token)
+        return ask("DELETE", self.url, **self.shown)
 
     @property
     def offset(self) -> int:
@@ -136,6 +142,15 @@ class Upload:
         return LocalObjects(self.bucket).describe(self.key)
 
 
+class ByService(Upload):
+    """An upload with the service key, of which an object may have several."""
+
+    endpoint = SERVICE
+
+    def show(self, **claims: Any) -> dict[str, str]:
+        return {"authorization": service()}
+
+
 def refused(answer: Any, status: int) -> bool:
     """A refusal in the words of TUS, that no browser takes for a page."""
     assert answer.status_code == status, (answer.status_code, answer.content)
@@ -148,7 +163,7 @@ def refused(answer: Any, status: int) -> bool:
 
 def uploads(settings: Any) -> list[Path]:
     """What the store has of uploads that are under way or known still."""
-    return sorted((Path(settings.MEDIA_ROOT) / ".objects" / "parts").glob("*"))
+    return sorted((Path(settings.MEDIA_ROOT) / ".objects" / "parts").glob("*/*"))
 
 
 class CutOff(BytesIO):
@@ -241,7 +256,7 @@ def test_an_upload_may_be_made_and_finished_at_once(size):
 def test_an_upload_may_be_made_with_its_first_bytes():
     told = {"x_signature": token("a.pdf"), "upload_length": 9, "upload_metadata": metadata("a.pdf")}
     upload = Upload("other.pdf")
-    upload.key, upload.token = "a.pdf", told["x_signature"]
+    upload.key, upload.shown = "a.pdf", {"x_signature": told["x_signature"]}
 
     answer = ask("POST", SIGN, b"otter", BYTES, **told)
     upload.url = answer.headers["Location"]
@@ -292,7 +307,7 @@ def test_a_method_may_be_said_in_a_header(method):
         upload.url,
         b"otter",
         BYTES,
-        x_signature=upload.token,
+        **upload.shown,
         upload_offset=0,
         x_http_method_override=method,
     )
@@ -413,7 +428,7 @@ def test_a_token_may_overwrite_if_it_says_so():
 
 def test_of_many_that_finish_one_object_one_does(settings):
     """The others are told, and nothing of theirs is left that a client could take for success."""
-    many = [Upload(length=6) for _ in range(12)]
+    many = [ByService(length=6) for _ in range(12)]
     ready = Barrier(12)
 
     def send(number: int) -> int:
@@ -459,12 +474,177 @@ def test_who_waits_finds_what_the_one_before_has_written():
 
 def named(upload: Upload) -> tuple[str, str, str]:
     """What `parts` calls it."""
+    return folder_of(upload).name, upload.bucket, upload.key
+
+
+def folder_of(upload: Upload) -> Path:
     (folder,) = [
         path.parent
-        for path in (Path(configured.MEDIA_ROOT) / ".objects" / "parts").glob("*/record.json")
+        for path in (Path(configured.MEDIA_ROOT) / ".objects" / "parts").glob("*/*/record.json")
         if json.loads(path.read_text())["key"] == upload.key
     ]
-    return folder.name, upload.bucket, upload.key
+    return folder
+
+
+# --- One open upload of a key ------------------------------------------------------------------------------
+
+
+def test_who_missed_the_answer_makes_another_upload_and_the_first_is_gone(settings):
+    lost, elsewhere = Upload(), Upload("b.pdf")
+    lost.patch(b"otter")
+
+    again = Upload()
+
+    assert refused(lost.head(), 404)
+    assert refused(lost.patch(b"x", 5), 404)
+    assert (again.offset, elsewhere.offset) == (0, 0)
+    assert len(uploads(settings)) == 2
+
+
+def test_an_upload_that_is_being_written_is_not_replaced(monkeypatch):
+    monkeypatch.setattr(resumable_uploads, "WAIT_SECONDS", 0.1)
+    upload = Upload()
+
+    with resumable_uploads.locked(*named(upload)):
+        assert refused(Upload().created, 423)  # which tus-js-client tries again
+
+    assert upload.offset == 0
+    assert Upload().offset == 0
+    assert refused(upload.head(), 404)
+
+
+def test_who_makes_another_upload_waits_for_the_part_that_is_being_written():
+    """A connection that broke silently is closed after a while."""
+    upload = Upload()
+    written = Event()
+
+    class Slow(BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            written.set()
+            time.sleep(0.2)
+            return super().read(size)
+
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(upload.patch_chunked, Slow(b"otter"))
+        written.wait(timeout=30)
+        again = Upload()
+
+    assert again.created.status_code == 201
+    assert refused(upload.head(), 404)
+
+
+def test_of_many_uploads_that_are_made_at_once_one_stays_open(settings):
+    ready = Barrier(8)
+
+    def make(number: int) -> Upload:
+        ready.wait(timeout=30)
+        return Upload()
+
+    with ThreadPoolExecutor(8) as threads:
+        many = list(threads.map(make, range(8)))
+
+    assert {upload.created.status_code for upload in many} <= {201, 423}
+    assert [upload.head().status_code for upload in many if upload.url].count(200) == 1
+    assert len(uploads(settings)) == 1
+
+
+def test_a_finished_upload_is_not_replaced():
+    """Its client may have missed the answer, and asks again."""
+    upload = Upload(length=5)
+    upload.patch(b"otter")
+
+    Upload(upsert=True)
+
+    assert upload.offset == 5
+
+
+def test_the_service_key_may_have_several():
+    first, second = ByService(), ByService()
+
+    assert (first.offset, second.offset) == (0, 0)
+
+
+def delete(upload: Upload) -> None:
+    LocalStorage(upload.bucket).delete(upload.key)
+
+
+def move_away(upload: Upload) -> None:
+    store = LocalStorage(upload.bucket)
+    store.put(upload.key, [b"otter"], content_type="a/b", cache_control="")
+    store.move(upload.key, store, "elsewhere")
+
+
+@pytest.mark.parametrize("act", [delete, move_away])
+def test_what_leaves_the_store_takes_its_open_uploads_along(act, settings):
+    upload, service, other = Upload(), ByService(), Upload("b.pdf")
+    upload.patch(b"otter")
+
+    act(upload)
+
+    assert refused(upload.head(), 404)
+    assert refused(service.head(), 404)
+    assert other.offset == 0
+    assert len(uploads(settings)) == 1
+    assert upload.stored is None
+
+
+def test_a_move_of_what_has_not_arrived_keeps_its_upload():
+    """A client that calls back too early goes on sending."""
+    upload, store = Upload(), LocalStorage("c-lim")
+
+    with pytest.raises(ObjectMissing):
+        store.move(upload.key, store, "elsewhere")
+
+    assert upload.patch(b"otter").status_code == 204
+
+
+def test_an_upload_that_is_deleted_while_a_part_arrives_becomes_no_object(settings):
+    upload = Upload(length=10)
+
+    class Deleting(BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            delete(upload)
+            return super().read(size)
+
+    assert refused(upload.patch_chunked(Deleting(b"x" * 10)), 404)
+    assert refused(upload.head(), 404)
+    assert upload.stored is None
+    assert uploads(settings) == []
+
+
+# --- What the ticket declared -------------------------------------------------------------------------------
+
+
+def test_an_upload_takes_at_most_what_its_token_says(settings):
+    assert refused(Upload(length=31, max_size=30).created, 413)
+    assert uploads(settings) == []
+
+    upload = Upload(length=30, max_size=30)
+
+    assert upload.patch(b"x" * 30).headers["Tus-Complete"] == "1"
+
+
+def test_a_length_told_later_is_at_most_what_the_token_says():
+    deferred = {"upload_length": None, "upload_defer_length": 1}
+    upload = Upload(max_size=30, **deferred)
+
+    assert refused(upload.patch(b"x", upload_length=31), 413)
+    assert refused(upload.patch(b"x" * 31), 413)
+    assert refused(upload.patch_chunked(b"x" * 31), 413)
+    assert upload.offset == 0
+    assert upload.patch(b"x" * 20).status_code == 204
+    assert refused(upload.patch_chunked(b"x" * 11, 20), 413)
+    assert upload.patch(b"x" * 10, 20, upload_length=30).headers["Tus-Complete"] == "1"
+
+
+def test_the_limit_of_the_bucket_holds_beside_that_of_the_token():
+    assert refused(Upload(length=LIMIT + 1, max_size=LIMIT + 1).created, 413)
+    assert Upload(length=LIMIT, max_size=LIMIT + 1).created.status_code == 201
+
+
+def test_an_empty_file_may_be_declared():
+    assert refused(Upload(length=1, max_size=0).created, 413)
+    assert Upload(length=0, max_size=0).stored == b""
 
 
 # --- Cut off, killed, expired -------------------------------------------------------------------------------
@@ -497,9 +677,9 @@ def test_an_upload_that_was_whole_when_the_server_died_is_finished_by_the_next_r
 
 
 def test_a_whole_upload_that_came_too_late_is_not_told_to_be_there():
-    upload = Upload(length=5)
+    upload = ByService(length=5)
     upload.patch_chunked(CutOff(b"otter"))
-    Upload(length=5).patch(b"first")
+    ByService(length=5).patch(b"first")
 
     assert refused(upload.head(), 409)
     assert refused(upload.head(), 404)
@@ -543,18 +723,18 @@ def leftovers(hours: int = 1, bucket: str = "c-lim", **options: Any) -> list[str
     return list(LocalStorage(bucket).delete_leftovers(timedelta(hours=hours), **options))
 
 
-def written_two_hours_ago(upload: Upload, settings: Any) -> Path:
-    folder = Path(settings.MEDIA_ROOT) / ".objects" / "parts" / named(upload)[0]
+def written_two_hours_ago(upload: Upload) -> Path:
+    folder = folder_of(upload)
     os.utime(folder / "bytes", times=(time.time() - 7200,) * 2)
     return folder
 
 
-def test_an_upload_that_nobody_goes_on_with_is_a_leftover(settings):
+def test_an_upload_that_nobody_goes_on_with_is_a_leftover():
     old, young, elsewhere = Upload("old.pdf"), Upload("young.pdf"), Upload("x.pdf", bucket="c-any")
     for upload in (old, young, elsewhere):
         upload.patch(b"otter")
-    folder = written_two_hours_ago(old, settings)
-    written_two_hours_ago(elsewhere, settings)
+    folder = written_two_hours_ago(old)
+    written_two_hours_ago(elsewhere)
 
     assert leftovers(dry_run=True) == ["old.pdf"]
     assert old.offset == 5
@@ -580,9 +760,9 @@ def test_a_finished_upload_is_no_leftover_until_it_expires(settings, monkeypatch
     assert upload.stored == b"otter"
 
 
-def test_an_upload_that_is_being_written_is_no_leftover(settings):
+def test_an_upload_that_is_being_written_is_no_leftover():
     upload = Upload()
-    written_two_hours_ago(upload, settings)
+    written_two_hours_ago(upload)
 
     with resumable_uploads.locked(*named(upload)):
         assert leftovers() == []
@@ -591,23 +771,28 @@ def test_an_upload_that_is_being_written_is_no_leftover(settings):
 
 
 def test_what_a_crash_left_half_made_is_swept(settings):
-    half = Path(settings.MEDIA_ROOT) / ".objects" / "parts" / str(uuid4())
-    half.mkdir(parents=True)
-    (half / "bytes").touch()
+    parts = Path(settings.MEDIA_ROOT) / ".objects" / "parts"
+    half, as_before = parts / digest("c-lim", "x") / str(uuid4()), parts / str(uuid4())
+    for folder in (half, as_before):  # earlier versions had no folder for the key
+        folder.mkdir(parents=True)
+        (folder / "bytes").touch()
     Upload()
     assert half.exists()  # perhaps somebody is making it
+    assert as_before.exists()
 
-    os.utime(half, (0, 0))
+    for folder in (half, half.parent, as_before):
+        os.utime(folder, (0, 0))
     Upload("b.pdf")
 
     assert not half.exists()
+    assert not half.parent.exists()
+    assert not as_before.exists()
 
 
 @pytest.mark.parametrize("record", [b"", b"{", b"[]", b"null", b'{"id": 1}', b"\xff"])
 def test_a_record_that_nobody_can_read_is_none(record):
     upload = Upload()
-    id, *_ = named(upload)
-    (Path(configured.MEDIA_ROOT) / ".objects" / "parts" / id / "record.json").write_bytes(record)
+    (folder_of(upload) / "record.json").write_bytes(record)
 
     for answer in (upload.head(), upload.patch(b"otter"), upload.delete()):
         assert refused(answer, 404)
@@ -616,7 +801,7 @@ def test_a_record_that_nobody_can_read_is_none(record):
 def test_the_format_of_a_record_on_disk_does_not_change(settings):
     upload = Upload(length=5)
     id, bucket, key = named(upload)
-    path = Path(settings.MEDIA_ROOT) / ".objects" / "parts" / id / "record.json"
+    path = folder_of(upload) / "record.json"
     written = json.loads(path.read_bytes())
     old = {
         "id": id,
@@ -640,10 +825,11 @@ def test_the_format_of_a_record_on_disk_does_not_change(settings):
 
 def test_an_upload_that_is_being_written_is_not_swept():
     upload = Upload()
-    id, *rest = named(upload)
-    os.utime(Path(configured.MEDIA_ROOT) / ".objects" / "parts" / id, (0, 0))
+    folder = folder_of(upload)
+    for old in (folder, folder.parent):
+        os.utime(old, (0, 0))
 
-    with resumable_uploads.locked(id, *rest):
+    with resumable_uploads.locked(*named(upload)):
         Upload("b.pdf")
 
     assert upload.offset == 0
@@ -689,7 +875,10 @@ def test_a_limit_that_was_lowered_meanwhile_holds(settings):
 
 def test_a_part_that_says_that_it_is_too_long_is_not_even_read():
     upload = Upload()
-    path, headers = urlsplit(upload.url).path, {"tus-resumable": "1.0.0", "x-signature": upload.token}
+    path, headers = (
+        urlsplit(upload.url).path,
+        {"tus-resumable": "1.0.0", "x-signature": upload.shown["x_signature"]},
+    )
 
     answer = client.generic(
         "PATCH",
@@ -875,12 +1064,12 @@ def test_a_record_that_a_client_could_plant_is_none(settings):
     """An object may be called `record.json`, and hold what looks like one."""
     upload = Upload()
     id, bucket, key = named(upload)
-    folder = Path(settings.MEDIA_ROOT) / ".objects" / "parts" / id
+    folder = folder_of(upload)
     planted = Path(settings.MEDIA_ROOT) / "c-any" / "x"
     planted.mkdir(parents=True)
     (planted / "record.json").write_bytes((folder / "record.json").read_bytes())
 
-    for wrong in ("../../c-any/x", str(planted), f"../parts/{id}", f"{id}/.", f"./{id}"):
+    for wrong in ("../../c-any/x", str(planted), f"../{folder.parent.name}/{id}", f"{id}/.", f"./{id}"):
         with pytest.raises(resumable_uploads.UploadMissing):
             resumable_uploads.get(wrong, bucket, key)
 

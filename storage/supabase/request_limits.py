@@ -1,0 +1,60 @@
+"""Limits for the calls of Storage within HTTP requests: their time, their number, and a circuit breaker.
+
+They keep a Storage server that does not answer from taking all threads. Commands have none of these limits.
+All state is that of one process: it decides when to ask Storage, never what is stored.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from storage import budget
+from storage.errors import StorageError, StorageMisconfigured, StorageUnavailable
+from storage.supabase.circuit_breaker import CircuitBreaker
+from storage.supabase.concurrency import ConcurrencyLimit
+
+
+class UnknownError(StorageUnavailable):
+    """Storage answered that the request is wrong, for a reason that is not known here."""
+
+
+def is_failure(error: StorageError) -> bool:
+    """Return whether this error says that Storage does not work."""
+    return isinstance(error, StorageUnavailable) and not isinstance(
+        error, StorageMisconfigured | UnknownError
+    )
+
+
+@contextmanager
+def waiting() -> Iterator[None]:
+    """Take a place, and spend the budget of the request, while this block waits for Storage.
+
+    Does nothing outside of a request, or within another such block. Raises StorageUnavailable.
+    """
+    shared = budget.current()
+    if shared is None or shared.is_running:
+        yield
+        return
+    with shared.spending(), _limit.place(shared.left):
+        yield
+
+
+@contextmanager
+def calling() -> Iterator[None]:
+    """The same for a call with its retries. Also raises StorageUnavailable while the circuit is open."""
+    shared = budget.current()
+    if shared is None or shared.is_running:
+        yield
+        return
+    with shared.spending(), _limit.place(shared.left), _breaker.guard():
+        yield
+
+
+def reset() -> None:
+    """Forget failures, and which places are taken. Blocks that are running give the old places back."""
+    global _limit, _breaker
+    _limit, _breaker = ConcurrencyLimit(), CircuitBreaker(is_failure)
+
+
+_limit, _breaker = ConcurrencyLimit(), CircuitBreaker(is_failure)
+os.register_at_fork(after_in_child=reset)  # the threads with these places are not in the child
