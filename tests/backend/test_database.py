@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import psycopg
@@ -18,7 +17,7 @@ import pytest
 from psycopg import sql
 
 from tests.backend.test_settings import refusal
-from tests.storage.project import server_url, skip_without_postgresql
+from tests.storage.project import empty_database, server_url, skip_without_postgresql
 from tests.support.cast import PDF, announcement
 from tests.support.server import Server
 
@@ -27,13 +26,10 @@ TABLES = "select schemaname, tablename from pg_tables where schemaname !~ '^pg_|
 
 @pytest.fixture
 def database() -> Iterator[str]:
-    """The name of an empty database, dropped again."""
+    """The name of an empty database."""
     skip_without_postgresql()
-    name = f"vivarium_{uuid4().hex[:12]}"
-    with psycopg.connect(server_url(), autocommit=True) as connection:
-        connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+    with empty_database() as name:
         yield name
-        connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
 
 
 def carry_a_ticket(server: Server, email: str) -> Any:

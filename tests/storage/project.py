@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -49,6 +50,16 @@ def skip_without_postgresql() -> None:
                 pytest.skip("the PostgreSQL that answers does not let this user make roles")
     except psycopg.OperationalError:
         pytest.skip("no PostgreSQL answers, at TEST_DATABASE_URL or else on 127.0.0.1:5432")
+
+
+@contextmanager
+def empty_database() -> Iterator[str]:
+    """The name of an empty database, dropped again."""
+    name = f"vivarium_{uuid4().hex[:12]}"
+    with psycopg.connect(server_url(), autocommit=True) as server:
+        server.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+        yield name
+        _drop(server, name)
 
 
 @contextmanager
