@@ -11,7 +11,7 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
-from django.db.models import Count, Q, QuerySet, Sum, Value
+from django.db.models import Count, QuerySet, Sum, Value
 from django.db.models.fields.json import KT
 from django.db.models.functions import Cast
 from django.utils.translation import gettext
@@ -37,8 +37,8 @@ class Usage:
 def usage(member: UUID) -> Usage:
     """Return what this member uses, in one query."""
     fields = [field for field in upload_fields() if field.owner_field]
-    recorded = [_recorded(field, member) for field in fields]
-    rows = list(_open_tickets(fields, member).union(*recorded, all=True))
+    first, *others = [part(field, member) for part in (_open_tickets, _recorded) for field in fields]
+    rows = list(first.union(*others, all=True))
     return Usage(sum(used or 0 for used, _ in rows), sum(count for _, count in rows))
 
 
@@ -98,15 +98,10 @@ def _recorded(field: UploadField, member: UUID) -> QuerySet[Any, tuple[int | Non
     return files.values(field.owner_field).annotate(used=Sum(field.size_field)).values_list("used", Value(0))
 
 
-def _open_tickets(fields: list[UploadField], member: UUID) -> QuerySet[Any, tuple[int | None, int]]:
-    """Return the bytes and the number of the open tickets for the member's files."""
-    is_owned = Q(pk__in=[])
-    for field in fields:
-        is_owned |= Q(
-            content_type=ContentType.objects.get_for_model(field.model),
-            field_name=field.name,
-            object_id__in=field.model._base_manager.filter(**{field.owner_field: member}).values("pk"),
-        )
-    tickets = Upload.objects.open().filter(is_owned).order_by()
-    counted = tickets.values("field_name").annotate(used=Sum(DECLARED_SIZE), number=Count("pk"))
-    return counted.values_list("used", "number")
+def _open_tickets(field: UploadField, member: UUID) -> QuerySet[Any, tuple[int | None, int]]:
+    """Return the bytes and the number of the open tickets for the member's files of this field."""
+    rows = field.model._base_manager.filter(**{field.owner_field: member}).order_by()
+    content_type = ContentType.objects.get_for_model(field.model)
+    tickets = Upload.objects.open().filter(content_type=content_type, field_name=field.name).order_by()
+    counted = tickets.filter(object_id__in=rows.values("pk")).values("field_name")
+    return counted.annotate(used=Sum(DECLARED_SIZE), number=Count("pk")).values_list("used", "number")
