@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
 
 from api.admin_site.base import BoundedAdmin
+from api.admin_site.removals import RemovalAdmin
 from api.admin_site.tickets import TicketAdmin
 from api.catalog.admin import EducationalServiceAdmin, ExhibitionAdmin, SpeciesAdmin
 from api.documents.admin import DocumentAdmin
@@ -20,6 +21,7 @@ __all__ = [
     "EducationalServiceAdmin",
     "ExhibitionAdmin",
     "ProfileAdmin",
+    "RemovalAdmin",
     "SpeciesAdmin",
     "TicketAdmin",
 ]

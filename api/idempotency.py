@@ -37,7 +37,7 @@ IDEMPOTENCY_KEY = OpenApiParameter(
 
 Created = TypeVar("Created")
 #: Stores the key of a request for the row with this id. Call it in the transaction that creates the row.
-Store = Callable[[UUID], None]
+RecordKey = Callable[[UUID], None]
 
 
 class IdempotencyKeyQuerySet(models.QuerySet["IdempotencyKey"]):
@@ -93,13 +93,13 @@ class KeyedRequest:
 
 
 def run_once(
-    request: Request, create: Callable[[Store], Created], repeat: Callable[[UUID], Created | None]
+    request: Request, create: Callable[[RecordKey], Created], repeat: Callable[[UUID], Created | None]
 ) -> Created:
-    """Return `create(store)`, or `repeat(id)` for what an earlier request with the same key created.
+    """Return `create(record_key)`, or `repeat(id)` for what an earlier request with the same key created.
 
-    `create` calls `store` with the id of the new row, in the transaction that creates it. `repeat` returns
-    None if there is nothing to return any more; then the request is carried out anew. Raises Refused if the
-    key is malformed or was used for another request.
+    `create` calls `record_key` with the id of the new row, in the transaction that creates it. `repeat`
+    returns None if there is nothing to return any more; then the request is carried out anew. Raises Refused
+    if the key is malformed or was used for another request.
     """
     keyed = _keyed(request)
     if keyed is None:

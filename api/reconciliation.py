@@ -141,7 +141,7 @@ def delete_orphan(finding: Finding, report: "Report") -> bool:
 
 def is_named(bucket: str, key: str) -> bool:
     """Return True if a row of any app names this object, or a ticket that can still be completed."""
-    return _is_named_by_row(bucket, key) or _is_named_by_open_ticket(bucket, key)
+    return _is_named_by_row(bucket, key) or _is_named_by_ticket(bucket, key)
 
 
 def is_pending_removal(bucket: str, key: str) -> bool:
@@ -260,11 +260,11 @@ def _buckets(column: Column) -> set[str]:
     return {column.bucket, *([store.bucket] if isinstance(store, SignedStorage) else [])}
 
 
-def _is_named_by_open_ticket(bucket: str, key: str) -> bool:
-    """Return True for the key that the client sends the object to, and for each that it may be moved to."""
+def _is_named_by_ticket(bucket: str, key: str) -> bool:
+    """Return True for a key where the object of an unsettled ticket may be."""
     tickets = Upload.objects.unsettled()
     if bucket == incoming_store().bucket:
-        return tickets.filter(path=key).exists()
+        return tickets.filter(Q(path=key) | Q(held_key=key)).exists()
     chosen = tickets.annotate(earlier=Cast("earlier_keys", models.TextField()))
     return chosen.filter(Q(final_key=key) | Q(earlier__contains=json.dumps(key))).exists()
 

@@ -13,7 +13,7 @@ from itertools import islice
 
 import structlog
 from django.conf import settings
-from django.db.models import Model
+from django.db.models import Model, Q
 from django.utils import timezone
 
 from api.catalog import qr_codes
@@ -22,15 +22,20 @@ from api.exceptions import Refused, ScannerUnavailable
 from api.idempotency import IdempotencyKey
 from api.uploads import lifecycle, removals
 from api.uploads.models import Removal, Upload, WebhookMessage
-from storage.base import incoming_store, signed_stores
+from storage.base import ObjectInfo, incoming_store, signed_stores
 from storage.budget import request_budget
 from storage.errors import StorageError
 
 MAX_FAILURES = 3  # in a row, after which a step ends: the storage does not answer
 LEFTOVER_AGE = timedelta(days=1)  # of what an interrupted upload has left in a bucket
 BATCH_SIZE = 200  # objects whose tickets are read with one query
-#: The codes of tickets that are still open.
-STILL_OPEN = ("object_missing", "ticket_expired", "verification_in_progress", "held", "quota_exceeded")
+#: The action for each state in which a ticket is after it was handled; none for the others.
+ACTIONS_OF_STATES = {
+    Upload.State.COMPLETED: "completed",
+    Upload.State.REJECTED: "rejected",
+    Upload.State.CANCELLED: "rejected",
+    Upload.State.EXPIRED: "expired",
+}
 
 State = Upload.State
 
@@ -119,7 +124,10 @@ def _message(error: Exception) -> str:
 
 
 def finish_tickets(options: Options) -> Iterator[Task]:
-    """Complete the tickets whose verification was interrupted: by a crash, or because the storage failed."""
+    """Complete the tickets whose verification a crash, or a failure of the storage, has interrupted.
+
+    A ticket that was completed before its file arrived looks the same, and is tried again.
+    """
     interrupted = Upload.objects.filter(state=State.PENDING).exclude(final_key="", earlier_keys=[])
     tickets = interrupted | Upload.objects.with_expired_lease(timezone.now())
     for upload in tickets.order_by("updated_at")[: options.limit]:
@@ -129,37 +137,46 @@ def finish_tickets(options: Options) -> Iterator[Task]:
 def complete_arrivals(options: Options) -> Iterator[Task]:
     """Complete the tickets whose file has arrived and whose client has not called back.
 
-    Deletes from the bucket of incoming uploads what no open ticket names: a file that was sent again with a
-    used token, or with the token of a ticket that was deleted.
+    Deletes from the bucket of incoming uploads what no unsettled ticket names: a file that was sent again
+    with a used token, or with the token of a ticket that was deleted.
     """
     store = incoming_store()
     objects = store.walk()
     while batch := list(islice(objects, BATCH_SIZE)):
-        tickets = {each.path: each for each in Upload.objects.filter(path__in=[found.key for found in batch])}
+        tickets = _tickets_of([found.key for found in batch])
         for found in batch:
             upload = tickets.get(found.key)
-            if upload is None:
-                is_waste = timezone.now() - found.created_at > timedelta(seconds=settings.UPLOAD_URL_TTL)
-            else:
-                is_waste = upload.is_settled or upload.state == State.HELD
-                if upload.state in (State.PENDING, State.EXPIRED):
-                    yield Task("completed", str(upload.pk), partial(_complete, upload))
-            if is_waste:
+            if upload and upload.path == found.key and upload.state in (State.PENDING, State.EXPIRED):
+                yield Task("completed", str(upload.pk), partial(_complete, upload))
+            elif _is_unwanted(found, upload):
                 yield Task("discarded", f"{store.bucket}/{found.key}", partial(_discard, found.key))
+
+
+def _tickets_of(keys: list[str]) -> dict[str, Upload]:
+    """Return the tickets whose files arrive, or are held, under these keys of the incoming bucket."""
+    tickets = Upload.objects.filter(Q(path__in=keys) | Q(held_key__in=keys))
+    return {key: upload for upload in tickets for key in (upload.path, upload.held_key)}
+
+
+def _is_unwanted(found: ObjectInfo, upload: Upload | None) -> bool:
+    """Return True for an object that cannot be recorded. `upload` is the ticket that names it."""
+    if upload is None:
+        return timezone.now() - found.created_at > timedelta(seconds=settings.UPLOAD_URL_TTL)
+    return upload.is_settled or (upload.state == State.HELD and found.key == upload.path)
 
 
 def expire_tickets(options: Options) -> Iterator[Task]:
     """Mark the tickets that have expired without a file, and delete what they left in storage."""
     tickets = Upload.objects.filter(state=State.PENDING, expires_at__lt=timezone.now())
-    for upload in tickets.order_by("expires_at")[: options.limit]:
-        yield Task("expired", str(upload.pk), partial(_expire, upload))
+    for upload in tickets.order_by("updated_at")[: options.limit]:
+        yield Task("expired", str(upload.pk), partial(_handle, lifecycle.expire, upload))
 
 
 def purge_tickets(options: Options) -> Iterator[Task]:
     """Delete the tickets that were settled TICKET_RETENTION_DAYS ago. 0 keeps all."""
     if settings.TICKET_RETENTION_DAYS:
         before = timezone.now() - timedelta(days=settings.TICKET_RETENTION_DAYS)
-        old = Upload.objects.closed().filter(updated_at__lt=before).order_by("updated_at")
+        old = Upload.objects.purgeable().filter(updated_at__lt=before).order_by("updated_at")
         for upload in old[: options.limit]:
             yield Task("purged", f"ticket {upload.pk}", partial(_purge, upload))
 
@@ -173,21 +190,23 @@ def purge_keys(options: Options) -> Iterator[Task]:
 
 def _complete(upload: Upload) -> str | None:
     """Return None if the ticket is still open. Raises StorageUnavailable."""
+    return _handle(lambda upload: lifecycle.complete(upload, wait=False), upload)
+
+
+def _handle(act: Callable[[Upload], Upload], upload: Upload) -> str | None:
+    """Return the action for the state in which the ticket is afterwards."""
     try:
-        lifecycle.complete(upload, wait=False)
-    except Refused as refused:
-        return None if refused.code in STILL_OPEN else "rejected"
-    return "completed"
+        upload = act(upload)
+    except Refused:
+        upload.refresh_from_db()
+    except Upload.DoesNotExist:  # deleted meanwhile, with its member
+        return None
+    return ACTIONS_OF_STATES.get(State(upload.state))
 
 
 def _discard(key: str) -> str:
     incoming_store().delete(key)
     return "discarded"
-
-
-def _expire(upload: Upload) -> str | None:
-    """Complete a file that arrived late, else mark the ticket."""
-    return _complete(upload) or ("expired" if lifecycle.expire(upload) else None)
 
 
 def _delete_row(row: Model) -> str:
@@ -196,7 +215,7 @@ def _delete_row(row: Model) -> str:
 
 
 def _purge(upload: Upload) -> str | None:
-    deleted, _ = Upload.objects.closed().filter(pk=upload.pk, updated_at=upload.updated_at).delete()
+    deleted, _ = Upload.objects.purgeable().filter(pk=upload.pk, updated_at=upload.updated_at).delete()
     return "purged" if deleted else None
 
 
@@ -251,7 +270,7 @@ STEPS: tuple[Step, ...] = (
 ACTIONS = {
     "completed": "tickets whose file was verified and recorded",
     "rejected": "tickets whose file was not the declared one, or whose resource is gone",
-    "discarded": "incoming files that no open ticket names",
+    "discarded": "incoming files that no unsettled ticket names",
     "expired": "tickets that expired without a file",
     "removed": "objects whose removal was due",
     "leftovers": "parts of interrupted uploads",

@@ -219,9 +219,9 @@ class SignedStorage(Storage):
         return _as_configured(self.describe(name).last_modified)
 
     def delete(self, name: str) -> None:
-        self.discard(name)
+        self.delete_if_exists(name)
 
-    def discard(self, name: str) -> bool:
+    def delete_if_exists(self, name: str) -> bool:
         """Delete the object. Returns False if there was none. Raises StorageUnavailable."""
         try:
             self.delete_object(name)

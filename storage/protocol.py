@@ -82,8 +82,8 @@ class ProtocolStorage(SignedStorage):
         parts = urlsplit(settings.SUPABASE_URL)
         return f"{parts.scheme}://{parts.netloc}"
 
-    def discard(self, name: str) -> bool:
-        existed = super().discard(name)
+    def delete_if_exists(self, name: str) -> bool:
+        existed = super().delete_if_exists(name)
         url_cache.delete(self.bucket, name)
         return existed
 

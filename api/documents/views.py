@@ -24,7 +24,7 @@ from api.documents.serializers import (
     DownloadURLsSerializer,
 )
 from api.exceptions import Refused
-from api.idempotency import IDEMPOTENCY_KEY, Store, run_once
+from api.idempotency import IDEMPOTENCY_KEY, RecordKey, run_once
 from api.permissions import IsOwnerOrReadOnly
 from api.profiles.models import Profile
 from api.uploads.attachments import revoke_urls
@@ -68,13 +68,13 @@ class DocumentViewSet(DeletionMixin, UploadURLMixin, DownloadURLMixin, ModelView
         body = self.get_serializer(run_once(request, self._create, self._created_before)).data
         return Response(body, status=201, headers=self.get_success_headers(body))
 
-    def _create(self, store: Store) -> Document:
+    def _create(self, record_key: RecordKey) -> Document:
         serializer = self.get_serializer(data=self.request.data)
         serializer.is_valid(raise_exception=True)
         with transaction.atomic():  # the lock makes a concurrent erasure wait for the document
             owner, _ = Profile.objects.select_for_update().get_or_create(pk=principal_of(self.request).id)
             document: Document = serializer.save(owner=owner)
-            store(document.pk)
+            record_key(document.pk)
         return document
 
     def _created_before(self, document_id: UUID) -> Document:

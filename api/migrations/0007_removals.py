@@ -13,7 +13,17 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='upload',
             name='is_released',
-            field=models.BooleanField(default=False, help_text='Publish it without another scan.'),
+            field=models.BooleanField(db_default=False, default=False, help_text='It was released: it is not scanned again.'),
+        ),
+        migrations.AddField(
+            model_name='upload',
+            name='held_key',
+            field=models.CharField(blank=True, db_default='', help_text='Where a held file is kept.', max_length=1024),
+        ),
+        migrations.AlterField(
+            model_name='upload',
+            name='claim_id',
+            field=models.UUIDField(help_text='The id of the current claim. Every write checks it.', null=True),
         ),
         migrations.AlterField(
             model_name='upload',
@@ -24,15 +34,15 @@ class Migration(migrations.Migration):
             name='Removal',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('bucket', models.CharField(max_length=100)),
-                ('key', models.CharField(max_length=1024)),
-                ('resource_id', models.UUIDField(help_text='The row that the object belonged to. Who changes it again waits for the removal.', null=True)),
+                ('bucket', models.CharField(max_length=100, verbose_name='bucket')),
+                ('key', models.CharField(max_length=1024, verbose_name='key')),
+                ('resource_id', models.UUIDField(help_text='The row, ticket or member whose object it was. `revoke-urls/` waits for its removals.', null=True)),
                 ('is_reservation', models.BooleanField(default=False)),
-                ('due_at', models.DateTimeField(help_text='When to delete the object, or to try again.')),
-                ('check_until', models.DateTimeField(help_text='Until then a delayed request may still create the object: delete it once more.', null=True)),
-                ('attempts', models.PositiveIntegerField(default=0, help_text='How often the storage has failed.')),
-                ('last_error', models.TextField(blank=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ('due_at', models.DateTimeField(verbose_name='due at')),
+                ('check_until', models.DateTimeField(help_text='Until then a delayed request may still create the object: it is deleted once more then.', null=True)),
+                ('attempts', models.PositiveIntegerField(default=0, verbose_name='failed attempts')),
+                ('last_error', models.TextField(blank=True, verbose_name='last error')),
+                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created at')),
             ],
             options={
                 'verbose_name': 'pending removal',

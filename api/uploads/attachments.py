@@ -99,7 +99,7 @@ def delete_row(row: models.Model) -> bool:
         files = stored_files(row)
         as_read = {name: value for file in files for name, value in file.as_read().items()}
         with transaction.atomic(durable=True):
-            cancelled = list(Upload.objects.for_resource(row).unclaimed().select_for_update())
+            cancelled = list(Upload.objects.for_resource(row).cancellable().select_for_update())
             deleted, _ = type(row)._base_manager.filter(pk=row.pk, **as_read).delete()
             if deleted:
                 Upload.objects.filter(pk__in=[upload.pk for upload in cancelled]).update(
@@ -118,8 +118,8 @@ def delete_row(row: models.Model) -> bool:
 
 def objects_of(upload: Upload) -> list[tuple[SignedStorage, str]]:
     """Return every storage and key where the object that was sent with this ticket may be."""
-    store = upload.field().storage
-    return [(incoming_store(), upload.path), *((store, key) for key in upload.chosen_keys())]
+    arrived = [(incoming_store(), key) for key in (upload.path, upload.held_key) if key]
+    return [*arrived, *((upload.field().storage, key) for key in upload.chosen_keys())]
 
 
 def keys_in(store: SignedStorage, folder: str) -> list[str]:

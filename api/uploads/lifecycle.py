@@ -27,7 +27,7 @@ State = Upload.State
 
 WAIT_SECONDS = 10.0  # for which a caller waits while another caller has the claim
 UNCLAIMED = (State.PENDING, State.EXPIRED)  # the states in which a caller may complete a ticket
-HELD_FOLDER = "held"  # in each bucket: the row-level-security policies let no member read it
+HELD_FOLDER = "held"  # in the bucket of incoming uploads, where nobody can read it
 
 logger = structlog.get_logger("api.uploads")
 
@@ -57,37 +57,35 @@ def cancel(upload: Upload) -> None:
         raise Refused("ticket_completed")
 
 
-def expire(upload: Upload) -> bool:
-    """Mark a pending ticket as expired, and remove what it left in storage. Returns False if it is claimed.
+def expire(upload: Upload) -> Upload:
+    """Complete a pending ticket past `expires_at` if its file has arrived, else mark it as expired.
 
-    It can still be completed if a file arrives late, under another final key: an earlier claim may still move
-    an object to the one that it chose, so those are removed.
+    If a file arrives later, the ticket can still be completed, under a new final key. Returns the ticket.
+    Raises Refused while another caller has the claim, and StorageUnavailable.
     """
-    store = upload.field().storage
-    expired = Upload.objects.filter(pk=upload.pk, state=State.PENDING, expires_at__lt=timezone.now())
-    with transaction.atomic(durable=True):
-        locked = expired.select_for_update().first()
-        if locked is None:
-            return False
-        chosen = [(store, key) for key in locked.chosen_keys()]
-        expired.update(state=State.EXPIRED, final_key="", earlier_keys=[], updated_at=timezone.now())
-        removals.schedule(chosen, upload.pk, may_appear=True)
-    incoming_store().delete(upload.path)  # the parts of a resumable upload
+    upload = _claim_and_run(upload, _record_or_expire, (State.PENDING,), 0)
+    if upload.state == State.EXPIRED:
+        incoming_store().delete(upload.path)  # parts of a resumable upload, and a file over the quota
     remove_objects(upload)
-    return True
+    return upload
 
 
 def release(upload: Upload) -> Upload:
-    """Publish a file that the scanner holds. Raises as `complete` does, and Refused if it is not held."""
+    """Publish a file that the scanner holds. Raises as `complete` does.
+
+    If the storage fails, the ticket is pending, and the sweep or the next call publishes the file.
+    """
     Upload.objects.filter(pk=upload.pk, state=State.HELD).update(is_released=True)
-    upload = _claim_and_run(upload, _verify_and_record, (*UNCLAIMED, State.HELD), WAIT_SECONDS)
+    upload.refresh_from_db()
+    if upload.is_released:
+        upload = _claim_and_run(upload, _verify_and_record, (*UNCLAIMED, State.HELD), WAIT_SECONDS)
     if upload.state != State.COMPLETED:
         raise _refusal(upload)
     return upload
 
 
 def reject(upload: Upload, verdict: Reject) -> None:
-    """Delete a file that the scanner holds. Raises Refused if the ticket is completed or cancelled."""
+    """Delete a file that the scanner holds. Raises Refused if the ticket is not held."""
     action = partial(_reject, verdict=verdict, found=upload.found)
     upload = _claim_and_run(upload, action, (State.HELD,), WAIT_SECONDS)
     if upload.state != State.REJECTED:
@@ -96,7 +94,7 @@ def reject(upload: Upload, verdict: Reject) -> None:
 
 
 def remove_objects(upload: Upload) -> bool:
-    """Delete the objects of a settled ticket. Returns False if the storage failed and the sweep does it."""
+    """Carry out the removals of this ticket. Returns False if the storage failed and the sweep does it."""
     return removals.carry_out(Removal.objects.for_resource(upload.pk))
 
 
@@ -114,8 +112,11 @@ def _claim_and_run(upload: Upload, *rest: Any) -> Upload:
     return claims.claim_and_run(upload, *rest)
 
 
-def _verify_and_record(upload: Upload) -> None:
-    """Move the object to its final key, for which there is no upload token; verify it there; record it."""
+def _verify_and_record(upload: Upload, on_missing: Callable[[Upload], None] | None = None) -> None:
+    """Move the object to its final key, for which there is no upload token; verify it there; record it.
+
+    If there is no object, call `on_missing`, which ends the claim; by default the ticket is pending again.
+    """
     renew_lease = claims.lease_renewer(upload)
     while True:
         resource = upload.model()._base_manager.filter(pk=upload.object_id).first()
@@ -135,8 +136,7 @@ def _verify_and_record(upload: Upload) -> None:
         except StaleResource:
             upload.refresh_from_db()  # the transaction was rolled back: the claim is valid again
         except ObjectMissing:
-            # Also past `expires_at`: a slow PUT may still finish.
-            return claims.write(upload, state=State.PENDING)
+            return (on_missing or _mark_pending)(upload)
         except VerificationFailed as failed:
             return _settle(
                 upload, state=State.REJECTED, found=failed.found.as_json(), problem=failed.as_json()
@@ -144,11 +144,35 @@ def _verify_and_record(upload: Upload) -> None:
 
 
 def _check_quota_if_late(upload: Upload, file: StoredFile) -> None:
-    """A ticket that has expired does not count for the quota any more, unless its file was held."""
+    """Raise Refused if the ticket has expired, so that it does not count, and the file is over the quota."""
     if upload.expires_at <= timezone.now() and not upload.is_released:
         with transaction.atomic(durable=True):
             quotas.lock(file)
             quotas.check_late(file)
+
+
+def _record_or_expire(upload: Upload) -> None:
+    try:
+        _verify_and_record(upload, _mark_expired)
+    except Refused as refused:
+        if refused.code != "quota_exceeded":
+            raise
+        _mark_expired(upload)
+
+
+def _mark_expired(upload: Upload) -> None:
+    """End the claim. The final keys are removed, because an earlier claim may still move an object there."""
+    if upload.expires_at > timezone.now():  # the ticket was renewed since it was found expired
+        return _mark_pending(upload)
+    chosen = [(upload.field().storage, key) for key in upload.chosen_keys()]
+    with transaction.atomic(durable=True):
+        claims.write(upload, state=State.EXPIRED, final_key="", earlier_keys=[])
+        removals.schedule(chosen, upload.pk, may_appear=True)
+
+
+def _mark_pending(upload: Upload) -> None:
+    """End the claim. The ticket may be past `expires_at`: a slow upload may still finish."""
+    claims.write(upload, state=State.PENDING)
 
 
 def _scan(upload: Upload, found: VerifiedFile, renew_lease: Callable[[], None]) -> scanning.Verdict:
@@ -170,11 +194,11 @@ def _scan(upload: Upload, found: VerifiedFile, renew_lease: Callable[[], None]) 
 
 
 def _hold(upload: Upload, file: StoredFile, found: VerifiedFile) -> None:
-    """Move the object to HELD_FOLDER and end the claim."""
-    key, held_key = upload.final_key, keys.generate(HELD_FOLDER, found.content_type)
-    claims.write(upload, earlier_keys=upload.chosen_keys(), final_key=held_key)
-    file.storage.move(key, file.storage, held_key)
+    """Move the object to HELD_FOLDER and end the claim. Raises StorageError."""
+    claims.write(upload, held_key=keys.generate(HELD_FOLDER, found.content_type))
+    file.storage.move(upload.final_key, incoming_store(), upload.held_key)
     claims.write(upload, state=State.HELD, found=found.as_json())
+    logger.info("upload_held", upload=str(upload.pk))
 
 
 def _reject(upload: Upload, verdict: Reject, found: dict[str, Any] | None) -> None:
@@ -200,7 +224,7 @@ def _move_to_final_key(upload: Upload, file: StoredFile, renew_lease: Callable[[
     # Keys without an upload token come first: a client may have sent another object to `path` since.
     places = [
         *((file.storage, key) for key in reversed(upload.earlier_keys)),
-        (incoming_store(), upload.path),
+        *((incoming_store(), key) for key in (upload.held_key, upload.path) if key),
     ]
     for store, key in places:
         renew_lease()
@@ -248,5 +272,7 @@ def _refusal(upload: Upload) -> Refused:
             return Refused("ticket_expired")
         case State.HELD:
             return Refused("held")
+        case State.COMPLETED:
+            return Refused("ticket_completed")
     problem = upload.shown_problem or {"code": "ticket_cancelled", "detail": ""}
     return Refused(problem["code"], problem["detail"])

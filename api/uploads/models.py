@@ -45,18 +45,16 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         return self.filter(content_type=content_type, object_id=resource.pk)
 
     def unsettled(self) -> Self:
-        """Return the tickets whose file may still be recorded."""
-        states = [Upload.State.COMPLETED, Upload.State.REJECTED, Upload.State.CANCELLED]
-        return self.exclude(state__in=states)
+        """Return the tickets whose file may still be recorded, also those that have expired."""
+        return self.exclude(state__in=Upload.SETTLED)
 
-    def unclaimed(self) -> Self:
-        """Return the tickets that are neither settled nor being verified."""
+    def cancellable(self) -> Self:
+        """Return the unsettled tickets that no caller is verifying."""
         return self.unsettled().exclude(state=Upload.State.VERIFYING)
 
-    def closed(self) -> Self:
+    def purgeable(self) -> Self:
         """Return the tickets that are settled, or marked as expired."""
-        states = [Upload.State.PENDING, Upload.State.VERIFYING, Upload.State.HELD]
-        return self.exclude(state__in=states)
+        return self.filter(state__in=[*Upload.SETTLED, Upload.State.EXPIRED])
 
     def open(self) -> Self:
         """Return the tickets with which a file may still be sent, or whose file is verified or held."""
@@ -86,6 +84,8 @@ class Upload(Resource):
         EXPIRED = "expired", _("expired")
         CANCELLED = "cancelled", _("cancelled")
 
+    SETTLED = (State.COMPLETED, State.REJECTED, State.CANCELLED)
+
     owner = models.UUIDField(
         _("owner"), help_text=_("The member who asked for it, or an id made for a user of the admin.")
     )
@@ -106,8 +106,13 @@ class Upload(Resource):
     path = models.CharField(max_length=1024, unique=True, help_text="The key that the client sends it to.")
     earlier_keys = models.JSONField(default=list, help_text="The final keys that earlier claims chose.")
     final_key = models.CharField(max_length=1024, blank=True, help_text="Where it is verified and served.")
-    is_released = models.BooleanField(default=False, help_text="Publish it without another scan.")
-    claim_id = models.UUIDField(null=True, help_text="The current claim, which every write of it checks.")
+    held_key = models.CharField(
+        max_length=1024, blank=True, db_default="", help_text="Where a held file is kept."
+    )
+    is_released = models.BooleanField(
+        default=False, db_default=False, help_text="It was released: it is not scanned again."
+    )
+    claim_id = models.UUIDField(null=True, help_text="The id of the current claim. Every write checks it.")
     lease_expires_at = models.DateTimeField(null=True, help_text="When another claim may take over.")
 
     objects = UploadQuerySet.as_manager()
@@ -127,7 +132,7 @@ class Upload(Resource):
     @property
     def is_settled(self) -> bool:
         """True in a final state: completed, rejected or cancelled. A file that arrives late is completed."""
-        return self.state in (self.State.COMPLETED, self.State.REJECTED, self.State.CANCELLED)
+        return self.state in self.SETTLED
 
     @property
     def shown_state(self) -> str:
@@ -183,20 +188,21 @@ class Removal(models.Model):
     on its resource deletes the reservation. If the process dies before that, the object is removed.
     """
 
-    bucket = models.CharField(max_length=100)
-    key = models.CharField(max_length=1024)
+    bucket = models.CharField(_("bucket"), max_length=100)
+    key = models.CharField(_("key"), max_length=1024)
     resource_id = models.UUIDField(
         null=True,
-        help_text="The row that the object belonged to. Who changes it again waits for the removal.",
+        help_text="The row, ticket or member whose object it was. `revoke-urls/` waits for its removals.",
     )
     is_reservation = models.BooleanField(default=False)
-    due_at = models.DateTimeField(help_text="When to delete the object, or to try again.")
+    due_at = models.DateTimeField(_("due at"))  # when to delete the object, or to try again
     check_until = models.DateTimeField(
-        null=True, help_text="Until then a delayed request may still create the object: delete it once more."
+        null=True,
+        help_text="Until then a delayed request may still create the object: it is deleted once more then.",
     )
-    attempts = models.PositiveIntegerField(default=0, help_text="How often the storage has failed.")
-    last_error = models.TextField(blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
+    attempts = models.PositiveIntegerField(_("failed attempts"), default=0)
+    last_error = models.TextField(_("last error"), blank=True)
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
 
     objects = RemovalQuerySet.as_manager()
 

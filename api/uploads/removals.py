@@ -122,7 +122,7 @@ def carry_out_one(removal: Removal) -> bool:
     After a failure the row stays, and the sweep tries again.
     """
     try:
-        existed = _store(removal.bucket).discard(removal.key)
+        existed = _store(removal.bucket).delete_if_exists(removal.key)
     except StorageError as error:
         _record_failure(removal, error)
         raise

@@ -16,7 +16,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from api.auth.principal import principal_of
 from api.filters import StrictOrderingFilter
-from api.idempotency import IDEMPOTENCY_KEY, Store, run_once
+from api.idempotency import IDEMPOTENCY_KEY, RecordKey, run_once
 from api.throttling import CompletionRateThrottle, TicketRateThrottle
 from api.uploads import lifecycle, tickets
 from api.uploads.attachments import delete_row
@@ -122,11 +122,11 @@ class UploadURLMixin:
         return Response(TicketSerializer(found, context=context).data, status=201, headers=headers)
 
 
-def _issue(request: Request, file: StoredFile, store: Store) -> Ticket | Upload:
-    """Validate the request and issue a ticket. `store` stores the Idempotency-Key."""
+def _issue(request: Request, file: StoredFile, record_key: RecordKey) -> Ticket | Upload:
+    """Validate the request and issue a ticket."""
     declared = UploadRequestSerializer(data=request.data, context={"file": file})
     declared.is_valid(raise_exception=True)
-    ticket: Ticket = declared.save(owner=principal_of(request).id, on_create=store)
+    ticket: Ticket = declared.save(owner=principal_of(request).id, on_create=record_key)
     return ticket
 
 

@@ -28,7 +28,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         upload = Upload.objects.filter(pk=options["upload"]).first()
-        if upload is None or upload.state != Upload.State.HELD:
+        if upload is None or not _is_held(upload):
             state = upload.shown_state if upload else "missing"
             raise CommandError(f"The upload {options['upload']} is not held: it is {state}.")
         try:
@@ -39,3 +39,8 @@ class Command(BaseCommand):
         except (Refused, StorageError) as error:
             raise CommandError(f"Not done, run it again: {type(error).__name__}: {error}") from error
         self.stdout.write("rejected" if options["reject"] else "released")
+
+
+def _is_held(upload: Upload) -> bool:
+    """Return True also if an earlier release could not be finished, because the storage failed."""
+    return upload.state == Upload.State.HELD or (upload.is_released and not upload.is_settled)

@@ -89,9 +89,10 @@ class Command(BaseCommand):
                 self._print(result, options)
             if self.stop.is_set():
                 break
-        done = {action: count for action, count in counts.items() if count}
         seconds = round(time.monotonic() - started, 3)
-        logger.info("sweep_finished", **done, failed=len(errors), dry_run=options["dry_run"], seconds=seconds)
+        logger.info(
+            "sweep_finished", **counts, failed=len(errors), dry_run=options["dry_run"], seconds=seconds
+        )
         self._print_summary(counts, errors, options)
         return not errors
 

@@ -18,7 +18,7 @@ from django.utils import timezone
 from api.catalog import qr_codes
 from api.catalog.admin import EntryAdmin
 from api.catalog.models import Entry
-from api.models import Document, EducationalService, Exhibition, Profile, Species, Upload
+from api.models import Document, EducationalService, Exhibition, Profile, Removal, Species, Upload
 from storage.errors import StorageUnavailable
 from storage.local import LocalStorage
 from tests.api.catalog.test_catalog import picture
@@ -33,6 +33,7 @@ MODELS: dict[str, Any] = {
     "document": Document,
     "profile": Profile,
     "upload": Upload,
+    "removal": Removal,
 }
 ENTRIES = ("species", "exhibition", "educationalservice")
 KEPT = {
@@ -151,9 +152,10 @@ def test_who_may_only_look_changes_nothing(kind: str, reader: Keeper):
     assert not keys_of("species")
 
 
-@pytest.mark.parametrize("name", ["document", "profile", "upload"])
+@pytest.mark.parametrize("name", ["document", "profile", "upload", "removal"])
 def test_what_members_own_is_only_looked_at(name: str, keeper: Keeper, alice: Caller):
     alice.document_with_file()
+    Removal.objects.create(bucket="documents", key="x.pdf", due_at=timezone.now())
     row = MODELS[name].objects.get()
     before = MODELS[name].objects.values().get()
 
@@ -550,6 +552,7 @@ def fill(kind: str, numbers: range) -> None:
             declared={"filename": "x.pdf", "content_type": "application/pdf", "size": 5, "sha256": None},
             path=f"{number}/x.pdf",
         )
+        Removal.objects.create(bucket="documents", key=f"{number}/x.pdf", due_at=timezone.now())
 
 
 @pytest.mark.parametrize("kind", MODELS)
@@ -657,6 +660,7 @@ def test_no_id_is_an_error_of_ours(kind: str, bad: str, keeper: Keeper):
 def pages(keeper: Keeper, alice: Caller, curator: Caller) -> Iterator[Any]:
     """One of each kind."""
     alice.document_with_file()
+    Removal.objects.create(bucket="documents", key="x.pdf", due_at=timezone.now())
     species = with_picture("species", curator)
     paths = ["", "api/", "password_change/", "jsi18n/", "api/none/", "auth/user/add/"]
     for name, model in MODELS.items():

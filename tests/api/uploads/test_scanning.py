@@ -15,8 +15,11 @@ from django.core.management.base import CommandError
 
 from api.documents.models import Document
 from api.models import Upload
+from storage.errors import StorageUnavailable
+from storage.local import LocalStorage
 from tests.api.documents.test_documents import keys_of
-from tests.support.cast import PDF, Caller, body, code, fetch, send
+from tests.api.profiles.test_profiles import PNG
+from tests.support.cast import PDF, Caller, announcement, body, code, fetch, send
 from tests.support.server import ROOT
 
 HOLD, REJECT, DOWN = (PDF + mark for mark in (b"%hold", b"%reject", b"%down"))
@@ -96,10 +99,11 @@ def test_a_held_file_is_where_no_member_can_read_it_until_it_is_released(alice: 
     assert [(answer.status_code, code(answer)) for answer in answers] == [(409, "held")] * 2
     assert alice.get(f"uploads/{ticket['id']}/").json()["state"] == "held"
     assert alice.get(f"documents/{document['id']}/").json()["file"] is None
-    [key] = keys_of("documents")
+    assert keys_of("documents") == set()
+    [key] = keys_of("uploads")
     assert key.startswith("held/")
     call_command("sweep")
-    assert state() == "held"
+    assert (state(), keys_of("uploads")) == ("held", {key})
 
     assert release_upload(ticket["id"]) == "released"
 
@@ -118,7 +122,7 @@ def test_a_held_file_can_be_rejected(alice: Caller, scanner):
     answer = alice.complete(ticket)
     assert (answer.status_code, code(answer)) == (422, "infected")
     assert alice.get(f"uploads/{ticket['id']}/").json()["found"]["size"] == len(HOLD)
-    assert keys_of("documents") == set()
+    assert keys_of("documents") == keys_of("uploads") == set()
 
 
 @pytest.mark.parametrize("how", ["cancelled", "deleted", "erased"])
@@ -133,7 +137,7 @@ def test_a_held_file_goes_with_its_ticket(how: str, alice: Caller, scanner):
     else:
         assert alice.delete("profiles/me/").status_code == 200
 
-    assert keys_of("documents") == set()
+    assert keys_of("documents") == keys_of("uploads") == set()
     with pytest.raises(CommandError, match="is not held"):
         release_upload(ticket["id"])
 
@@ -144,10 +148,42 @@ def test_what_a_token_sends_while_the_file_is_held_does_not_stay(alice: Caller, 
     send(ticket, PDF)
 
     call_command("sweep")
-    assert keys_of("uploads") == set()
+    assert ticket["path"] not in keys_of("uploads")
     release_upload(ticket["id"])
 
     assert body(fetch(alice.download_url(document))) == HOLD
+
+
+def test_a_release_that_the_storage_interrupts_is_finished_by_the_next(alice: Caller, scanner, monkeypatch):
+    document, ticket = sent(alice, HOLD)
+    alice.complete(ticket)
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStorage, "describe", down)
+        with pytest.raises(CommandError, match="run it again"):
+            release_upload(ticket["id"])
+
+    assert release_upload(ticket["id"]) == "released"
+    assert body(fetch(alice.download_url(document))) == HOLD
+
+
+def down(*args, **options):
+    raise StorageUnavailable("down")
+
+
+def test_a_held_picture_of_the_catalogue_is_not_in_its_public_bucket(curator: Caller, settings):
+    settings.UPLOAD_SCANNER = "tests.support.scanners.holds_all"
+    fields = {"common_name": "African penguin", "scientific_name": "Spheniscus demersus"}
+    species = curator.post("species/", fields).json()
+    before = keys_of("species")
+    said = announcement(PNG, filename="penguin.png", content_type="image/png")
+    ticket = curator.post(f"species/{species['slug']}/upload-url/", said).json()
+    send(ticket, PNG)
+
+    assert code(curator.complete(ticket)) == "held"
+
+    assert keys_of("species") == before
+    release_upload(ticket["id"])
+    assert curator.get(f"species/{species['slug']}/").json()["image_url"]
 
 
 def test_only_a_held_upload_can_be_released(alice: Caller):
