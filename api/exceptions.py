@@ -8,9 +8,9 @@ class ScannerUnavailable(Exception):
 class Refused(Exception):
     """A rule does not allow the action.
 
-    `code` is one of `api.errors.ERROR_CODES`. `detail` replaces its default detail. `retry_after` is the
-    number of seconds after which another attempt may succeed, None if it cannot. `members` are added to the
-    JSON object of the problem, for programs.
+    `code` is one of `api.errors.ERROR_CODES`, or a code of the scanner. `detail` replaces its default detail.
+    `retry_after` is the number of seconds after which another attempt may succeed, None if it cannot.
+    `members` are added to the JSON object of the problem, for programs.
     """
 
     def __init__(

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from itertools import islice
+from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db.models import Model, Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from api.catalog import qr_codes
@@ -56,11 +57,17 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What was done, or in a dry run would be. `action` is one of ACTIONS. `error`: "" if it was done."""
+    """What was done, or in a dry run would be. `action` is one of ACTIONS, or the name of a step that failed.
+
+    `error`: why it failed, "" if it was done. `is_outage`: the storage or the scanner does not work.
+    `count`: the number of rows or objects.
+    """
 
     action: str
     name: str
     error: str = ""
+    is_outage: bool = False
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,7 @@ class Task:
     action: str
     name: str
     run: Callable[[], str | None]
+    count: int = 1
 
 
 Step = Callable[[Options], Iterable[Task]]
@@ -85,39 +93,40 @@ def sweep(options: Options) -> Iterator[Result]:
 
 
 def _run_step(step: Step, options: Options) -> Iterator[Result]:
-    """Run the tasks of a step until its end, the limit, or MAX_FAILURES in a row."""
+    """Run the tasks of a step until its end, the limit, or MAX_FAILURES of the storage in a row."""
     tasks, done, failures = iter(step(options)), 0, 0
     while done < options.limit and failures < MAX_FAILURES:
         try:
             with request_budget(settings.STORAGE_TIMEOUT):
                 task = next(tasks, None)
         except Exception as error:
-            yield Result(step.__name__, "", _message(error))
+            yield _failure(step.__name__, "", error)
             return
         if task is None:
             return
         result = _run(task, options)
         if result:
             done += 1
-            failures = failures + 1 if result.error else 0
+            failures = failures + 1 if result.is_outage else 0
             yield result
 
 
 def _run(task: Task, options: Options) -> Result | None:
     if options.dry_run:
-        return Result(task.action, task.name)
+        return Result(task.action, task.name, count=task.count)
     try:
         with request_budget(settings.STORAGE_TIMEOUT):
             action = task.run()
     except Exception as error:
-        return Result(task.action, task.name, _message(error))
-    return Result(action, task.name) if action else None
+        return _failure(task.action, task.name, error)
+    return Result(action, task.name, count=task.count) if action else None
 
 
-def _message(error: Exception) -> str:
-    if not isinstance(error, StorageError | ScannerUnavailable):
+def _failure(action: str, name: str, error: Exception) -> Result:
+    is_outage = isinstance(error, StorageError | ScannerUnavailable)
+    if not is_outage:
         logger.error("sweep_failed", exc_info=error)
-    return f"{type(error).__name__}: {error}"
+    return Result(action, name, f"{type(error).__name__}: {error}", is_outage)
 
 
 # --- Tickets ------------------------------------------------------------------------------------------
@@ -184,8 +193,8 @@ def purge_tickets(options: Options) -> Iterator[Task]:
 def purge_keys(options: Options) -> Iterator[Task]:
     """Delete the keys of requests and the ids of messages that are too old to be sent again."""
     for rows in (IdempotencyKey.objects.expired(), WebhookMessage.objects.expired()):
-        for row in rows[: options.limit]:
-            yield Task("purged", f"{row._meta.verbose_name} {row}", partial(_delete_row, row))
+        if number := rows.count():
+            yield Task("purged", f"{rows.model._meta.verbose_name_plural}", partial(_delete, rows), number)
 
 
 def _complete(upload: Upload) -> str | None:
@@ -209,8 +218,8 @@ def _discard(key: str) -> str:
     return "discarded"
 
 
-def _delete_row(row: Model) -> str:
-    row.delete()
+def _delete(rows: QuerySet[Any]) -> str:
+    rows.delete()
     return "purged"
 
 
@@ -248,9 +257,10 @@ def _remove(removal: Removal) -> str:
 
 
 def _make_qr_code(species: Species) -> str | None:
+    species.refresh_from_db()
     try:
-        qr_codes.make(species)
-    except Species.DoesNotExist:  # deleted meanwhile
+        qr_codes.make(species, only_missing=True)
+    except (Species.DoesNotExist, qr_codes.CodeExists):  # deleted, or made, meanwhile
         return None
     return "qr_codes"
 

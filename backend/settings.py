@@ -4,7 +4,6 @@ With DEBUG everything has a working default. Without it, missing and well-known 
 ImproperlyConfigured here, because servers do not run Django's system checks.
 """
 
-import math
 import os
 import re
 import warnings
@@ -49,11 +48,13 @@ class Environment(environ.Env):
             value = super().get_value(var, cast, default, parse_default)
         return [item.strip() for item in value if item.strip()] if isinstance(value, list) else value
 
-    def count(self, name: str, default: int) -> int:
-        """Return a whole number that is not negative."""
+    def count(self, name: str, default: int, maximum: int = 2**62) -> int:
+        """Return a whole number from 0 to the maximum."""
         value = int(self.int(name, default))
         if value < 0:
             raise ImproperlyConfigured(f"{name} is negative: set a number, or 0.")
+        if value > maximum:
+            raise ImproperlyConfigured(f"{name} is too large: set {maximum} at most.")
         return value
 
     def db_url(self, var, default, engine=None):  # type: ignore[no-untyped-def]
@@ -233,8 +234,8 @@ SUPABASE_ALLOW_OAUTH_CLIENTS = env.bool("SUPABASE_ALLOW_OAUTH_CLIENTS", False)
 SUPABASE_CHECK_SESSIONS = env.bool("SUPABASE_CHECK_SESSIONS", False)
 with parsing("STORAGE_TIMEOUT"):  # not `env.float`, which ignores letters
     STORAGE_TIMEOUT = float(env.str("STORAGE_TIMEOUT", "8"))
-if not 0 < STORAGE_TIMEOUT < math.inf:
-    raise ImproperlyConfigured("STORAGE_TIMEOUT must be a number of seconds above 0.")
+if not 0 < STORAGE_TIMEOUT <= 300:
+    raise ImproperlyConfigured("STORAGE_TIMEOUT must be a number of seconds above 0, and 300 at most.")
 SUPABASE_STORAGE_BUCKET = first_of("SUPABASE_STORAGE_BUCKET", "SUPABASE_BUCKET") or "media"
 SUPABASE_SIGNING = env.str("SUPABASE_SIGNING", "server")
 if SUPABASE_SIGNING not in ("server", "secret"):
@@ -328,10 +329,10 @@ QUOTA_OPEN_TICKETS = env.count("QUOTA_OPEN_TICKETS", 50)
 
 UPLOAD_SCANNER = env.str("UPLOAD_SCANNER", "")  # imported at start-up: see api/apps.py
 CLAMAV_ADDRESS = env.str("CLAMAV_ADDRESS", "127.0.0.1:3310")
-if not re.fullmatch(r"\S+:\d+", CLAMAV_ADDRESS):
+if not re.fullmatch(r"\S+:[0-9]{1,5}", CLAMAV_ADDRESS) or int(CLAMAV_ADDRESS.rpartition(":")[2]) > 65535:
     raise ImproperlyConfigured("CLAMAV_ADDRESS is not a host and a port such as 127.0.0.1:3310.")
-SWEEP_EVERY = env.count("SWEEP_EVERY", 60)  # seconds; gunicorn then runs `manage.py sweep`
-TICKET_RETENTION_DAYS = env.count("TICKET_RETENTION_DAYS", 30)
+SWEEP_EVERY = env.count("SWEEP_EVERY", 60, maximum=24 * 3600)  # seconds; gunicorn then runs `manage.py sweep`
+TICKET_RETENTION_DAYS = env.count("TICKET_RETENTION_DAYS", 30, maximum=36500)
 
 #: The buckets that `migrate_to_supabase` uses instead of those of the storages: `app.Model.field=bucket`.
 MIGRATE_BUCKETS = env.dict("MIGRATE_BUCKETS", default={})

@@ -193,6 +193,10 @@ class SignedStorage(Storage):
         """
         return iter(())
 
+    def delete_parts(self, key: str) -> None:
+        """Delete the parts of unfinished uploads of this key, and no object. A store may have none."""
+        return
+
     # --- Django's Storage ---------------------------------------------------------------------------
 
     def url(self, name: str | None) -> str:

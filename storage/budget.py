@@ -1,7 +1,7 @@
 """The time that all storage calls of one HTTP request may take together.
 
 A store that is reached over a network counts the time within its calls, and raises StorageUnavailable when
-the budget is used up. Outside of a request, as in a command, there is no budget.
+the budget is used up. Commands have no budget, except for each task of the sweep.
 """
 
 import math
@@ -80,7 +80,7 @@ def transferring(seconds: float) -> Iterator[None]:
 def give_back(seconds: float) -> None:
     """Give back the time that some bytes may take, after they have arrived.
 
-    There is never more left than at first, so that a store that becomes silent cannot use what it has earned.
+    Never more than the whole budget is left, so a store that stops sending cannot keep the request longer.
     """
     budget = _budget.get()
     if budget is not None and budget.is_running:

@@ -46,12 +46,18 @@ def png(text: str) -> bytes:
     return file.getvalue()
 
 
-def make(species: Species) -> None:
+class CodeExists(Exception):
+    """The species has a code."""
+
+
+def make(species: Species, *, only_missing: bool = False) -> None:
     """Make a new code for the species and remove the old one.
 
-    Raises StorageUnavailable, after which nothing has changed, and DoesNotExist if the species is deleted
-    meanwhile.
+    Raises StorageUnavailable, after which nothing has changed, DoesNotExist if the species is deleted
+    meanwhile, and with `only_missing` CodeExists if it has a code, also if that was made meanwhile.
     """
+    if only_missing and species.qr_code.key:
+        raise CodeExists
     store = species.qr_code.storage
     key = keys.generate(QR_CODE_FOLDER, PNG, stem=f"{species.slug}-")
     content, max_age = png(public_url(species)), f"max-age={PUBLIC_MAX_AGE}"
@@ -59,6 +65,8 @@ def make(species: Species) -> None:
         store.put(key, [content], content_type=PNG, cache_control=max_age)
         while not _record(species, key):
             species.refresh_from_db()  # another code was recorded meanwhile: replace that one
+            if only_missing and species.qr_code.key:
+                raise CodeExists
     removals.carry_out(Removal.objects.for_resource(species.pk))
     species.refresh_from_db()
 
@@ -74,15 +82,15 @@ def _record(species: Species, key: str) -> bool:
     return is_recorded
 
 
-def try_to_make(species: Species) -> bool:
+def try_to_make(species: Species, *, only_missing: bool = False) -> bool:
     """Make the code. Logs the error and returns False if the storage fails."""
     try:
-        make(species)
+        make(species, only_missing=only_missing)
     except StorageError:
         logger.exception("qr_code_failed", species=species.slug)
         return False
-    except Species.DoesNotExist:
-        pass  # deleted meanwhile: no code is needed
+    except (Species.DoesNotExist, CodeExists):
+        pass  # deleted, or made, meanwhile: no code is needed
     return True
 
 
@@ -92,7 +100,7 @@ def make_all(*, only_missing: bool) -> Iterator[tuple[str, bool]]:
     for pk in list(queryset.order_by("slug").values_list("pk", flat=True)):
         species = queryset.filter(pk=pk).first()  # read again: it may have changed since
         if species is not None:
-            yield species.slug, try_to_make(species)
+            yield species.slug, try_to_make(species, only_missing=only_missing)
 
 
 def delete_abandoned() -> Iterator[str]:

@@ -62,7 +62,7 @@ class SpeciesViewSet(EntryViewSet):
     )
 
     def perform_create(self, serializer: BaseSerializer[Any]) -> None:
-        qr_codes.try_to_make(serializer.save())
+        qr_codes.try_to_make(serializer.save(), only_missing=True)
 
     @extend_schema(
         summary="Make the QR code again",

@@ -49,7 +49,7 @@ class Migration(migrations.Migration):
                 'verbose_name_plural': 'pending removals',
                 'ordering': ['due_at', 'id'],
                 'indexes': [models.Index(fields=['due_at', 'id'], name='removal_due'), models.Index(fields=['resource_id'], name='removal_of_resource')],
-                'constraints': [models.UniqueConstraint(fields=('bucket', 'key'), name='removal_of_object')],
+                'constraints': [models.UniqueConstraint(fields=('bucket', 'key', 'resource_id'), name='removal_of_object')],
             },
         ),
     ]

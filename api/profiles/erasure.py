@@ -56,6 +56,9 @@ def erase(member: UUID) -> Iterator[Deletion]:
         except IntegrityError:
             continue  # the member created another document meanwhile
         break
+    # Those of requests that were in progress. Later ones find no profile.
+    yield from _delete_tickets(Upload.objects.filter(owner=member), member)
+    IdempotencyKey.objects.filter(owner=member).delete()
     removals.schedule(found, member)
     yield from _remove_objects(member)
 

@@ -2,7 +2,8 @@
 
 Starting Python and importing a library for each file takes 100 ms, and a server with threads cannot fork
 safely. So a fork server (`fork_server`) is started on first use, and forks a child for each call. Neither
-process has the server's environment, settings, connections or files.
+process has the server's environment, settings, connections or files. The fork server of `multiprocessing` has
+the environment, imports the main module again, and sets no limits.
 """
 
 import atexit
@@ -73,6 +74,7 @@ class ForkServer:
 
     def __init__(self, modules: Sequence[str]) -> None:
         """Start it; it imports these modules. Raises ChildUnavailable."""
+        self._is_stopped = False
         self._socket, theirs = socket.socketpair()
         search_path = [os.path.abspath(folder) for folder in sys.path]
         options = json.dumps({"search_path": search_path, "modules": list(modules)})
@@ -124,6 +126,9 @@ class ForkServer:
 
     def stop(self) -> None:
         """End it and its child."""
+        if self._is_stopped:  # its process id may be that of another process by now
+            return
+        self._is_stopped = True
         self._socket.close()
         with suppress(ProcessLookupError, PermissionError):  # macOS raises the latter if it has ended
             os.killpg(self._process.pid, signal.SIGKILL)

@@ -4,12 +4,14 @@ Processes are synchronised by the database alone. A state changes by compare-and
 claim checks that the claim is still valid. A claim has a lease: if its owner dies, another caller takes over.
 """
 
+import threading
 import time
 from collections.abc import Callable, Collection
 from datetime import timedelta
-from typing import Any
-from uuid import uuid4
+from typing import Any, Self
+from uuid import UUID, uuid4
 
+from django.conf import settings
 from django.utils import timezone
 
 from api.exceptions import Refused
@@ -20,6 +22,7 @@ State = Upload.State
 LEASE = timedelta(seconds=8)  # below the time that a caller waits: after a crash it can take over in time
 RENEWAL_SECONDS = 2.0  # after which the lease is renewed
 POLL_INTERVALS = (0.05, 0.5)  # seconds between two reads of the row, at first and at most
+LONG_WAIT_SECONDS = 1.0  # after which a wait takes one of a few places
 
 
 class ClaimLost(Exception):
@@ -34,20 +37,51 @@ def claim_and_run(
     While another caller has the claim, wait for its result. Raises Refused after `wait_seconds`, and what the
     action raises.
     """
-    deadline, pause, may_claim = time.monotonic() + wait_seconds, POLL_INTERVALS[0], True
-    while upload.state in states or upload.state == State.VERIFYING:
-        try:
-            if may_claim and (claimed := claim(upload, states)):
-                _run_or_release(claimed, action)
-                return claimed
-        except ClaimLost:
-            may_claim = False  # another caller works on the ticket: only wait for its result
-        if time.monotonic() >= deadline:
-            raise Refused("verification_in_progress", retry_after=1)
-        time.sleep(pause)
-        pause = min(pause * 2, POLL_INTERVALS[1])
-        upload = Upload.objects.get(pk=upload.pk)
+    may_claim = True
+    with _Wait(wait_seconds) as wait:
+        while upload.state in states or upload.state == State.VERIFYING:
+            try:
+                if may_claim and (claimed := claim(upload, states)):
+                    _run_or_release(claimed, action, State(upload.state))
+                    return claimed
+            except ClaimLost:
+                may_claim = False  # another caller works on the ticket: only wait for its result
+            wait.pause()
+            upload = Upload.objects.get(pk=upload.pk)
     return upload
+
+
+class _Wait:
+    """Waits for another caller, and raises Refused after `seconds`.
+
+    A wait of over LONG_WAIT_SECONDS means that the other caller hangs, as the storage may. Only a quarter of
+    the threads of a process wait so long; the others are refused, so that they can serve other requests.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._started = time.monotonic()
+        self._seconds = seconds
+        self._interval = POLL_INTERVALS[0]
+        self._is_long = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._is_long:
+            _long_waits.release()
+
+    def pause(self) -> None:
+        waited = time.monotonic() - self._started
+        if waited >= LONG_WAIT_SECONDS and not self._is_long:
+            self._is_long = _long_waits.acquire(blocking=False)
+        if waited >= self._seconds or (waited >= LONG_WAIT_SECONDS and not self._is_long):
+            raise Refused("verification_in_progress", retry_after=1)
+        time.sleep(self._interval)
+        self._interval = min(self._interval * 2, POLL_INTERVALS[1])
+
+
+_long_waits = threading.BoundedSemaphore(max(settings.THREADS // 4, 1))
 
 
 def claim(upload: Upload, states: Collection[State]) -> Upload | None:
@@ -84,6 +118,13 @@ def write(upload: Upload, **values: Any) -> None:
         setattr(upload, name, value)
 
 
+def restore(upload: Upload, claim_id: UUID | None) -> None:
+    """Read the row again, after a transaction that ended this claim was rolled back. Raises ClaimLost."""
+    upload.refresh_from_db()
+    if upload.state != State.VERIFYING or upload.claim_id != claim_id:
+        raise ClaimLost
+
+
 def lease_renewer(upload: Upload) -> Callable[[], None]:
     """Return a function that renews the lease. Call it before each storage call, and while waiting.
 
@@ -100,8 +141,8 @@ def lease_renewer(upload: Upload) -> Callable[[], None]:
     return renew
 
 
-def _run_or_release(upload: Upload, action: Callable[[Upload], None]) -> None:
-    """Run the action on a claimed ticket. If it raises, set the ticket to pending.
+def _run_or_release(upload: Upload, action: Callable[[Upload], None], before: State) -> None:
+    """Run the action on a claimed ticket. If it raises, set the ticket to pending, or to held as `before`.
 
     It keeps its keys, because the object may have been moved already.
     """
@@ -111,7 +152,8 @@ def _run_or_release(upload: Upload, action: Callable[[Upload], None]) -> None:
         raise
     except BaseException:
         try:
-            write(upload, state=State.PENDING)
+            is_held = before == State.HELD and not upload.is_released
+            write(upload, state=State.HELD if is_held else State.PENDING)
         except ClaimLost:
             pass
         raise

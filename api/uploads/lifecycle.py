@@ -27,6 +27,7 @@ State = Upload.State
 
 WAIT_SECONDS = 10.0  # for which a caller waits while another caller has the claim
 UNCLAIMED = (State.PENDING, State.EXPIRED)  # the states in which a caller may complete a ticket
+MAX_EARLIER_KEYS = 10  # final keys of earlier claims that a ticket without a file remembers
 HELD_FOLDER = "held"  # in the bucket of incoming uploads, where nobody can read it
 
 logger = structlog.get_logger("api.uploads")
@@ -65,7 +66,7 @@ def expire(upload: Upload) -> Upload:
     """
     upload = _claim_and_run(upload, _record_or_expire, (State.PENDING,), 0)
     if upload.state == State.EXPIRED:
-        incoming_store().delete(upload.path)  # parts of a resumable upload, and a file over the quota
+        incoming_store().delete_parts(upload.path)
     remove_objects(upload)
     return upload
 
@@ -117,7 +118,7 @@ def _verify_and_record(upload: Upload, on_missing: Callable[[Upload], None] | No
 
     If there is no object, call `on_missing`, which ends the claim; by default the ticket is pending again.
     """
-    renew_lease = claims.lease_renewer(upload)
+    renew_lease, claim_id = claims.lease_renewer(upload), upload.claim_id
     while True:
         resource = upload.model()._base_manager.filter(pk=upload.object_id).first()
         if resource is None:
@@ -134,7 +135,7 @@ def _verify_and_record(upload: Upload, on_missing: Callable[[Upload], None] | No
                     return _reject(upload, verdict, found.as_json())
             return _record(upload, file, found)
         except StaleResource:
-            upload.refresh_from_db()  # the transaction was rolled back: the claim is valid again
+            claims.restore(upload, claim_id)  # the transaction was rolled back
         except ObjectMissing:
             return (on_missing or _mark_pending)(upload)
         except VerificationFailed as failed:
@@ -152,12 +153,13 @@ def _check_quota_if_late(upload: Upload, file: StoredFile) -> None:
 
 
 def _record_or_expire(upload: Upload) -> None:
+    """Record the file if it has arrived. If it is over the quota, the ticket is rejected."""
     try:
         _verify_and_record(upload, _mark_expired)
     except Refused as refused:
         if refused.code != "quota_exceeded":
             raise
-        _mark_expired(upload)
+        _settle(upload, State.REJECTED, problem={"code": refused.code, "detail": ""})
 
 
 def _mark_expired(upload: Upload) -> None:
@@ -171,8 +173,16 @@ def _mark_expired(upload: Upload) -> None:
 
 
 def _mark_pending(upload: Upload) -> None:
-    """End the claim. The ticket may be past `expires_at`: a slow upload may still finish."""
-    claims.write(upload, state=State.PENDING)
+    """End the claim. The ticket may be past `expires_at`: a slow upload may still finish.
+
+    There is no object under any of its keys. If there are very many, the earlier ones are removed: each would
+    be looked up by the next call.
+    """
+    many = upload.earlier_keys if len(upload.earlier_keys) > MAX_EARLIER_KEYS else []
+    store = upload.field().storage
+    with transaction.atomic(durable=True):
+        removals.schedule([(store, key) for key in many], upload.pk, may_appear=True)
+        claims.write(upload, state=State.PENDING, **({"earlier_keys": []} if many else {}))
 
 
 def _scan(upload: Upload, found: VerifiedFile, renew_lease: Callable[[], None]) -> scanning.Verdict:

@@ -209,7 +209,9 @@ class Removal(models.Model):
     class Meta:
         verbose_name, verbose_name_plural = _("pending removal"), _("pending removals")
         ordering = ["due_at", "id"]
-        constraints = [models.UniqueConstraint(fields=["bucket", "key"], name="removal_of_object")]
+        constraints = [
+            models.UniqueConstraint(fields=["bucket", "key", "resource_id"], name="removal_of_object")
+        ]
         indexes = [
             models.Index(fields=["due_at", "id"], name="removal_due"),
             models.Index(fields=["resource_id"], name="removal_of_resource"),

@@ -20,6 +20,7 @@ from django.utils import timezone
 from api.uploads.models import Removal, RemovalQuerySet
 from storage.base import SignedStorage, signed_stores
 from storage.errors import StorageError, StorageMisconfigured, StorageUnavailable
+from storage.keys import InvalidKey
 
 #: How long a request that nobody waits for any more may still be carried out by the storage.
 MAX_DELAY = timedelta(minutes=5)
@@ -98,12 +99,16 @@ def _end_reservations(reservations: RemovalQuerySet) -> RemovalQuerySet:
 
 
 def _write(removals: list[Removal]) -> list[Removal]:
-    """Insert the rows, or update those that exist for the same objects."""
+    """Insert the rows, or update those that exist for the same objects of the same row.
+
+    They are sorted, so that concurrent transactions lock them in the same order and cannot deadlock.
+    """
+    unique = {(removal.bucket, removal.key): removal for removal in removals}
     return Removal.objects.bulk_create(
-        removals,
+        [unique[location] for location in sorted(unique)],
         update_conflicts=True,
-        unique_fields=["bucket", "key"],
-        update_fields=["resource_id", "is_reservation", "due_at", "check_until"],
+        unique_fields=["bucket", "key", "resource_id"],
+        update_fields=["is_reservation", "due_at", "check_until"],
     )
 
 
@@ -123,10 +128,13 @@ def carry_out_one(removal: Removal) -> bool:
     """
     try:
         existed = _store(removal.bucket).delete_if_exists(removal.key)
+    except InvalidKey:  # no object can have this key
+        existed = False
     except StorageError as error:
         _record_failure(removal, error)
         raise
-    row = Removal.objects.filter(pk=removal.pk, is_reservation=False)
+    # Not a row that was scheduled again meanwhile, because the object may appear later.
+    row = Removal.objects.filter(pk=removal.pk, is_reservation=False, check_until=removal.check_until)
     if removal.check_until and removal.check_until > timezone.now():
         row.update(due_at=removal.check_until, resource_id=None, attempts=0, last_error="")
     else:

@@ -55,7 +55,7 @@ class Accept:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """The file is deleted. `code` is the error code that clients get, with the status 422."""
+    """The file is deleted. Clients get this error code: one of the API with the status 422, or a new one."""
 
     code: str = "file_rejected"
     detail: str = ""
@@ -63,7 +63,7 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """The file is kept where only staff can read it, until it is released or rejected."""
+    """The file is kept where nobody can read it, until it is released or rejected."""
 
 
 Verdict = Accept | Reject | Hold

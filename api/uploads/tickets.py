@@ -43,7 +43,7 @@ def issue(
     with transaction.atomic():
         quotas.lock(file)
         if on_create:
-            on_create(upload_id)  # before the check: a repeated request needs no place in the quota
+            on_create(upload_id)  # before the check: a repeated request is not checked again
         quotas.check(file, declared["size"])
         upload = Upload.objects.create(
             id=upload_id,

@@ -56,6 +56,9 @@ class LocalStorage(ProtocolStorage):
     def delete_leftovers(self, min_age: timedelta, *, dry_run: bool = False) -> Iterator[str]:
         return resumable_uploads.delete_leftovers(self.bucket, min_age.total_seconds(), dry_run=dry_run)
 
+    def delete_parts(self, key: str) -> None:
+        resumable_uploads.remove_open(self.bucket, keys.check(key))
+
     def check_ready(self) -> None:
         folder = disk.root()
         while not os.path.lexists(folder):  # MEDIA_ROOT is created on demand: check where it will be created

@@ -224,7 +224,7 @@ def _all_folders(max_mtime: float = math.inf) -> Iterator[Path]:
 def _folders_in(folder: Path) -> list[Path]:
     try:
         return [Path(entry.path) for entry in os.scandir(folder)]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # removed meanwhile; a file of another program
         return []
 
 

@@ -1,6 +1,7 @@
 """Limits for the calls of Storage within HTTP requests: their time, their number, and a circuit breaker.
 
-They keep a Storage server that does not answer from taking all threads. Commands have none of these limits.
+They keep a Storage server that does not answer from taking all threads. Of the commands only the sweep has
+them.
 All state is that of one process: it decides when to ask Storage, never what is stored.
 """
 

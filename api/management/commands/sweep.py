@@ -11,7 +11,6 @@ import signal
 import time
 from argparse import ArgumentParser, ArgumentTypeError
 from collections import Counter
-from dataclasses import asdict
 from threading import Event
 from typing import Any
 
@@ -84,7 +83,7 @@ class Command(BaseCommand):
             if result.error:
                 errors.append(result)
             else:
-                counts[result.action] += 1
+                counts[result.action] += result.count
             if not options["json"]:
                 self._print(result, options)
             if self.stop.is_set():
@@ -104,7 +103,7 @@ class Command(BaseCommand):
 
     def _print_summary(self, counts: Counter[str], errors: list[Result], options: dict[str, Any]) -> None:
         if options["json"]:
-            failed = [asdict(error) for error in errors]
+            failed = [{"action": each.action, "name": each.name, "error": each.error} for each in errors]
             self.stdout.write(json.dumps({"ok": not errors, "counts": counts, "errors": failed}))
         elif not options["every"]:
             done = ", ".join(f"{action} {count}" for action, count in counts.items() if count)

@@ -23,7 +23,7 @@ def check_webhook(database: str) -> Iterator[Finding]:
 
 
 def _missing() -> Finding:
-    what = "Storage does not report new files: a ticket is completed when its client calls back."
+    what = "Storage does not report new files: tickets without a callback are completed by the sweep."
     if not settings.STORAGE_WEBHOOK_SECRET:
         return Finding("webhook", "skipped", f"{what} STORAGE_WEBHOOK_SECRET is not set.")
     return warning("webhook", what, RUN_SETUP)

@@ -238,13 +238,20 @@ def test_clamav_accepts_and_rejects(alice: Caller, clamd):
     assert len(keys_of("documents")) == 1
 
 
-@pytest.mark.parametrize("reply", [b"INSTREAM size limit exceeded. ERROR\0", b"", b"OK then\0"])
+@pytest.mark.parametrize("reply", [b"UNKNOWN COMMAND\0", b"", b"OK then\0"])
 def test_an_answer_of_clamav_that_is_no_verdict_publishes_nothing(reply: bytes, alice: Caller, clamd):
     clamd.reply = lambda content: reply
     _, ticket = sent(alice, PDF)
 
     assert code(alice.complete(ticket)) == "scanner_unavailable"
     assert state() == "pending"
+
+
+def test_a_file_that_is_too_large_for_clamav_is_held(alice: Caller, clamd):
+    clamd.reply = lambda content: b"INSTREAM size limit exceeded. ERROR\0"
+    _, ticket = sent(alice, PDF)
+
+    assert code(alice.complete(ticket)) == "held"
 
 
 def test_without_clamav_nothing_is_published(alice: Caller, clamd, settings):

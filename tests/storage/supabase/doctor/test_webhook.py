@@ -29,7 +29,7 @@ def test_there_is_none(webhook_database: str, settings):
     level, what, cure = found(webhook_database)
     assert (level, what) == (
         "warning",
-        "Storage does not report new files: a ticket is completed when its client calls back.",
+        "Storage does not report new files: tickets without a callback are completed by the sweep.",
     )
     assert "setup_supabase --webhook" in cure
 
