@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from api.catalog.models import Species
 from api.models import Removal, Upload
+from api.uploads import lifecycle
 from storage.errors import StorageUnavailable
 from storage.local import LocalStorage
 from tests.api.documents.test_documents import keys_of
@@ -134,6 +135,59 @@ def test_an_expired_ticket_is_marked_and_a_late_file_is_not_lost(alice: Caller):
     assert body(fetch(alice.download_url(document))) == PDF
 
 
+def test_a_file_that_arrives_while_its_ticket_is_marked_is_not_lost(alice: Caller, monkeypatch):
+    """Two sweeps, and a PUT that ends between their looks at the ticket."""
+    document = alice.document()
+    ticket = alice.ticket(document)
+    expire(ticket)
+    expire_ticket = lifecycle.expire
+
+    def be_overtaken(upload):
+        assert expire_ticket(upload).state == "expired"
+        send(ticket)
+        return expire_ticket(upload)
+
+    monkeypatch.setattr(lifecycle, "expire", be_overtaken)
+    sweep()
+
+    assert alice.complete(ticket).status_code == 200
+    assert body(fetch(alice.download_url(document))) == PDF
+
+
+def test_a_late_file_that_the_storage_interrupts_is_not_lost(alice: Caller, monkeypatch):
+    ticket = alice.ticket(alice.document())
+    expire(ticket)
+    send(ticket)
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStorage, "describe", down)
+        assert code(alice.complete(ticket)) == "storage_unavailable"
+        with pytest.raises(CommandError):
+            sweep()
+
+    assert alice.complete(ticket).status_code == 200
+
+
+def test_tickets_that_cannot_be_handled_do_not_keep_others_from_expiring(alice: Caller, settings, scanner):
+    refused = [alice.ticket(alice.document(), PDF + b"%down") for _ in range(4)]
+    for ticket in refused:
+        send(ticket, PDF + b"%down")
+        assert code(alice.complete(ticket)) == "scanner_unavailable"
+        expire(ticket)
+    waiting = alice.ticket(alice.document())
+    expire(waiting)
+
+    for _ in range(3):
+        with pytest.raises(CommandError):
+            sweep()
+
+    assert Upload.objects.get(pk=waiting["id"]).state == "expired"
+
+
+@pytest.fixture
+def scanner(settings) -> None:
+    settings.UPLOAD_SCANNER = "tests.support.scanners.scan"
+
+
 def test_what_a_used_token_sends_again_goes(alice: Caller):
     document = alice.document()
     completed, cancelled, deleted = (alice.ticket(document) for _ in range(3))
@@ -189,6 +243,25 @@ def test_a_qr_code_that_could_not_be_stored_is_made(curator: Caller, monkeypatch
     assert sweep() == {"qr_codes": 1}
     assert Species.objects.get().qr_code.exists()
     assert sweep() == {}
+
+
+def test_a_code_that_is_made_meanwhile_is_not_replaced(curator: Caller, monkeypatch):
+    fields = {"common_name": "African penguin", "scientific_name": "Spheniscus demersus"}
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStorage, "put", down)
+        slug = curator.post("species/", fields).json()["slug"]
+    put, urls = LocalStorage.put, []
+
+    def be_overtaken(*args, **options):
+        monkeypatch.setattr(LocalStorage, "put", put)
+        urls.append(curator.post(f"species/{slug}/qr-code/").json()["qr_code_url"])
+        return put(*args, **options)
+
+    monkeypatch.setattr(LocalStorage, "put", be_overtaken)
+
+    assert sweep() == {}
+    assert curator.get(f"species/{slug}/").json()["qr_code_url"] == urls[0]
+    assert len(keys_of("species")) == 1
 
 
 # --- Running it -------------------------------------------------------------------------------------------

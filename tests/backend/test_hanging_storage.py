@@ -73,6 +73,23 @@ def many(act: Callable[[], Any]) -> Iterator[list[Any]]:
         caller.result()
 
 
+def test_callers_of_one_ticket_leave_threads_to_others(api, alice, proxy):
+    """One of them waits for the silent store, and the others for the one."""
+    _, ticket = prepare(alice)
+    proxy.fail(hangs)
+
+    def complete() -> int:
+        return httpx.post(ticket["complete_url"], headers=alice.headers, timeout=30).status_code
+
+    with many(complete) as answers:
+        for _ in range(10):
+            for path in PATHS:
+                assert httpx.get(f"{api.url}{path}", timeout=3).status_code == 200
+            time.sleep(0.3)
+
+    assert set(answers) <= {409, 503}
+
+
 def test_the_promises_hold_while_the_store_is_silent(api, alice, proxy):
     """Each timeout is what is promised: 10 seconds for a signed URL, and at once for the rest."""
     document, ticket = prepare(alice)

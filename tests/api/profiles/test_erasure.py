@@ -14,7 +14,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from api.models import Document, Profile, Removal, Species, Upload
+from api.models import Document, IdempotencyKey, Profile, Removal, Species, Upload
 from api.profiles import erasure
 from api.uploads import lifecycle
 from api.uploads.attachments import objects_of
@@ -387,6 +387,24 @@ def test_a_ticket_asked_for_meanwhile_goes_too(alice: Caller, curator: Caller, m
 
     assert alice.delete("profiles/me/").json() == {"documents": 1, "objects": 1, "tickets": 1}
     assert nothing_is_left()
+
+
+def test_a_ticket_that_is_issued_when_its_document_is_gone_goes_too(alice: Caller, monkeypatch):
+    """Given a request that has read the document, and signs while the erasure deletes it."""
+    document = alice.document()
+    steps = erasure.erase(alice.id)
+    sign = LocalStorage.sign_upload
+
+    def be_overtaken(*args, **options):
+        assert next(step for step in steps if step.kind == "document")
+        return sign(*args, **options)
+
+    monkeypatch.setattr(LocalStorage, "sign_upload", be_overtaken)
+    alice.post(f"documents/{document['id']}/upload-url/", announcement(), headers={"Idempotency-Key": "k"})
+    list(steps)
+
+    assert nothing_is_left()
+    assert not IdempotencyKey.objects.exists()
 
 
 def test_a_file_recorded_since_the_row_was_read_goes_before_the_row(alice: Caller, monkeypatch):

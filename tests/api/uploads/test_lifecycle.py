@@ -482,6 +482,43 @@ def test_a_visibility_changed_meanwhile_chooses_the_place_again(alice: Caller, m
     assert Document.objects.get().file.name == key
 
 
+def test_who_stalls_while_another_takes_over_does_not_go_on_with_its_claim(alice: Caller, monkeypatch):
+    """Given a resource that changes before the record, and a lease that expires then."""
+    document = alice.document()
+    ticket = alice.ticket(document)
+    send(ticket)
+    record, claimed = lifecycle._record, []
+
+    def stall(upload, *args):
+        alice.patch(f"documents/{document['id']}/", {"visibility": "authenticated"})
+        monkeypatch.setattr(lifecycle, "_record", record)
+        try:
+            return record(upload, *args)
+        finally:
+            Upload.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+            claimed.append(claims.claim(Upload.objects.get(), lifecycle.UNCLAIMED))
+
+    monkeypatch.setattr(lifecycle, "_record", stall)
+    monkeypatch.setattr(lifecycle, "WAIT_SECONDS", 0.1)
+    answer = alice.complete(ticket)
+
+    assert code(answer) == "verification_in_progress"
+    assert Upload.objects.get().claim_id == claimed[0].claim_id
+
+
+def test_a_ticket_without_a_file_remembers_few_keys(alice: Caller):
+    document = alice.document()
+    ticket = alice.ticket(document)
+    for number in range(30):
+        visibility = ["authenticated", "private"][number % 2]
+        alice.patch(f"documents/{document['id']}/", {"visibility": visibility})
+        assert code(alice.complete(ticket)) == "object_missing"
+    assert len(Upload.objects.get().earlier_keys) <= 11
+
+    send(ticket)
+    assert alice.complete(ticket).status_code == 200
+
+
 def test_of_two_tickets_the_last_completion_wins_and_the_loser_is_deleted(alice: Caller):
     document = alice.document()
     first, second = alice.ticket(document), alice.ticket(document, OTHER)

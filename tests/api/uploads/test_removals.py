@@ -164,6 +164,24 @@ def test_two_changes_at_once_do_not_fail_because_of_each_other(trouble, alice: C
     assert key.startswith("shared/")
 
 
+def test_an_erasure_of_staff_does_not_hide_what_is_due_for_a_document(
+    alice: Caller, curator: Caller, monkeypatch
+):
+    document = alice.document()
+    ticket = curator.ticket(document)
+    send(ticket)
+    curator.complete(ticket)
+    path = f"documents/{document['id']}/revoke-urls/"
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStorage, "delete_object", down)
+        assert code(alice.post(path)) == "storage_unavailable"
+        assert curator.delete("profiles/me/").status_code == 202
+        assert code(alice.post(path)) == "storage_unavailable"
+
+    assert alice.post(path).status_code == 204
+    assert len(keys_of("documents")) == 1
+
+
 # --- Processes that die -----------------------------------------------------------------------------------
 
 
@@ -271,6 +289,30 @@ def test_what_one_sweep_has_claimed_another_leaves_alone(alice: Caller):
 
     assert [len(claimed) for claimed in (first, second, third)] == [3, 2, 0]
     assert not {removal.key for removal in first} & {removal.key for removal in second}
+
+
+def test_a_removal_that_is_scheduled_again_meanwhile_stays(alice: Caller, monkeypatch):
+    store = storages["documents"]
+    [removal] = removals.schedule([(store, "a/b.pdf")], alice.id)
+    delete_object = LocalStorage.delete_object
+
+    def be_overtaken(self, key):
+        removals.schedule([(store, "a/b.pdf")], alice.id, may_appear=True)
+        delete_object(self, key)
+
+    monkeypatch.setattr(LocalStorage, "delete_object", be_overtaken)
+    assert removals.carry_out([removal])
+
+    assert Removal.objects.get().check_until
+
+
+def test_an_object_that_cannot_exist_is_gone(alice: Caller):
+    """A row of long ago, with a key that no store accepts."""
+    document = alice.document_with_file()
+    Document.objects.update(file="documents/guía.pdf")
+
+    assert alice.delete(f"documents/{document['id']}/").status_code == 204
+    assert not Removal.objects.exists()
 
 
 def test_a_bucket_that_the_settings_do_not_name_any_more_is_told(alice: Caller):
