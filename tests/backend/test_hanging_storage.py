@@ -73,6 +73,16 @@ def many(act: Callable[[], Any]) -> Iterator[list[Any]]:
         caller.result()
 
 
+def heal(api: Server, proxy: Proxy) -> None:
+    """Let the store answer again, and wait until the server has noticed."""
+    proxy.orders.clear()
+    for _ in range(20):
+        if httpx.get(f"{api.url}/readyz", timeout=10).status_code == 200:
+            return
+        time.sleep(1)
+    raise AssertionError(api.log.read_text())
+
+
 def test_callers_of_one_ticket_leave_threads_to_others(api, alice, proxy):
     """One of them waits for the silent store, and the others for the one."""
     _, ticket = prepare(alice)
@@ -88,6 +98,7 @@ def test_callers_of_one_ticket_leave_threads_to_others(api, alice, proxy):
             time.sleep(0.3)
 
     assert set(answers) <= {409, 503}
+    heal(api, proxy)
 
 
 def test_the_promises_hold_while_the_store_is_silent(api, alice, proxy):
@@ -110,11 +121,7 @@ def test_the_promises_hold_while_the_store_is_silent(api, alice, proxy):
 
     assert set(answers) == {(503, "storage_unavailable")}
 
-    proxy.orders.clear()
-    for _ in range(20):
-        if httpx.get(f"{api.url}/readyz", timeout=10).status_code == 200:
-            break
-        time.sleep(1)
+    heal(api, proxy)
     assert served(alice, document) == PDF
 
 
