@@ -44,6 +44,7 @@ def api(tmp_path_factory, server: Server, proxy: Proxy) -> Iterator[Server]:
         "SUPABASE_URL": proxy.url,
         "SUPABASE_SECRET_KEY": server.service_key(),
         "SUPABASE_JWT_ISSUER": f"{server.url}/auth/v1",
+        "QUOTA_OPEN_TICKETS": "0",
     }
     with Server(tmp_path_factory.mktemp("hanging"), workers=1, **settings) as running:
         yield running
