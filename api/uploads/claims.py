@@ -22,7 +22,7 @@ State = Upload.State
 LEASE = timedelta(seconds=8)  # below the time that a caller waits: after a crash it can take over in time
 RENEWAL_SECONDS = 2.0  # after which the lease is renewed
 POLL_INTERVALS = (0.05, 0.5)  # seconds between two reads of the row, at first and at most
-LONG_WAIT_SECONDS = 1.0  # after which a wait takes one of a few places
+LONG_WAIT_SECONDS = 2.0  # after which few callers go on waiting
 
 
 class ClaimLost(Exception):
@@ -55,8 +55,12 @@ class _Wait:
     """Waits for another caller, and raises Refused after `seconds`.
 
     A wait of over LONG_WAIT_SECONDS means that the other caller hangs, as the storage may. Only a quarter of
-    the threads of a process wait so long; the others are refused, so that they can serve other requests.
+    the threads of a process wait so long. While they do, all others are refused at once, so that their
+    threads can serve other requests.
     """
+
+    waiting_long = 0  # of this process
+    lock = threading.Lock()
 
     def __init__(self, seconds: float) -> None:
         self._started = time.monotonic()
@@ -69,19 +73,24 @@ class _Wait:
 
     def __exit__(self, *error: object) -> None:
         if self._is_long:
-            _long_waits.release()
+            with self.lock:
+                _Wait.waiting_long -= 1
 
     def pause(self) -> None:
         waited = time.monotonic() - self._started
-        if waited >= LONG_WAIT_SECONDS and not self._is_long:
-            self._is_long = _long_waits.acquire(blocking=False)
-        if waited >= self._seconds or (waited >= LONG_WAIT_SECONDS and not self._is_long):
+        if waited >= self._seconds or not self._may_wait(waited):
             raise Refused("verification_in_progress", retry_after=1)
         time.sleep(self._interval)
         self._interval = min(self._interval * 2, POLL_INTERVALS[1])
 
-
-_long_waits = threading.BoundedSemaphore(max(settings.THREADS // 4, 1))
+    def _may_wait(self, waited: float) -> bool:
+        with self.lock:
+            if not self._is_long:
+                if _Wait.waiting_long >= max(settings.THREADS // 4, 1):
+                    return False
+                self._is_long = waited >= LONG_WAIT_SECONDS
+                _Wait.waiting_long += self._is_long
+        return True
 
 
 def claim(upload: Upload, states: Collection[State]) -> Upload | None:
