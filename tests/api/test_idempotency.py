@@ -14,8 +14,9 @@ from django.utils import timezone
 from api.models import Document, IdempotencyKey, Upload
 from storage.errors import ObjectExists, StorageUnavailable
 from storage.local import LocalStorage
+from tests.support.cases import DATABASES
 from tests.support.cast import PDF, Caller, announcement, code, send
-from tests.support.server import DATABASES, Server
+from tests.support.server import Server
 
 BODY = {"title": "Feeding plan"}
 IMAGE = {"filename": "otter.png", "content_type": "image/png", "size": 1000}

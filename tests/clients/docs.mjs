@@ -15,7 +15,7 @@ await page.click('.auth-btn-wrapper .btn-done')
 const operation = page.locator('#operations-documents-documents_upload_url_create')
 await operation.locator('.opblock-summary-control').click()
 await operation.locator('.try-out__btn').click()
-await operation.locator('.parameters input').fill(id)
+await operation.locator('.parameters input[placeholder=id]').fill(id)
 const body = { filename: 'guía.pdf', content_type: 'application/pdf', size: 5120 }
 await operation.locator('textarea').fill(JSON.stringify(body))
 await operation.locator('.execute').click()

@@ -21,3 +21,7 @@ def spread(rows: Mapping[str, Any], columns: Mapping[str, Any], each: int) -> li
         for number, row in enumerate(rows)
         for turn in range(each)
     ]
+
+
+#: The fixtures of a server on each database, for tests of what concurrent requests do.
+DATABASES = ["server", pytest.param("server_on_postgresql", marks=pytest.mark.slow)]

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 from django.conf import settings
 from django.test import override_settings
 
@@ -23,8 +22,6 @@ from api.auth.development_tokens import development_token
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIENTS = ROOT / "tests" / "clients"
-#: The fixtures of a server on each database, for tests of what concurrent requests do.
-DATABASES = ["server", pytest.param("server_on_postgresql", marks=pytest.mark.slow)]
 
 
 class Server:

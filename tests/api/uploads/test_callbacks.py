@@ -42,8 +42,12 @@ def report(server: Server, ticket: dict[str, Any]) -> httpx.Response:
 
 
 def complete(client: httpx.Client, ticket: dict[str, Any]) -> httpx.Response:
-    """Call back as a client does: again, as long as another caller verifies the file."""
-    while (answer := client.post(ticket["complete_url"])).status_code == 409:
+    """Call back as a client does: again, as long as another caller verifies the file.
+
+    Each time on a new connection: the server may just be closing an idle one.
+    """
+    ask = partial(httpx.post, ticket["complete_url"], headers=client.headers, timeout=60)
+    while (answer := ask()).status_code == 409:
         assert answer.json()["code"] == "verification_in_progress"
         time.sleep(int(answer.headers["Retry-After"]))
     return answer

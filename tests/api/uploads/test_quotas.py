@@ -9,8 +9,9 @@ import pytest
 from django.utils import timezone
 
 from api.models import Species, Upload
+from tests.support.cases import DATABASES
 from tests.support.cast import PDF, Caller, Keeper, announcement, code, send
-from tests.support.server import DATABASES, Server
+from tests.support.server import Server
 
 MEMBERS = ("quota", "used", "limit")
 SIZE = len(PDF)
