@@ -101,14 +101,18 @@ def _end_reservations(reservations: RemovalQuerySet) -> RemovalQuerySet:
 def _write(removals: list[Removal]) -> list[Removal]:
     """Insert the rows, or update those that exist for the same objects of the same row.
 
-    They are sorted, so that concurrent transactions lock them in the same order and cannot deadlock.
+    They are sorted, so that concurrent transactions lock them in the same order and cannot deadlock. An
+    existing `check_until` stays: it says that a delayed request may still create the object.
     """
+    changed = ["is_reservation", "due_at"]
+    if any(removal.check_until for removal in removals):
+        changed.append("check_until")
     unique = {(removal.bucket, removal.key): removal for removal in removals}
     return Removal.objects.bulk_create(
         [unique[location] for location in sorted(unique)],
         update_conflicts=True,
         unique_fields=["bucket", "key", "resource_id"],
-        update_fields=["is_reservation", "due_at", "check_until"],
+        update_fields=changed,
     )
 
 

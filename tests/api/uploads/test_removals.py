@@ -13,13 +13,9 @@ from api.uploads import removals
 from storage.errors import ObjectMissing, StorageUnavailable
 from storage.local import LocalStorage
 from tests.api.documents.test_documents import keys_of
-from tests.support.cast import PDF, Caller, body, code, fetch, send
+from tests.support.cast import PDF, Caller, body, code, down, fetch, send
 
 OTHER = PDF + b"%other"
-
-
-def down(*args, **options):
-    raise StorageUnavailable("down")
 
 
 class Killed(BaseException):
@@ -302,6 +298,15 @@ def test_a_removal_that_is_scheduled_again_meanwhile_stays(alice: Caller, monkey
 
     monkeypatch.setattr(LocalStorage, "delete_object", be_overtaken)
     assert removals.carry_out([removal])
+
+    assert Removal.objects.get().check_until
+
+
+def test_a_second_look_is_not_forgotten_when_the_object_is_scheduled_again(alice: Caller):
+    store = storages["documents"]
+    removals.schedule([(store, "a/b.pdf")], alice.id, may_appear=True)
+
+    removals.schedule([(store, "a/b.pdf")], alice.id)
 
     assert Removal.objects.get().check_until
 
