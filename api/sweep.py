@@ -182,7 +182,7 @@ def expire_tickets(options: Options) -> Iterator[Task]:
 
 
 def purge_tickets(options: Options) -> Iterator[Task]:
-    """Delete the tickets that were settled TICKET_RETENTION_DAYS ago. 0 keeps all."""
+    """Delete the tickets that were settled, or marked as expired, TICKET_RETENTION_DAYS ago. 0 keeps all."""
     if settings.TICKET_RETENTION_DAYS:
         before = timezone.now() - timedelta(days=settings.TICKET_RETENTION_DAYS)
         old = Upload.objects.purgeable().filter(updated_at__lt=before).order_by("updated_at")
@@ -194,16 +194,18 @@ def purge_keys(options: Options) -> Iterator[Task]:
     """Delete the keys of requests and the ids of messages that are too old to be sent again."""
     for rows in (IdempotencyKey.objects.expired(), WebhookMessage.objects.expired()):
         if number := rows.count():
-            yield Task("purged", f"{rows.model._meta.verbose_name_plural}", partial(_delete, rows), number)
+            yield Task("purged", str(rows.model._meta.verbose_name_plural), partial(_delete, rows), number)
 
 
 def _complete(upload: Upload) -> str | None:
-    """Return None if the ticket is still open. Raises StorageUnavailable."""
-    return _handle(lambda upload: lifecycle.complete(upload, wait=False), upload)
+    return _handle(partial(lifecycle.complete, wait=False), upload)
 
 
 def _handle(act: Callable[[Upload], Upload], upload: Upload) -> str | None:
-    """Return the action for the state in which the ticket is afterwards."""
+    """Return the action for the state in which the ticket is afterwards, None if it is still open.
+
+    Raises StorageUnavailable, ScannerUnavailable.
+    """
     try:
         upload = act(upload)
     except Refused:
@@ -242,7 +244,7 @@ def delete_leftovers(options: Options) -> Iterator[Task]:
     """Delete what interrupted uploads have left in the buckets."""
     for store in signed_stores():
         for key in store.delete_leftovers(LEFTOVER_AGE, dry_run=options.dry_run):
-            yield Task("leftovers", f"{store.bucket}/{key}", lambda: "leftovers")
+            yield Task("leftovers", f"{store.bucket}/{key}", lambda: "leftovers")  # deleted already
 
 
 def make_qr_codes(options: Options) -> Iterator[Task]:
@@ -257,8 +259,8 @@ def _remove(removal: Removal) -> str:
 
 
 def _make_qr_code(species: Species) -> str | None:
-    species.refresh_from_db()
     try:
+        species.refresh_from_db()
         qr_codes.make(species, only_missing=True)
     except (Species.DoesNotExist, qr_codes.CodeExists):  # deleted, or made, meanwhile
         return None
@@ -276,14 +278,14 @@ STEPS: tuple[Step, ...] = (
     purge_tickets,
     purge_keys,
 )
-#: What each action of a Result means.
-ACTIONS = {
-    "completed": "tickets whose file was verified and recorded",
-    "rejected": "tickets whose file was not the declared one, or whose resource is gone",
-    "discarded": "incoming files that no unsettled ticket names",
-    "expired": "tickets that expired without a file",
-    "removed": "objects whose removal was due",
-    "leftovers": "parts of interrupted uploads",
-    "qr_codes": "QR codes that were missing",
-    "purged": "rows that are not needed any more, such as tickets settled TICKET_RETENTION_DAYS ago",
-}
+#: The actions of a Result, which are the figures of the log. The README explains each.
+ACTIONS = (
+    "completed",
+    "rejected",
+    "discarded",
+    "expired",
+    "removed",
+    "leftovers",
+    "qr_codes",
+    "purged",
+)

@@ -1,6 +1,6 @@
 """UploadField, a FileField with the rules for its files, and StoredFile, the file of one row."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Self, TypedDict, overload
 
@@ -218,3 +218,8 @@ def stored_file(row: models.Model, field_name: str) -> StoredFile:
 def stored_files(row: models.Model) -> list[StoredFile]:
     """Return the files of this row, one for each UploadField of its model."""
     return [stored_file(row, field.name) for field in upload_fields_of(type(row))]
+
+
+def all_as_read(files: Iterable[StoredFile]) -> dict[str, Any]:
+    """Return the columns of `StoredFile.as_read` for all these files of one row."""
+    return {name: value for file in files for name, value in file.as_read().items()}

@@ -23,7 +23,7 @@ from api.uploads.attachments import keys_in, objects_of
 from api.uploads.models import Removal, Upload
 from storage.base import SignedStorage
 from storage.errors import StorageError
-from storage.fields import stored_file, stored_files
+from storage.fields import all_as_read, stored_file, stored_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def _delete_resource(resource: models.Model, member: UUID) -> Iterator[Deletion]
 def _delete_row(resource: models.Model, member: UUID) -> bool:
     """Delete the row unless its files have changed or it has a ticket. Returns True if it was deleted."""
     files = stored_files(resource)
-    as_read = {name: value for file in files for name, value in file.as_read().items()}
+    as_read = all_as_read(files)
     with transaction.atomic(durable=True):
         # Locked, because Django deletes a row that other tables refer to with several queries.
         row = type(resource)._base_manager.select_for_update().filter(pk=resource.pk, **as_read).first()
@@ -137,7 +137,7 @@ def _cancel_unless_completed(upload: Upload) -> None:
 
 def _recorded_key(upload: Upload) -> str:
     """Return the key of the file that the resource of this ticket has now, "" if it has none."""
-    resource = upload.model()._base_manager.filter(pk=upload.object_id).first()
+    resource = upload.read_resource()
     return stored_file(resource, upload.field_name).key if resource else ""
 
 

@@ -13,7 +13,7 @@ from api.uploads import removals
 from api.uploads.models import Removal, Upload
 from storage.base import SignedStorage, incoming_store
 from storage.errors import ObjectMissing, StorageUnavailable
-from storage.fields import StoredFile, stored_file, stored_files
+from storage.fields import StoredFile, all_as_read, stored_file, stored_files
 
 
 class RowChanged(Exception):
@@ -28,15 +28,16 @@ def update_row(row: models.Model, field_name: str, changes: dict[str, Any], *, n
     deleted meanwhile; then nothing has changed. Raises StorageUnavailable as well if the changes are saved
     but an old object of this row is not deleted yet; the next call tries again.
     """
-    is_moved = new_key
+    is_moved = False
     while True:
         file = stored_file(row, field_name)
         as_read = file.as_read()
         for name, value in changes.items():
             setattr(row, name, value)
-        is_moved |= bool(file.key) and not file.is_in_place
+        needs_copy = new_key or (bool(file.key) and not file.is_in_place)
+        is_moved |= needs_copy
         try:
-            if new_key or (file.key and not file.is_in_place):
+            if needs_copy:
                 _swap_copy(file, as_read, changes)
             elif not _swap(file, file.key, as_read, changes):
                 raise RowChanged
@@ -97,7 +98,7 @@ def delete_row(row: models.Model) -> bool:
     """
     while True:
         files = stored_files(row)
-        as_read = {name: value for file in files for name, value in file.as_read().items()}
+        as_read = all_as_read(files)
         with transaction.atomic(durable=True):
             cancelled = list(Upload.objects.for_resource(row).cancellable().select_for_update())
             deleted, _ = type(row)._base_manager.filter(pk=row.pk, **as_read).delete()

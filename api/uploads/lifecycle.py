@@ -120,7 +120,7 @@ def _verify_and_record(upload: Upload, on_missing: Callable[[Upload], None] | No
     """
     renew_lease, claim_id = claims.lease_renewer(upload), upload.claim_id
     while True:
-        resource = upload.model()._base_manager.filter(pk=upload.object_id).first()
+        resource = upload.read_resource()
         if resource is None:
             return _settle(upload, state=State.CANCELLED, problem=Upload.RESOURCE_GONE)
         try:
@@ -251,7 +251,6 @@ def _record(upload: Upload, file: StoredFile, found: VerifiedFile) -> None:
     """Update the ticket and the resource in one transaction, then remove the object of the old file.
 
     An earlier claim may still move an object to the key that it chose, so those keys are removed too.
-
     Raises StaleResource, ClaimLost.
     """
     facts: FileFacts = {

@@ -163,6 +163,10 @@ class Upload(Resource):
         assert model is not None
         return model
 
+    def read_resource(self) -> models.Model | None:
+        """Read the resource from the database, also if its manager hides it. None if it was deleted."""
+        return self.model()._base_manager.filter(pk=self.object_id).first()
+
     def field(self) -> UploadField:
         """Return the model field that the file is for. It has the rules of the file and its storage."""
         field = self.model()._meta.get_field(self.field_name)

@@ -5,7 +5,6 @@ Accept, Reject or Hold. A file on hold waits for `lifecycle.release` or `lifecyc
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import BinaryIO
@@ -34,11 +33,9 @@ class ScannedFile:
     key: str
     on_chunk: Callable[[], None]
 
-    @contextmanager
-    def open(self) -> Iterator[BinaryIO]:
-        """Open the file for reading. Raises StorageError."""
-        with self.storage.read(self.key) as file:
-            yield file
+    def open(self) -> BinaryIO:
+        """Open the file for reading. It is seekable. Raises StorageError."""
+        return self.storage.read(self.key)
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes of the file, and keep the claim of the ticket meanwhile. Raises StorageError."""
