@@ -9,7 +9,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from io import StringIO
-from uuid import uuid4
 
 import httpx
 import pytest
@@ -21,18 +20,14 @@ from django.utils import timezone
 from api.catalog.models import Species
 from api.models import Removal, Upload
 from api.uploads import lifecycle
-from storage.errors import StorageUnavailable
 from storage.local import LocalStorage
 from tests.api.documents.test_documents import keys_of
+from tests.api.uploads.test_lifecycle import hold
 from tests.api.uploads.test_races import prepare, served
-from tests.support.cast import PDF, Caller, body, code, fetch, send
+from tests.support.cast import PDF, Caller, body, code, down, expire, fetch, send
 from tests.support.server import ROOT, Server
 
 OTHER = PDF + b"%other"
-
-
-def down(*args, **options):
-    raise StorageUnavailable("down")
 
 
 def sweep(*arguments: str) -> dict[str, int]:
@@ -42,15 +37,6 @@ def sweep(*arguments: str) -> dict[str, int]:
     report = json.loads(printed.getvalue())
     assert report["ok"]
     return {action: count for action, count in report["counts"].items() if count}
-
-
-def expire(ticket: dict) -> None:
-    Upload.objects.filter(pk=ticket["id"]).update(expires_at=timezone.now() - timedelta(seconds=1))
-
-
-def later(monkeypatch, **span: int) -> None:
-    now = timezone.now
-    monkeypatch.setattr(timezone, "now", lambda: now() + timedelta(**span))
 
 
 # --- Tickets ----------------------------------------------------------------------------------------------
@@ -95,11 +81,10 @@ def test_a_verification_that_died_is_finished(alice: Caller):
     send(ticket)
     final_key = f"{alice.id}/moved-before-the-crash.pdf"
     storages["uploads"].move(ticket["path"], storages["documents"], final_key)
-    claim = {"claim_id": uuid4(), "final_key": final_key, "state": "verifying"}
-    Upload.objects.update(lease_expires_at=timezone.now() + timedelta(minutes=1), **claim)
+    hold(ticket, 60, final_key=final_key)
     assert sweep() == {}, "a living claim is respected"
 
-    Upload.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+    hold(ticket, -1)
 
     assert sweep() == {"completed": 1}
     assert body(fetch(alice.download_url(document))) == PDF

@@ -3,6 +3,7 @@
 At the admin, `Keeper` is somebody who is logged in.
 """
 
+from datetime import timedelta
 from hashlib import sha256
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,9 +12,12 @@ from uuid import UUID
 from django.contrib.auth.models import Permission, User
 from django.http.response import HttpResponseBase
 from django.test import Client
+from django.utils import timezone
 
 from api.auth.development_tokens import development_token, member_id
 from api.demo.drawing import pdf
+from api.models import Upload
+from storage.errors import StorageUnavailable
 
 PDF = pdf("Feeding plan", "Sprat, twice a day.")
 
@@ -129,6 +133,17 @@ def send(ticket: dict[str, Any], content: bytes = PDF, **changes: str) -> HttpRe
     headers = {**ticket["headers"], **changes}
     content_type = headers.pop("content-type")
     return Client().put(_relative(ticket["url"]), content, content_type=content_type, headers=headers)
+
+
+def expire(*tickets: dict[str, Any]) -> None:
+    """Let these tickets be past their time."""
+    ids = [ticket["id"] for ticket in tickets]
+    Upload.objects.filter(pk__in=ids).update(expires_at=timezone.now() - timedelta(seconds=1))
+
+
+def down(*args: Any, **options: Any) -> None:
+    """What a call to a store does that does not answer."""
+    raise StorageUnavailable("down")
 
 
 def fetch(url: str, **headers: str) -> Any:

@@ -19,12 +19,11 @@ from api.catalog import qr_codes
 from api.catalog.admin import EntryAdmin
 from api.catalog.models import Entry
 from api.models import Document, EducationalService, Exhibition, Profile, Removal, Species, Upload
-from storage.errors import StorageUnavailable
 from storage.local import LocalStorage
 from tests.api.catalog.test_catalog import picture
 from tests.api.documents.test_documents import keys_of
 from tests.support.cases import crossed
-from tests.support.cast import Caller, Keeper, announcement, code, send
+from tests.support.cast import Caller, Keeper, announcement, code, down, send
 
 MODELS: dict[str, Any] = {
     "species": Species,
@@ -108,10 +107,6 @@ def with_picture(kind: str, curator: Caller, **fields: Any) -> Any:
     assert curator.complete(ticket).status_code == 200
     made.refresh_from_db()
     return made
-
-
-def down(*args, **options):
-    raise StorageUnavailable("down")
 
 
 # --- Who sees what ---------------------------------------------------------------------------------------

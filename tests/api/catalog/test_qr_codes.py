@@ -18,10 +18,9 @@ from PIL import Image, ImageDraw, ImageOps
 
 from api.catalog import qr_codes
 from api.models import Species
-from storage.errors import StorageUnavailable
 from storage.local import LocalStorage
 from tests.backend.test_settings import read
-from tests.support.cast import Caller, body, code, fetch
+from tests.support.cast import Caller, body, code, down, fetch
 from tests.support.server import Server
 
 PENGUIN = {"common_name": "African penguin", "scientific_name": "Spheniscus demersus", "published": True}
@@ -61,10 +60,6 @@ def codes() -> set[str]:
     """The keys of all QR codes in the store."""
     folders, _ = storages["species"].listdir("")
     return set(storages["species"].listdir("qr-codes")[1]) if "qr-codes" in folders else set()
-
-
-def down(*args, **options):
-    raise StorageUnavailable("down")
 
 
 def meanwhile(monkeypatch, act) -> None:

@@ -6,10 +6,9 @@ from django.core.management import call_command
 from django.db import transaction
 
 from api.models import Document
-from storage.errors import StorageUnavailable
 from storage.fields import StoredFile
 from storage.local import LocalStorage
-from tests.support.cast import PDF, Caller, body, code, fetch, send
+from tests.support.cast import PDF, Caller, body, code, down, fetch, send
 
 # --- The role table: what each of the cast gets, for each kind of document and each act --------------
 
@@ -604,10 +603,6 @@ def keys_of(alias: str) -> set[str]:
         return {prefix + name for name in files}.union(*(walk(prefix + name) for name in folders))
 
     return walk("")
-
-
-def down(*args, **options):
-    raise StorageUnavailable("down")
 
 
 def test_every_time_is_utc(alice: Caller, settings):

@@ -14,16 +14,17 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.utils import timezone
 
+from api.idempotency import KeyedRequest
 from api.models import Document, IdempotencyKey, Profile, Removal, Species, Upload
 from api.profiles import erasure
-from api.uploads import lifecycle
+from api.uploads import lifecycle, tickets
 from api.uploads.attachments import objects_of
 from storage.base import store_of
 from storage.errors import StorageUnavailable
 from storage.local import LocalStorage
 from tests.api.documents.test_documents import keys_of
 from tests.api.profiles.test_profiles import PNG, avatar_ticket, with_avatar
-from tests.support.cast import PDF, Caller, announcement, body, code, fetch, send
+from tests.support.cast import PDF, Caller, announcement, body, code, down, fetch, send
 from tests.support.server import Server
 
 BUCKETS = ("uploads", "documents", "user-profiles", "species")
@@ -76,10 +77,6 @@ def named() -> set[str]:
 def nothing_is_left() -> bool:
     rows = [*Profile.objects.all(), *Document.objects.all(), *Upload.objects.all()]
     return not rows and not objects()
-
-
-def down(*args, **options):
-    raise StorageUnavailable("down")
 
 
 # --- Everything goes, and nobody else's ---------------------------------------------------------------
@@ -390,19 +387,21 @@ def test_a_ticket_asked_for_meanwhile_goes_too(alice: Caller, curator: Caller, m
 
 
 def test_a_ticket_that_is_issued_when_its_document_is_gone_goes_too(alice: Caller, monkeypatch):
-    """Given a request that has read the document, and signs while the erasure deletes it."""
-    document = alice.document()
-    steps = erasure.erase(alice.id)
-    sign = LocalStorage.sign_upload
+    """Given a request that has read the document, and issues a ticket just before the profile goes."""
+    file = Document.objects.get(pk=alice.document()["id"]).file
+    declared = {"filename": "a.pdf", "content_type": "application/pdf", "size": 5, "sha256": None}
+    key = KeyedRequest(alice.id, "k", "fingerprint")
+    stored_files = erasure.stored_files
 
-    def be_overtaken(*args, **options):
-        assert next(step for step in steps if step.kind == "document")
-        return sign(*args, **options)
+    def late(row):
+        if isinstance(row, Profile):
+            monkeypatch.setattr(erasure, "stored_files", stored_files)
+            tickets.issue(file, alice.id, declared, on_create=key.store)
+        return stored_files(row)
 
-    monkeypatch.setattr(LocalStorage, "sign_upload", be_overtaken)
-    alice.post(f"documents/{document['id']}/upload-url/", announcement(), headers={"Idempotency-Key": "k"})
-    list(steps)
+    monkeypatch.setattr(erasure, "stored_files", late)
 
+    assert alice.delete("profiles/me/").json()["tickets"] == 1
     assert nothing_is_left()
     assert not IdempotencyKey.objects.exists()
 

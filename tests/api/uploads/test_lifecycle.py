@@ -12,13 +12,13 @@ from django.utils import timezone
 from api.documents.models import Document
 from api.models import Upload
 from api.uploads import claims, lifecycle, verification
-from storage.errors import StorageUnavailable, translate_os_errors
+from storage.errors import translate_os_errors
 from storage.local import LocalStorage
 from storage.local.disk import ObjectFile
 from storage.local.objects import LocalObjects
 from tests.api.documents.test_documents import keys_of
 from tests.api.uploads.test_verification import picture
-from tests.support.cast import PDF, Caller, body, code, fetch, send
+from tests.support.cast import PDF, Caller, body, code, down, expire, fetch, send
 
 OTHER = PDF + b"%other"
 PICTURE = picture("PNG", (300, 300), compress_level=0)
@@ -137,10 +137,6 @@ def test_what_is_sent_after_all_is_over_does_not_stay(how: str, alice: Caller):
 # --- Late -------------------------------------------------------------------------------------------------
 
 
-def expire(ticket: dict) -> None:
-    Upload.objects.filter(pk=ticket["id"]).update(expires_at=timezone.now() - timedelta(seconds=1))
-
-
 def test_a_ticket_expires_on_read(alice: Caller):
     ticket = alice.ticket(alice.document())
     expire(ticket)
@@ -191,7 +187,7 @@ def test_a_store_in_trouble_leaves_the_ticket_as_it_was(verb: str, alice: Caller
     ticket = alice.ticket(document)
     send(ticket)
     with monkeypatch.context() as patch:
-        patch.setattr(LocalStorage, verb, _down)
+        patch.setattr(LocalStorage, verb, down)
         answer = alice.complete(ticket)
 
     assert (answer.status_code, code(answer)) == (503, "storage_unavailable")
@@ -359,7 +355,7 @@ def test_a_slow_one_that_gives_up_cannot_delete_what_was_completed_meanwhile(ali
     ticket = alice.ticket(document)
     send(ticket)
     with monkeypatch.context() as patch:
-        patch.setattr(LocalStorage, "describe", _down)
+        patch.setattr(LocalStorage, "describe", down)
         assert code(alice.complete(ticket)) == "storage_unavailable"
     atomic = transaction.atomic
 
@@ -570,7 +566,7 @@ def test_a_replaced_file_that_cannot_be_deleted_does_not_undo_its_successor(alic
     document = alice.document_with_file()
     ticket = alice.ticket(document, OTHER)
     send(ticket, OTHER)
-    monkeypatch.setattr(LocalStorage, "delete_object", _down)
+    monkeypatch.setattr(LocalStorage, "delete_object", down)
 
     assert alice.complete(ticket).status_code == 200
     assert body(fetch(alice.download_url(document))) == OTHER
@@ -608,7 +604,3 @@ def _through_the_throat(read):
             return read(self, buffer)
 
     return readinto
-
-
-def _down(*args, **options):
-    raise StorageUnavailable("down")

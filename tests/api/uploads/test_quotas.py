@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from api.models import Species, Upload
 from tests.support.cases import DATABASES
-from tests.support.cast import PDF, Caller, Keeper, announcement, code, send
+from tests.support.cast import PDF, Caller, Keeper, announcement, code, expire, send
 from tests.support.server import Server
 
 MEMBERS = ("quota", "used", "limit")
@@ -34,11 +34,6 @@ def ask(who: Caller, document: dict, **announced):
 
 def used(who: Caller) -> int:
     return who.get("profiles/me/").json()["storage"]["used"]
-
-
-def expire(*tickets: dict) -> None:
-    ids = [ticket["id"] for ticket in tickets]
-    Upload.objects.filter(pk__in=ids).update(expires_at=timezone.now() - timedelta(seconds=1))
 
 
 def assert_is_full(answer, **expected) -> None:

@@ -15,11 +15,10 @@ from django.core.management.base import CommandError
 
 from api.documents.models import Document
 from api.models import Upload
-from storage.errors import StorageUnavailable
 from storage.local import LocalStorage
 from tests.api.documents.test_documents import keys_of
 from tests.api.profiles.test_profiles import PNG
-from tests.support.cast import PDF, Caller, announcement, body, code, fetch, send
+from tests.support.cast import PDF, Caller, announcement, body, code, down, fetch, send
 from tests.support.server import ROOT
 
 HOLD, REJECT, DOWN = (PDF + mark for mark in (b"%hold", b"%reject", b"%down"))
@@ -164,10 +163,6 @@ def test_a_release_that_the_storage_interrupts_is_finished_by_the_next(alice: Ca
 
     assert release_upload(ticket["id"]) == "released"
     assert body(fetch(alice.download_url(document))) == HOLD
-
-
-def down(*args, **options):
-    raise StorageUnavailable("down")
 
 
 def test_a_held_picture_of_the_catalogue_is_not_in_its_public_bucket(curator: Caller, settings):

@@ -8,10 +8,9 @@ from django.utils import timezone
 
 from api.documents.models import Document
 from api.models import Upload
-from storage.errors import StorageUnavailable
 from storage.local import LocalStorage
 from tests.api.documents.test_documents import keys_of
-from tests.support.cast import PDF, Caller, announcement, code, fetch, send
+from tests.support.cast import PDF, Caller, announcement, code, down, fetch, send
 
 
 def test_a_ticket_has_all_that_a_client_needs(alice: Caller, settings):
@@ -260,14 +259,10 @@ def test_a_ticket_whose_object_cannot_be_deleted_now_is_cancelled_all_the_same(a
     path = f"uploads/{ticket['id']}/"
     send(ticket)
     with monkeypatch.context() as patch:
-        patch.setattr(LocalStorage, "delete_object", _down)
+        patch.setattr(LocalStorage, "delete_object", down)
         assert [alice.delete(path).status_code for _ in range(2)] == [202, 202]
 
     assert alice.get(path).json()["state"] == "cancelled"
     assert code(alice.complete(ticket)) == "ticket_cancelled"
     assert alice.delete(path).status_code == 204
     assert keys_of("uploads") == set()
-
-
-def _down(*args, **options):
-    raise StorageUnavailable("down")
