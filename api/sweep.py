@@ -260,7 +260,6 @@ def _remove(removal: Removal) -> str:
 
 def _make_qr_code(species: Species) -> str | None:
     try:
-        species.refresh_from_db()
         qr_codes.make(species, only_missing=True)
     except (Species.DoesNotExist, qr_codes.CodeExists):  # deleted, or made, meanwhile
         return None

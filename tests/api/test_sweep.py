@@ -269,6 +269,19 @@ def test_with_the_storage_down_it_says_so_and_loses_nothing(alice: Caller, monke
     assert keys_of("documents") == keys_of("uploads") == set()
 
 
+def test_a_step_ends_when_the_storage_does_not_answer(alice: Caller, monkeypatch, capsys):
+    for _ in range(5):
+        send(alice.ticket(alice.document()))
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStorage, "move", down)
+        with pytest.raises(CommandError):
+            call_command("sweep", "--json")
+
+    report = json.loads(capsys.readouterr().out)
+    assert [error["action"] for error in report["errors"]].count("completed") == 3
+    assert sweep() == {"completed": 5}
+
+
 def test_one_ticket_that_cannot_be_handled_does_not_stop_the_others(alice: Caller, monkeypatch):
     tickets = [alice.ticket(alice.document()) for _ in range(3)]
     for ticket in tickets:

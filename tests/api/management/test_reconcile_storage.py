@@ -24,7 +24,7 @@ from api.uploads import removals
 from storage.base import SignedStorage, incoming_store, store_of
 from storage.local import LocalStorage
 from tests.api.uploads.test_races import prepare
-from tests.support.cast import PDF, Caller, send
+from tests.support.cast import PDF, Caller, code, send
 from tests.support.server import ROOT, Server
 
 pytestmark = pytest.mark.database
@@ -427,6 +427,16 @@ def test_a_deletion_is_recorded_also_without_a_name_for_the_report(db, tmp_path,
     [path] = tmp_path.glob("reconcile_storage-*.json")
     assert (code, lines[0]) == (0, f"Deleted objects are recorded in {path.name}")
     assert [entry["key"] for entry in report(path)] == ["a.pdf"]
+
+
+def test_a_held_file_is_no_orphan(alice: Caller, settings, monkeypatch):
+    settings.UPLOAD_SCANNER = "tests.support.scanners.holds_all"
+    monkeypatch.setattr(reconciliation, "GRACE", timedelta(0))
+    ticket = alice.ticket(alice.document())
+    send(ticket)
+    assert code(alice.complete(ticket)) == "held"
+
+    assert run()[0] == 0
 
 
 def test_an_object_whose_removal_is_scheduled_is_no_orphan(alice: Caller, tmp_path):

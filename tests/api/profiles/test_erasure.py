@@ -394,7 +394,7 @@ def test_a_ticket_that_is_issued_when_its_document_is_gone_goes_too(alice: Calle
     stored_files = erasure.stored_files
 
     def late(row):
-        if isinstance(row, Profile):
+        if isinstance(row, Profile) and not Document.objects.exists():
             monkeypatch.setattr(erasure, "stored_files", stored_files)
             tickets.issue(file, alice.id, declared, on_create=key.store)
         return stored_files(row)

@@ -502,6 +502,31 @@ def test_who_stalls_while_another_takes_over_does_not_go_on_with_its_claim(alice
     assert Upload.objects.get().claim_id == claimed[0].claim_id
 
 
+def test_who_has_lost_the_claim_only_waits(alice: Caller, monkeypatch):
+    """... also if the other one gives the ticket back: two could take it from each other for ever."""
+    ticket = alice.ticket(alice.document())
+    send(ticket)
+    verify = verification.verify
+
+    def lose(*args):
+        monkeypatch.setattr(verification, "verify", verify)
+        Upload.objects.update(state="pending", claim_id=None)
+        raise claims.ClaimLost
+
+    monkeypatch.setattr(verification, "verify", lose)
+    monkeypatch.setattr(lifecycle, "WAIT_SECONDS", 0.1)
+
+    assert code(alice.complete(ticket)) == "verification_in_progress"
+    assert alice.complete(ticket).status_code == 200
+
+
+def test_a_ticket_that_was_renewed_is_not_marked_as_expired(alice: Caller):
+    ticket = alice.ticket(alice.document())
+
+    assert lifecycle.expire(Upload.objects.get()).state == "pending"
+    assert state_of(alice, ticket) == "pending"
+
+
 def test_a_ticket_without_a_file_remembers_few_keys(alice: Caller):
     document = alice.document()
     ticket = alice.ticket(document)
