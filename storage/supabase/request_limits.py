@@ -1,13 +1,12 @@
 """Limits for the calls of Storage within HTTP requests: their time, their number, and a circuit breaker.
 
 They keep a Storage server that does not answer from taking all threads. Of the commands only the sweep has
-them.
-All state is that of one process: it decides when to ask Storage, never what is stored.
+them. All state is that of one process: it decides when to ask Storage, never what is stored.
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from storage import budget
 from storage.errors import StorageError, StorageMisconfigured, StorageUnavailable
@@ -26,28 +25,27 @@ def is_failure(error: StorageError) -> bool:
     )
 
 
-@contextmanager
-def waiting() -> Iterator[None]:
-    """Take a place, and spend the budget of the request, while this block waits for Storage.
+def waiting() -> AbstractContextManager[None]:
+    """Take a place, and spend the budget of the request, while the block waits for Storage.
 
-    Does nothing outside of a request, or within another such block. Raises StorageUnavailable.
+    Does nothing outside of a request, or within another such block. The block raises StorageUnavailable if
+    there is no place, or nothing left of the budget.
     """
-    shared = budget.current()
-    if shared is None or shared.is_running:
-        yield
-        return
-    with shared.spending(), _limit.place(shared.left):
-        yield
+    return _limited(nullcontext)
+
+
+def calling() -> AbstractContextManager[None]:
+    """The same for a call with its retries. Also raises StorageUnavailable while the circuit is open."""
+    return _limited(_breaker.guard)
 
 
 @contextmanager
-def calling() -> Iterator[None]:
-    """The same for a call with its retries. Also raises StorageUnavailable while the circuit is open."""
+def _limited(guard: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
     shared = budget.current()
     if shared is None or shared.is_running:
         yield
         return
-    with shared.spending(), _limit.place(shared.left), _breaker.guard():
+    with shared.spending(), _limit.place(shared.left), guard():
         yield
 
 
