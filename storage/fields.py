@@ -59,12 +59,13 @@ class StoredFile(FieldFile):
         return self.belongs(self.key)
 
     def belongs(self, key: str) -> bool:
-        """Return True if the key is in the folder where a file of this row belongs, as the row is now."""
-        return key.rpartition("/")[0] == self.field.folder(self.instance)
+        """Return True if the key is below the folder where a file of this row belongs, as the row is now."""
+        return key.startswith(f"{self.field.folder(self.instance)}/")
 
-    def new_key(self, content_type: str) -> str:
-        """Return a random key in the folder where a file of this row belongs."""
-        return keys.generate(self.field.folder(self.instance), content_type)
+    def new_key(self, content_type: str, filename: str) -> str:
+        """Return a random key below the folder where a file of this row belongs."""
+        kept = filename if self.field.keeps_filename else ""
+        return keys.generate(self.field.folder(self.instance), content_type, filename=kept)
 
     def exists(self) -> bool:
         """Return True if a key is recorded and the store has the object. Raises StorageUnavailable."""
@@ -117,7 +118,8 @@ class UploadField(models.FileField):
 
     `storage` is an alias of STORAGES, `accepts` the accepted content types, `max_bytes` the size limit.
     `folder(instance)` returns the folder of the object's key. `placed_by` names the fields that the folder
-    depends on: if one of them changes while a file is being verified, another key is chosen.
+    depends on: if one of them changes while a file is being verified, another key is chosen. With
+    `keeps_filename` the key ends with the file's name, under which PDF viewers show and save the file.
 
     `facts_field` names the JSONField for the FileFacts. `size_field` and `content_type_field` name columns
     for two of these facts, by which queries can filter and sum; compare `width_field` of ImageField. The
@@ -148,6 +150,7 @@ class UploadField(models.FileField):
         max_bytes: int = 0,
         folder: Callable[[Any], str] | Any = None,
         placed_by: Sequence[str] = (),
+        keeps_filename: bool = False,
         facts_field: str = "",
         size_field: str = "",
         content_type_field: str = "",
@@ -159,6 +162,7 @@ class UploadField(models.FileField):
         self.max_bytes = max_bytes
         self.folder = folder
         self.placed_by = tuple(placed_by)
+        self.keeps_filename = keeps_filename
         self.facts_field = facts_field
         self.size_field = size_field
         self.content_type_field = content_type_field

@@ -1,11 +1,14 @@
 """Makes and validates object keys: the paths of objects in a bucket."""
 
 import mimetypes
+import os
 import re
 import secrets
 import unicodedata
 
+from anyascii import anyascii
 from django.core.exceptions import SuspiciousFileOperation
+from django.utils.text import get_valid_filename
 
 #: The characters that Supabase Storage accepts in a key (recorded: it refuses `guía.pdf`, `#`, `%`, `~`, `[`
 #: and `\\`).
@@ -17,6 +20,7 @@ PLAIN = re.compile(r"[A-Za-z0-9/_.-]+", re.ASCII)
 HOSTILE = re.compile(r"[\x00-\x1f\x7f\\]|(?:^|/)\.{0,2}(?:/|\Z)|%(?:00|2e|2f|5c)", re.IGNORECASE)
 MAX_KEY = 1024  # characters, the length of the column of an UploadField
 MAX_SEGMENT = 255  # bytes, the limit of file systems; Supabase answers 500 for a longer segment
+MAX_FILENAME = 100  # characters of a file name that its key keeps, without the suffix
 
 SUFFIXES = {"image/jpeg": ".jpg", "image/tiff": ".tif", "text/plain": ".txt", "audio/mpeg": ".mp3"}
 
@@ -61,11 +65,30 @@ def check(key: str) -> str:
     return key
 
 
-def generate(folder: str, content_type: str, stem: str = "") -> str:
-    """Return an unguessable key in `folder`: `stem`, random characters and the suffix of the type."""
-    key = check(f"{folder}/{stem}{secrets.token_urlsafe(18)}{suffix(content_type)}")
+def generate(folder: str, content_type: str, *, stem: str = "", filename: str = "") -> str:
+    """Return an unguessable key in `folder`: `stem`, random characters and the suffix of the type.
+
+    With a `filename` the random characters are a folder, and the file is named in plain characters:
+    `<folder>/<random>/feeding-plan.pdf`.
+    """
+    ending = f"/{plain_filename(filename, content_type)}" if filename else suffix(content_type)
+    key = check(f"{folder}/{stem}{secrets.token_urlsafe(18)}{ending}")
     assert PLAIN.fullmatch(key), "folder and stem must consist of plain characters"
     return key
+
+
+def plain_filename(name: str, content_type: str) -> str:
+    """Return the file name in plain characters, with the suffix of the type.
+
+    `Guía nº 2.PDF` becomes `Guia_no_2.pdf`.
+    """
+    is_ending_known = mimetypes.guess_type(name)[0] is not None  # a name may have a dot and no ending
+    stem = os.path.splitext(name)[0] if is_ending_known else name
+    try:
+        plain = get_valid_filename(anyascii(stem)).strip(".")[:MAX_FILENAME]
+    except SuspiciousFileOperation:
+        plain = ""
+    return f"{plain or 'file'}{suffix(content_type)}"
 
 
 def suffix(content_type: str) -> str:
@@ -91,6 +114,7 @@ def from_name(name: str) -> str:
 
 def transliterate(name: str) -> str:
     """Return the file name in characters that every URL and store accepts: `guía.pdf` becomes `guia.pdf`."""
-    stem, dot, ending = unicodedata.normalize("NFKD", name).rpartition(".")
-    stem, ending = (re.sub(r"[^A-Za-z0-9_ -]", "", part) for part in (stem or ending, ending if stem else ""))
+    stem, dot, ending = unicodedata.normalize("NFKC", name).rpartition(".")
+    parts = (stem or ending, ending if stem else "")
+    stem, ending = (re.sub(r"[^A-Za-z0-9_ -]", "", anyascii(part)) for part in parts)
     return f"{stem.strip() or secrets.token_hex(4)}{dot if ending else ''}{ending}"

@@ -24,7 +24,7 @@ class DocumentQuerySet(models.QuerySet["Document"]):
 
 
 def document_folder(document: "Document") -> str:
-    """Return `<owner>` or `shared/<owner>`. The row-level-security policies depend on these keys."""
+    """Return `<owner>` or `shared/<owner>`. The row-level-security policies depend on these folders."""
     shared = "shared/" if document.visibility == Document.Visibility.AUTHENTICATED else ""
     return f"{shared}{document.owner_id}"
 
@@ -50,6 +50,7 @@ class Document(Resource):
         max_bytes=settings.DOCUMENT_MAX_BYTES,
         folder=document_folder,
         placed_by=["visibility"],
+        keeps_filename=True,
         facts_field="file_facts",
         size_field="file_size",
         content_type_field="file_content_type",

@@ -80,7 +80,7 @@ def _swap_copy(file: StoredFile, as_read: dict[str, Any], changes: dict[str, Any
     if not file.key or file.facts is None:
         raise ObjectMissing("No file is recorded")
     store, resource_id = file.storage, file.instance.pk
-    new_key = file.new_key(file.facts["content_type"])
+    new_key = file.new_key(file.facts["content_type"], file.facts["name"])
     with removals.reserve(store, new_key, resource_id):
         store.copy(file.key, store, new_key)
         with transaction.atomic():
@@ -124,8 +124,5 @@ def objects_of(upload: Upload) -> list[tuple[SignedStorage, str]]:
 
 
 def keys_in(store: SignedStorage, folder: str) -> list[str]:
-    """Return the keys of the objects directly in this folder; [] if there is no such folder."""
-    try:
-        return [f"{folder}/{name}" for name in store.listdir(folder)[1]]
-    except ObjectMissing:
-        return []
+    """Return the keys of all objects below this folder."""
+    return [info.key for info in store.walk(f"{folder}/")]

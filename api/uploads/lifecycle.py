@@ -229,7 +229,7 @@ def _move_to_final_key(upload: Upload, file: StoredFile, renew_lease: Callable[[
     Raises ObjectMissing, StorageUnavailable.
     """
     if not (upload.final_key and file.belongs(upload.final_key)):
-        fresh = file.new_key(upload.declared["content_type"])
+        fresh = file.new_key(upload.declared["content_type"], upload.declared["filename"])
         claims.write(upload, earlier_keys=upload.chosen_keys(), final_key=fresh)
     # Keys without an upload token come first: a client may have sent another object to `path` since.
     places = [

@@ -1,9 +1,10 @@
 """UploadField carries its rules; buckets and checks read them off."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
+from uuid import UUID
 
 import pytest
 from django.db import models
@@ -19,10 +20,11 @@ from storage.errors import ObjectMissing
 from storage.fields import FileFacts, UploadField, upload_fields
 
 FILE = Document._meta.get_field("file")
+OWNER = UUID("11111111-1111-4111-8111-111111111111")
 
 
 def document(**fields: Any) -> Document:
-    return Document(owner_id=uuid4(), **fields)
+    return Document(owner_id=OWNER, **fields)
 
 
 # --- The field --------------------------------------------------------------------------------------------
@@ -44,19 +46,24 @@ def test_migrations_do_not_freeze_the_rules():
     assert FILE.clone().max_length == FILE.max_length
 
 
-def test_a_fresh_key_is_in_the_folder_of_the_row():
-    private = document()
-    shared = document(visibility="authenticated")
+def test_a_fresh_key_is_below_the_folder_of_the_row():
+    private = document().file.new_key("application/pdf", "plan.pdf")
+    shared = document(visibility="authenticated").file.new_key("image/png", "Zoo map")
 
-    assert private.file.new_key("application/pdf").startswith(f"{private.owner_id}/")
-    assert shared.file.new_key("image/png").startswith(f"shared/{shared.owner_id}/")
-    assert shared.file.new_key("image/png").endswith(".png")
-    assert private.file.new_key("image/png") != private.file.new_key("image/png")
+    assert re.fullmatch(rf"{OWNER}/[\w-]{{24}}/plan.pdf", private)
+    assert re.fullmatch(rf"shared/{OWNER}/[\w-]{{24}}/Zoo_map.png", shared)
+    assert document().file.new_key("application/pdf", "plan.pdf") != private
 
 
-def test_a_key_belongs_where_the_row_is_placed_now():
-    row = document()
-    row.file = key = row.file.new_key("application/pdf")
+def test_the_name_of_a_file_is_in_its_key_only_where_the_field_keeps_it():
+    profile = Profile(pk=OWNER)
+
+    assert re.fullmatch(rf"{OWNER}/[\w-]{{24}}.png", profile.avatar.new_key("image/png", "me.png"))
+
+
+@pytest.mark.parametrize("key", [f"{OWNER}/random/plan.pdf", f"{OWNER}/of-an-earlier-version.pdf"])
+def test_a_key_belongs_where_the_row_is_placed_now(key):
+    row = document(file=key)
     assert row.file.belongs(key)
     assert row.file.is_in_place
 
@@ -64,7 +71,9 @@ def test_a_key_belongs_where_the_row_is_placed_now():
 
     assert not row.file.belongs(key)
     assert not row.file.is_in_place
-    assert not document(owner=None).file.belongs(f"{row.owner_id}/deeper/x.pdf")
+    assert row.file.belongs(f"shared/{key}")
+    assert not document().file.belongs(str(OWNER))
+    assert not document().file.belongs(f"{OWNER}0/plan.pdf")
 
 
 def test_a_placement_is_what_the_place_was_chosen_by():
@@ -90,7 +99,7 @@ FACTS: FileFacts = {
 @pytest.fixture
 def stored(db) -> Document:
     """A document in the database, without a file."""
-    owner = Profile.objects.create(pk=uuid4())
+    owner = Profile.objects.create(pk=OWNER)
     created = Document.objects.create(owner=owner, title="Plan")
     Document.objects.update(updated_at=datetime(2026, 1, 1, tzinfo=UTC))
     created.refresh_from_db()

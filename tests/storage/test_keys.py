@@ -118,6 +118,37 @@ def test_a_fresh_key_is_not_made_in_a_hostile_folder(folder):
 @pytest.mark.parametrize(
     ("name", "plain"),
     [
+        ("feeding-plan.pdf", "feeding-plan.pdf"),
+        ("Guía nº 2.PDF", "Guia_no_2.pdf"),
+        ("gui\u0301a.pdf", "guia.pdf"),
+        ("план кормления.pdf", "plan_kormleniya.pdf"),
+        ("饲养计划.pdf", "SiYangJiHua.pdf"),
+        ("Tierpflege-Übersicht.v2.pdf", "Tierpflege-Ubersicht.v2.pdf"),
+        ("notes.v2", "notes.v2.pdf"),
+        ("report.exe", "report.pdf"),
+        ("../../etc/passwd", "etcpasswd.pdf"),
+        ("evil\u202efdp.exe", "evilfdp.pdf"),
+        ("x" * 300 + ".pdf", "x" * 100 + ".pdf"),
+        (".pdf", "pdf.pdf"),
+        ("\u0378.pdf", "file.pdf"),
+        ("\ud800.pdf", "file.pdf"),
+        ("%2e%2e", "2e2e.pdf"),
+        ("..", "file.pdf"),
+    ],
+    ids=ascii,
+)
+def test_a_key_can_end_with_the_name_of_the_file(name, plain):
+    made = keys.generate("owner", "application/pdf", filename=name)
+
+    folder, unguessable, last = made.split("/")
+    assert (folder, last) == ("owner", plain)
+    assert len(unguessable) >= 24
+    assert keys.PLAIN.fullmatch(made)
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
         ("guía.pdf", "guia.pdf"),
         ("Feeding plan.PDF", "Feeding plan.PDF"),
         ("a/b\\c.pdf", "abc.pdf"),
@@ -127,8 +158,9 @@ def test_a_fresh_key_is_not_made_in_a_hostile_folder(folder):
         ("..pdf", None),
         ("..", None),
         (".pdf", "pdf"),
-        ("фото.jpg", None),
-        ("🦆", None),
+        ("фото.jpg", "foto.jpg"),
+        ("🦆", "duck"),
+        ("\u0378.jpg", None),
         ("", None),
         ("\0", None),
     ],

@@ -223,6 +223,7 @@ def test_a_legal_key_is_saved_as_asked_and_known_to_every_verb(store, other, nam
         ("a/plan #1.pdf", "a/plan 1.pdf"),
         ("one\uff0edot", "one.dot"),
         ("evil\u202efdp.exe", "evilfdp.exe"),
+        ("фото.jpg", "foto.jpg"),
         ("a[0]/v1.2.pdf", "a0/v1.2.pdf"),
     ],
 )
@@ -233,7 +234,7 @@ def test_a_name_that_no_key_can_be_becomes_one_near_to_it(store, name, key):
     assert content(store, saved) == b"otter"
 
 
-@pytest.mark.parametrize("name", ["фото.jpg", "🦆.jpg", "a/\ud800.jpg"], ids=ascii)
+@pytest.mark.parametrize("name", ["\u0378.jpg", "a/\ud800.jpg"], ids=ascii)
 def test_a_name_of_which_nothing_is_left_keeps_its_ending(store, name):
     saved = store.save(name, ContentFile(b"otter"))
 

@@ -224,10 +224,12 @@ def test_a_change_of_visibility_moves_the_file_and_ends_every_url(alice: Caller,
     assert keys_of("documents") == {key}
 
 
-def test_the_key_says_who_may_read(alice: Caller):
-    alice.document_with_file(visibility="authenticated")
+def test_the_key_says_who_may_read_and_what_the_file_is_called(alice: Caller):
+    """PDF viewers show the last segment of the URL as the title, and save the file under it."""
+    alice.document_with_file(visibility="authenticated")  # "guía.pdf"
 
-    assert Document.objects.get().file.name.startswith(f"shared/{alice.id}/")
+    [shared, owner, _, name] = Document.objects.get().file.name.split("/")
+    assert (shared, owner, name) == ("shared", str(alice.id), "guia.pdf")
 
 
 def test_other_changes_leave_the_file_where_it_is(alice: Caller):
@@ -344,7 +346,9 @@ def test_revoking_ends_every_url_and_keeps_the_file(visibility: str, alice: Call
     assert [fetch(url).status_code for url in handed_out] == [400, 400]
     assert body(fetch(alice.download_url(document))) == PDF
     key = Document.objects.get().file.name
-    assert key.rpartition("/")[0] == before.rpartition("/")[0]
+    (*folder, random, name), (*folder_before, random_before, name_before) = key.split("/"), before.split("/")
+    assert (folder, name) == (folder_before, name_before)
+    assert random != random_before
     assert keys_of("documents") == {key} != {before}
     after = alice.get(f"documents/{document['id']}/").json()
     assert after["file"] == document["file"]

@@ -42,7 +42,7 @@ documents: ALICE/plan.pdf           | r     .        r     r     | .            
 documents: ALICE/2026/plan.pdf      | r     .        r     r     | .                .        .         | .         .            .      .       .        | .       rw
 documents: BOB/plan.pdf             | .     r        r     r     | r                r        r         | .         .            .      .       .        | .       rw
 documents: shared/ALICE/map.pdf     | r     r        r     r     | r                r        r         | .         .            .      .       .        | .       rw
-documents: shared/BOB/map.pdf       | r     r        r     r     | r                r        r         | .         .            .      .       .        | .       rw
+documents: shared/BOB/Xk3v/map.pdf  | r     r        r     r     | r                r        r         | .         .            .      .       .        | .       rw
 documents: plan.pdf                 | .     .        r     r     | .                .        .         | .         .            .      .       .        | .       rw
 documents: ALICE                    | .     .        r     r     | .                .        .         | .         .            .      .       .        | .       rw
 documents: shared                   | .     .        r     r     | .                .        .         | .         .            .      .       .        | .       rw
@@ -90,7 +90,7 @@ PLACES = list(EXPECTED["owner"])
 TELLING = [  # enough to tell who somebody is taken for
     "documents: ALICE/plan.pdf",
     "documents: BOB/plan.pdf",
-    "documents: shared/BOB/map.pdf",
+    "documents: shared/BOB/Xk3v/map.pdf",
     "media: ALICE/logo.png",
     "uploads: ALICE/arrived.pdf",
     "species: ALICE/photo.jpg",
