@@ -8,6 +8,7 @@ function and the columns again.
 
 import re
 import unicodedata
+from itertools import chain
 from typing import Any
 
 from django.apps import apps
@@ -101,9 +102,8 @@ class FoldedContains(Contains):
         return f"INSTR({lhs}, %s) > 0", [*params, self.rhs]
 
 
-FoldedTextField.register_lookup(
-    FoldedContains, "icontains"
-)  # with the SQL of `contains`: both sides are folded
+# The default lookup of search fields, with the SQL of `contains`, because both sides are folded.
+FoldedTextField.register_lookup(FoldedContains, "icontains")
 
 
 class Fold(Func):
@@ -113,14 +113,14 @@ class Fold(Func):
 
 
 def folded(*expressions: Any) -> Fold:
-    """Return the folded texts of these fields or expressions, one a line: no word spans two of them."""
-    lines = [
-        part for each in expressions for part in (Value("\n"), F(each) if isinstance(each, str) else each)
-    ]
+    """Return the folded texts of these fields or expressions, one a line: no phrase spans two of them."""
+    values = (F(each) if isinstance(each, str) else each for each in expressions)
+    lines = chain.from_iterable((Value("\n"), value) for value in values)
     return Fold(Concat(*lines, output_field=TextField()))
 
 
 def search_column(*fields: str) -> GeneratedField:
+    """Return the generated column for the searches of a model."""
     return GeneratedField(expression=folded(*fields), output_field=FoldedTextField(), db_persist=True)
 
 

@@ -122,7 +122,10 @@ def test_nothing_is_folded_to_nothing(db):
             (text, True)
             for text in ("nandu", "ÑANDÚ", nfd("ñandú"), "COMUN ñan", "and", '"u comun"', "´nandu")
         ),
-        *((text, True) for text in ("przewalski's", "Przewalski’s", "przewalskis", "rock'n'roll's wild")),
+        *(
+            (text, True)
+            for text in ("przewalski's", "Przewalski’s", "przewalskis", "przewalski's wild rock'n'roll's")
+        ),
         *((text, True) for text in ("100%", "snake_case", "back\\slash", "ß", "STRASSE", "\u0301", "“wild”")),
         *(
             (text, False)
@@ -158,11 +161,11 @@ def test_half_a_character_finds_nothing(nobody: Caller):
     assert nobody.get("species/?search=%ED%A0%BD").json()["results"] == []
 
 
-def test_no_word_spans_two_fields(nobody: Caller):
-    species("Emu", description="Nandu")
+def test_no_phrase_spans_two_fields(nobody: Caller):
+    species("Emu")
 
-    assert found(nobody, "species/", '"emu nandu"') == []
-    assert found(nobody, "species/", "emu nandu") == ["Emu"]
+    assert found(nobody, "species/", '"emu rhea"') == []
+    assert found(nobody, "species/", "emu rhea") == ["Emu"]
 
 
 def test_too_many_words_are_refused_also_if_folding_makes_them(nobody: Caller):
@@ -233,9 +236,9 @@ def test_no_write_leaves_an_old_text_behind(write: Any, nobody: Caller):
 # --- The admin ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("search", ["NANDU", nfd("ñandú"), "keeper's nandu"])
+@pytest.mark.parametrize("search", ["NANDU", nfd("ñandú"), "keeper's co'mun"])
 def test_the_admin_finds_so_too(search: str, alice: Caller, db):
-    keeper = Keeper("keeper's ñandú", "*")
+    keeper = Keeper("keeper's ñandú común", "*")
     text = f"{NAME} keeper’s"
     species(text)
     Exhibition(title="x", location=text).create()
