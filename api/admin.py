@@ -31,12 +31,14 @@ admin.site.unregister([Group, User])  # registered by Django, and registered aga
 
 @admin.register(User)
 class BoundedUserAdmin(BoundedAdmin, UserAdmin):
-    pass
+    search_fields = ("search_text",)
+    folded_fields = tuple(UserAdmin.search_fields)
 
 
 @admin.register(Group)
 class BoundedGroupAdmin(BoundedAdmin, GroupAdmin):
-    pass
+    search_fields = ("search_text",)
+    folded_fields = tuple(GroupAdmin.search_fields)
 
 
 admin.site.site_header = admin.site.site_title = "Vivarium"

@@ -2,6 +2,7 @@
 
 from django.apps import AppConfig
 from django.conf import settings
+from django.db.backends.signals import connection_created
 
 
 class ApiConfig(AppConfig):
@@ -10,7 +11,9 @@ class ApiConfig(AppConfig):
 
     def ready(self) -> None:
         from api import checks, schema  # noqa: F401  (registers system checks and the OpenAPI extension)
+        from api.search import add_fold
         from api.uploads import scanning
 
+        connection_created.connect(add_fold)
         if settings.UPLOAD_SCANNER:
             scanning.load(settings.UPLOAD_SCANNER)  # servers do not run system checks

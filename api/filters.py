@@ -5,20 +5,30 @@ from typing import Any
 from django.db.models import QuerySet
 from django.utils.translation import gettext
 from rest_framework.exceptions import ValidationError
-from rest_framework.filters import OrderingFilter, SearchFilter
+from rest_framework.fields import CharField
+from rest_framework.filters import OrderingFilter, SearchFilter, search_smart_split
 from rest_framework.request import Request
+
+from api.search import fold
 
 
 class BoundedSearchFilter(SearchFilter):
     """A SearchFilter with a maximum number of words.
 
-    Every word is a condition on every search field, and databases limit the size of a query.
+    Every word is a condition on every search field, and databases limit the size of a query. The text is
+    folded before it is split into words, because an apostrophe would begin a quoted phrase.
     """
 
     max_words = 20
+    search_description = (
+        "Lists what contains each of these words, or phrases in double quotes. Upper case, accents and "
+        "apostrophes make no difference."
+    )
 
     def get_search_terms(self, request: Request) -> list[str]:
-        words: list[str] = super().get_search_terms(request)
+        text = CharField(trim_whitespace=False, allow_blank=True)
+        asked = text.run_validation(request.query_params.get(self.search_param, ""))
+        words: list[str] = search_smart_split(fold(asked))  # type: ignore[arg-type]  # the stub is wrong
         if len(words) > self.max_words:
             message = gettext("Search for at most %(limit)s words.") % {"limit": self.max_words}
             raise ValidationError({self.search_param: ValidationError(message, "too_many").detail})

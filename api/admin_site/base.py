@@ -6,7 +6,7 @@ transaction. So storage calls wait for the commit.
 
 from collections.abc import Iterable
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
@@ -18,6 +18,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat
 from django.utils.text import smart_split
 
+from api.search import fold, folded
 from api.uploads.attachments import delete_row
 from storage.fields import FileFacts
 
@@ -34,7 +35,16 @@ class BoundedChangeList(ChangeList):
 
 
 class BoundedAdmin(admin.ModelAdmin):
-    """A ModelAdmin whose lists accept any search, filter and selection without a server error."""
+    """A ModelAdmin whose lists accept any search, filter and selection without a server error.
+
+    `folded_fields` are the fields or expressions to search in a model without the column `search_text`.
+    """
+
+    folded_fields: ClassVar[tuple[Any, ...]] = ()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        rows = super().get_queryset(request)
+        return rows.alias(search_text=folded(*self.folded_fields)) if self.folded_fields else rows
 
     def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
         return BoundedChangeList
@@ -42,7 +52,7 @@ class BoundedAdmin(admin.ModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet, search_term: str
     ) -> tuple[QuerySet, bool]:
-        words = list(smart_split(search_term.replace("\0", "")))[:MAX_SEARCH_WORDS]
+        words = list(smart_split(fold(search_term.replace("\0", ""))))[:MAX_SEARCH_WORDS]
         return super().get_search_results(request, queryset, " ".join(words))
 
     def response_action(self, request: HttpRequest, *args: Any, **options: Any) -> HttpResponse | None:

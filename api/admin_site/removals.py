@@ -13,7 +13,8 @@ class RemovalAdmin(ReadOnlyAdmin):
     list_display = ["bucket", "key", "attempts", "last_error", "due_at", "created_at"]
     list_display_links = ["key"]
     list_filter = ["bucket"]
-    search_fields = ["key", "=resource_id"]
+    search_fields = ["search_text", "=resource_id"]
+    folded_fields = ("key",)
     fields = ["bucket", "key", "attempts", "last_error", "due_at", "created_at"]
 
     def get_queryset(self, request: HttpRequest):  # type: ignore[no-untyped-def]

@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model, Q, QuerySet
+from django.db.models.fields.json import KT
 from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat
 from django.urls import NoReverseMatch, reverse
@@ -41,7 +42,8 @@ class ShownStateFilter(admin.SimpleListFilter):
 class TicketAdmin(ReadOnlyAdmin):
     list_display = ["created_at", "filename", "purpose", "shown_state", "problem_code", "owner", "expires_at"]
     list_filter = [ShownStateFilter]
-    search_fields = ["=id", "=owner", "=object_id", "declared__filename"]
+    search_fields = ["=id", "=owner", "=object_id", "search_text"]
+    folded_fields = (KT("declared__filename"),)
     fieldsets = [
         (None, {"fields": ["shown_state", "problem_shown", "purpose", "resource_link", "owner"]}),
         (_("File"), {"fields": ["filename", "declared_shown", "found_shown"]}),

@@ -145,7 +145,7 @@ class SpeciesAdmin(EntryAdmin):
         ("qr_code", admin.EmptyFieldListFilter),
         "taxonomic_class",
     ]
-    search_fields = ["common_name", "scientific_name", "slug"]
+    search_fields = ["search_text", "slug"]
     actions = ["make_qr_codes"]
     fieldsets = [
         (None, {"fields": ["common_name", "scientific_name", "conservation_status", "published"]}),
@@ -195,7 +195,7 @@ class ExhibitionAdmin(EntryAdmin):
     list_display = ["image_shown", "title", "location", "opens_on", "closes_on", "published"]
     list_display_links = ["title"]
     list_filter = ["published", "opens_on", "closes_on", ("image", admin.EmptyFieldListFilter)]
-    search_fields = ["title", "location", "slug"]
+    search_fields = ["search_text", "slug"]
     autocomplete_fields = ["species"]  # loads twenty at a time, however many there are
     fieldsets = [
         (None, {"fields": ["title", "location", "opens_on", "closes_on", "published"]}),
@@ -229,7 +229,7 @@ class EducationalServiceAdmin(EntryAdmin):
     ]
     list_display_links = ["title"]
     list_filter = ["published", "audience", "currency", ("image", admin.EmptyFieldListFilter)]
-    search_fields = ["title", "audience", "slug"]
+    search_fields = ["search_text", "slug"]
     fieldsets = [
         (None, {"fields": ["title", "audience", "published"]}),
         (_("Booking"), {"fields": [("duration_minutes", "capacity"), ("price", "currency")]}),

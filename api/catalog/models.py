@@ -17,6 +17,7 @@ from django.utils.translation import pgettext_lazy
 from api.auth.principal import Principal
 from api.base_models import Resource, ordering_indexes
 from api.catalog import rules
+from api.search import search_column
 from storage.fields import UploadField
 
 IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp")
@@ -138,6 +139,7 @@ class Species(Entry):
         blank=True,
         editable=False,
     )
+    search_text = search_column("common_name", "scientific_name", "description")
 
     route = "species"
 
@@ -196,6 +198,7 @@ class Exhibition(Entry):
         Species, verbose_name=pgettext_lazy("many", "species"), related_name="exhibitions", blank=True
     )
     image = image_field("exhibitions")
+    search_text = search_column("title", "location", "description")
 
     objects: ClassVar[Any] = ExhibitionQuerySet.as_manager()
     route = "exhibition"
@@ -235,6 +238,7 @@ class EducationalService(Entry):
         _("currency"), max_length=3, blank=True, validators=[rules.is_currency], help_text=_("ISO 4217.")
     )
     image = image_field("educational-services")
+    search_text = search_column("title", "audience", "description")
 
     route = "educationalservice"
 

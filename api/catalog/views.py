@@ -50,7 +50,7 @@ class SpeciesViewSet(EntryViewSet):
     queryset = Species.objects.all()
     serializer_class = SpeciesSerializer
     filterset_class = SpeciesFilters
-    search_fields = ("common_name", "scientific_name", "description")
+    search_fields = ("search_text",)
     ordering_fields = (
         "common_name",
         "scientific_name",
@@ -83,7 +83,7 @@ class ExhibitionViewSet(EntryViewSet):
     queryset = Exhibition.objects.all()
     serializer_class = ExhibitionSerializer
     filterset_class = ExhibitionFilters
-    search_fields = ("title", "description")
+    search_fields = ("search_text",)
     ordering_fields = ("title", "opens_on", "closes_on", "created_at", "updated_at")
 
     def get_queryset(self) -> QuerySet[Any]:
@@ -107,5 +107,5 @@ class EducationalServiceViewSet(EntryViewSet):
     queryset = EducationalService.objects.all()
     serializer_class = EducationalServiceSerializer
     filterset_class = EducationalServiceFilters
-    search_fields = ("title", "description")
+    search_fields = ("search_text",)
     ordering_fields = ("title", "audience", "price", "duration_minutes", "created_at", "updated_at")

@@ -14,7 +14,7 @@ class DocumentAdmin(ReadOnlyAdmin):
     list_display = ["title", "owner", "category", "visibility", "file_name", "updated_at"]
     list_filter = ["visibility", ("file", admin.EmptyFieldListFilter), "updated_at"]
     list_select_related = ["owner"]
-    search_fields = ["title", "description", "category", "owner__display_name", "=id", "=owner__id"]
+    search_fields = ["search_text", "owner__search_text", "=id", "=owner__id"]
     fieldsets = [
         (None, {"fields": ["title", "description", "category", "visibility", "owner"]}),
         (_("File"), {"fields": ["file_link", "sha256"]}),

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from api.auth.principal import Principal
 from api.base_models import Resource, ordering_indexes
 from api.profiles.models import Profile
+from api.search import search_column
 from storage.fields import UploadField
 
 
@@ -61,6 +62,7 @@ class Document(Resource):
     file_facts = models.JSONField(null=True, editable=False, encoder=DjangoJSONEncoder)
     file_size = models.BigIntegerField(null=True, editable=False)
     file_content_type = models.CharField(max_length=255, blank=True, db_default="", editable=False)
+    search_text = search_column("title", "category", "description")
 
     objects = DocumentQuerySet.as_manager()
 

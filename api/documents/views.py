@@ -57,7 +57,7 @@ class DocumentViewSet(DeletionMixin, UploadURLMixin, DownloadURLMixin, ModelView
     serializer_class = DocumentSerializer
     permission_classes = (IsOwnerOrReadOnly,)
     filterset_class = DocumentFilters
-    search_fields = ("title", "description")
+    search_fields = ("search_text",)
     ordering_fields = ("title", "category", "created_at", "updated_at")
     queryset = Document.objects.none()
 

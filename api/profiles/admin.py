@@ -17,7 +17,7 @@ class ProfileAdmin(ReadOnlyAdmin):
     list_display = ["display_name", "id", "language", "created_at", "updated_at"]
     list_display_links = ["display_name", "id"]
     list_filter = [("avatar", admin.EmptyFieldListFilter), "created_at"]
-    search_fields = ["display_name", "=id"]
+    search_fields = ["search_text", "=id"]
     fieldsets = [
         (None, {"fields": ["display_name", "bio", "language", "avatar_link", "documents_link"]}),
         (_("Record"), {"fields": ["id", "created_at", "updated_at"]}),

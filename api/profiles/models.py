@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from api.auth.principal import Principal
 from api.base_models import Resource, ordering_indexes
+from api.search import search_column
 from storage.fields import UploadField
 
 
@@ -52,6 +53,7 @@ class Profile(Resource):
     avatar_facts = models.JSONField(null=True, editable=False, encoder=DjangoJSONEncoder)
     avatar_size = models.BigIntegerField(null=True, editable=False)
     avatar_content_type = models.CharField(max_length=255, blank=True, db_default="", editable=False)
+    search_text = search_column("display_name")
 
     objects = ProfileQuerySet.as_manager()
 

@@ -68,7 +68,7 @@ class ProfileViewSet(
         "head",
         "options",
     )  # no PUT: most of it is optional
-    search_fields = ("display_name",)
+    search_fields = ("search_text",)
     ordering_fields = ("display_name", "created_at", "updated_at")
     queryset = Profile.objects.none()
 

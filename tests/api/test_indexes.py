@@ -1,4 +1,4 @@
-"""Every filter and ordering of a list has its index, and PostgreSQL uses it."""
+"""Every filter, ordering and search of a list has its index, and PostgreSQL uses it."""
 
 import json
 import os
@@ -126,6 +126,14 @@ def migrate(url: str) -> None:
     )
 
 
+def plan_of(postgres: psycopg.Connection, kind: str, who: Any, query: dict[str, str]) -> dict:
+    """How PostgreSQL would read the first page."""
+    sql, values = first_page(kind, who, query)
+    with psycopg.ClientCursor(postgres) as cursor:
+        cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}", values)
+        return cursor.fetchone()[0][0]["Plan"]
+
+
 def first_page(kind: str, who: Any, query: dict[str, str]) -> tuple[str, tuple]:
     """The SQL of the rows that the view puts on its first page, as PostgreSQL is asked it."""
     view = VIEWS[kind](action_map={"get": "list"})
@@ -159,10 +167,7 @@ QUERIES = [
 def test_every_filter_and_ordering_has_its_index(
     kind: str, who: Any, query: dict, postgres: psycopg.Connection
 ):
-    sql, values = first_page(kind, who, query)
-    with psycopg.ClientCursor(postgres) as cursor:
-        cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}", values)
-        plan = cursor.fetchone()[0][0]["Plan"]
+    plan = plan_of(postgres, kind, who, query)
 
     steps = [(node["Node Type"], node.get("Index Name", "")) for node in nodes(plan)]
     assert not [step for step in steps if step[0] == "Seq Scan"], json.dumps(plan, indent=1)
@@ -170,6 +175,20 @@ def test_every_filter_and_ordering_has_its_index(
     if field:
         assert not [step for step in steps if "Sort" in step[0]], steps
         assert any(index.endswith(f"_by_{field}") for _, index in steps), steps
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("search", ["7531", "MÉMBER 7531", "name title 753"])
+@pytest.mark.parametrize(
+    ("kind", "who"), [(kind, who) for kind in VIEWS for who in READERS.get(kind, [STAFF, VISITOR])]
+)
+def test_every_search_has_its_index(kind: str, who: Any, search: str, postgres: psycopg.Connection):
+    plan = plan_of(postgres, kind, who, {"search": search})
+
+    table = VIEWS[kind].serializer_class.Meta.model._meta.db_table
+    used = {node.get("Index Name", node["Node Type"]) for node in nodes(plan)}
+    assert f"{table}_search" in used, json.dumps(plan, indent=1)
+    assert "Seq Scan" not in used
 
 
 @pytest.mark.slow

@@ -18,9 +18,15 @@ def migrate_to(name: str) -> Any:
 
 
 @pytest.fixture
-def before_columns(transactional_db) -> Iterator[Any]:
+def before_columns(migrated_back: None) -> Any:
     """The models before files had columns for size and content type."""
-    yield migrate_to("0004_admin_names")
+    return migrate_to("0004_admin_names")
+
+
+@pytest.fixture
+def migrated_back(transactional_db) -> Iterator[None]:
+    """Whatever the test migrates to, the newest tables are there afterwards."""
+    yield
     executor = MigrationExecutor(connection)
     executor.migrate(executor.loader.graph.leaf_nodes("api"))
 
@@ -40,3 +46,19 @@ def test_size_and_content_type_become_columns(before_columns: Any):
     assert columns == {"with a file": 5 * 2**30, "without": None}
     assert kinds == {"with a file": "application/pdf", "without": ""}
     assert rows.get(title="with a file").file_facts == FACTS
+
+
+def test_rows_of_before_are_found_by_search_and_stay_when_it_is_undone(migrated_back: None):
+    before = migrate_to("0009_idempotency").get_model("api", "Species").objects
+    many = [(f"Ñandú {number}", f"Rhea {number}") for number in range(300)]
+    before.bulk_create(
+        before.model(slug=scientific, common_name=common, scientific_name=scientific)
+        for common, scientific in many
+    )
+
+    after = migrate_to("0010_search_text").get_model("api", "Species").objects
+    assert after.filter(search_text__icontains="NANDU").count() == 300
+    assert after.get(search_text__icontains="rhea 299").common_name == "Ñandú 299"
+
+    undone = migrate_to("0009_idempotency").get_model("api", "Species").objects
+    assert sorted(undone.values_list("common_name", "scientific_name")) == sorted(many)

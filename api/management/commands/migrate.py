@@ -1,13 +1,23 @@
-"""Django's `migrate`, which first creates the PostgreSQL schema DATABASE_SCHEMA if it does not exist."""
+"""Django's `migrate`, with what PostgreSQL needs besides.
+
+The schema DATABASE_SCHEMA is created first if it does not exist, and the indexes for search last. No
+migration has them, because they need an extension that the database user may not be allowed to create.
+"""
 
 from typing import Any
 
 from django.conf import settings
 from django.core.management.commands import migrate
-from django.db import connections
+from django.db import DatabaseError, connections
+
+from api.search import create_indexes
 
 #: Asked first, because CREATE SCHEMA IF NOT EXISTS needs the right to create schemas in any case.
 SCHEMA_EXISTS = "SELECT 1 FROM pg_namespace WHERE nspname = %s"
+WITHOUT_INDEXES = (
+    "Searches read every row, because their indexes could not be created. "
+    "Have a superuser run CREATE EXTENSION pg_trgm in this database, then run migrate again. PostgreSQL said:"
+)
 
 
 class Command(migrate.Command):
@@ -19,3 +29,8 @@ class Command(migrate.Command):
                 if cursor.fetchone() is None:
                     cursor.execute(f"CREATE SCHEMA {connection.ops.quote_name(settings.DATABASE_SCHEMA)}")
         super().handle(*args, **options)
+        if connection.vendor == "postgresql" and not (options["plan"] or options["check_unapplied"]):
+            try:
+                create_indexes(connection)
+            except DatabaseError as error:
+                self.stderr.write(self.style.WARNING(f"{WITHOUT_INDEXES}\n{error}".rstrip()))
