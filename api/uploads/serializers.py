@@ -11,6 +11,7 @@ from rest_framework.reverse import reverse
 from api.uploads import tickets
 from api.uploads.models import Declared, Upload
 from api.uploads.tickets import Ticket
+from storage import content_types
 from storage.fields import StoredFile
 
 #: The Unicode categories of control characters, line breaks, and invisible characters, some of which
@@ -89,7 +90,11 @@ class UploadRequestSerializer(serializers.Serializer[Any]):
     # `context["file"]` is the StoredFile to replace. `save(owner=…)` issues the ticket.
 
     filename = serializers.CharField(max_length=255, help_text="A name without a path.")
-    content_type = serializers.CharField(max_length=255)
+    content_type = serializers.CharField(
+        max_length=255,
+        allow_blank=True,
+        help_text="Blank, or application/octet-stream: the type for the suffix of the file name.",
+    )
     size = serializers.IntegerField(min_value=1, help_text="The exact size in bytes.")
     sha256 = serializers.RegexField(
         r"\A[0-9a-fA-F]{64}\Z",
@@ -119,7 +124,9 @@ class UploadRequestSerializer(serializers.Serializer[Any]):
         return name
 
     def validate_content_type(self, content_type: str) -> str:
-        content_type = content_type.lower()
+        content_type = content_types.canonical(content_type)
+        if content_type == content_types.UNKNOWN:
+            content_type = content_types.guess(str(self.initial_data.get("filename", "")))
         if content_type not in self.file.field.accepts:
             accepted = gettext(" or ").join(self.file.field.accepts)
             message = gettext("This type is not accepted here: send %(accepted)s.") % {"accepted": accepted}

@@ -4,7 +4,7 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, BinaryIO
 
@@ -26,11 +26,16 @@ from api.uploads.child_process import (
     TooMuchTime,
 )
 from api.uploads.models import Declared, Problem
+from storage import content_types
 from storage.base import SignedStorage, read_chunks
 from storage.errors import translate_os_errors
 from storage.fields import UploadField
 
-HEAD_SIZE = 512  # bytes: the signatures of all accepted types are at the beginning of the file
+#: What comes before the header of a PDF (a byte order mark, a line break, the commands of a printer) is
+#: ignored by readers if the header begins within the first 1,024 bytes.
+PDF_HEADER, PDF_HEADER_WITHIN = b"%PDF-", 1024
+HEAD_SIZE = PDF_HEADER_WITHIN + len(PDF_HEADER) - 1  # bytes: all signatures are in the beginning of the file
+BLANKS = b"\xef\xbb\xbf \t\r\n\f\0"  # after which browsers still recognise HTML
 PILLOW_FORMATS = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP", "image/gif": "GIF"}
 
 WRONG_TYPE_MESSAGES = {
@@ -57,14 +62,18 @@ logger = structlog.get_logger("api.uploads")
 
 @dataclass(frozen=True, slots=True)
 class VerifiedFile:
-    """What was found of an object. `size` in bytes; `sha256` in hex, None above CHECKSUM_MAX_BYTES."""
+    """What was found of an object. `size` in bytes; `sha256` in hex, None above CHECKSUM_MAX_BYTES.
+
+    `sent_as` is the content type that the client sent, with which the store serves the object.
+    """
 
     content_type: str
     size: int
+    sent_as: str
     sha256: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {"content_type": self.content_type, "size": self.size, "sha256": self.sha256}
 
 
 class VerificationFailed(Exception):
@@ -104,8 +113,10 @@ def verify(key: str, declared: Declared, field: UploadField, renew_lease: Callab
 
 def _check_metadata(store: SignedStorage, key: str, declared: Declared, field: UploadField) -> VerifiedFile:
     info = store.describe(key)
-    stored_type = info.content_type.split(";")[0].strip().lower()
-    found = VerifiedFile(stored_type, info.size)
+    stored_type = content_types.canonical(info.content_type)
+    if stored_type == content_types.UNKNOWN:  # the client did not say: the bytes decide
+        stored_type = declared["content_type"]
+    found = VerifiedFile(stored_type, info.size, sent_as=info.content_type)
     if info.size != declared["size"]:
         detail = _("Declared %(declared)s bytes, found %(size)s.")
         raise VerificationFailed("size_mismatch", detail, found, declared=declared["size"], size=info.size)
@@ -149,9 +160,19 @@ def content_types_of(head: bytes) -> frozenset[str]:
 
     The signatures are those of puremagic. Its own functions are not used, because they also read the end.
     """
-    return frozenset(
-        row.mime_type for row in puremagic.magic_header_array if head.startswith(row.byte_match, row.offset)
-    )
+    rows = [row for row in puremagic.magic_header_array if head.startswith(row.byte_match, row.offset)]
+    found = frozenset(row.mime_type for row in rows)
+    is_pdf = PDF_HEADER in head[:HEAD_SIZE] and not head.lstrip(BLANKS).startswith(b"<")
+    return found | {"application/pdf"} if is_pdf and not any(map(_is_other_file, rows)) else found
+
+
+def _is_other_file(row: puremagic.PureMagic) -> bool:
+    """Return True for the signature of a binary file. A PDF behind it makes a file with two meanings.
+
+    Signatures of two bytes are also found in what printers and mail programs write, other than `MZ`.
+    """
+    is_distinct = len(row.byte_match) > 2 or row.byte_match == b"MZ"
+    return is_distinct and row.mime_type.startswith(("application/", "audio/", "font/", "image/", "video/"))
 
 
 def _sha256(
