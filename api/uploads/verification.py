@@ -46,13 +46,20 @@ WRONG_TYPE_MESSAGES = {
     "image/gif": _("This file is not a GIF image."),
 }
 
+INVALID_IMAGE_MESSAGES = {
+    "incomplete": _("The picture is incomplete: its end is missing."),
+    "damaged": _("The picture is damaged: a checksum in it is wrong."),
+    "invalid": _("The picture cannot be opened."),
+}
+
 EARLIER_DETAILS = [  # rows of earlier versions have them
     _("Its first bytes are not those of %(sent)s."),
     _("%(width)s × %(height)s pixels are over %(limit)s."),
 ]
 
 MEBIBYTE = 1024 * 1024
-#: For opening one picture. Opening a WebP image takes 8 bytes for each pixel, any other next to nothing.
+#: For opening one picture. That takes up to 8 bytes of memory for each pixel of a WebP or progressive JPEG
+#: image, at most 4 for each of another.
 LIMITS = Limits(memory=512 * MEBIBYTE, processor_seconds=10, seconds=10)
 CHILDREN = ChildProcesses(at_once=2, modules=[image_check.__name__])
 RETRY_AFTER = 5  # seconds, if no child process is available
@@ -216,7 +223,7 @@ def _child_process(renew_lease: Callable[[], None]) -> Iterator[ForkServer]:
 def _check_image(
     child: ForkServer, copy: BinaryIO, found: VerifiedFile, renew_lease: Callable[[], None]
 ) -> None:
-    """Check the pixels and the structure of a picture in a child process. Raises VerificationFailed."""
+    """Check the pixels of a picture in a child process. Raises VerificationFailed."""
     limit = settings.IMAGE_MAX_PIXELS
     arguments = [PILLOW_FORMATS[found.content_type], limit]
     try:
@@ -230,9 +237,9 @@ def _check_image(
         raise VerificationFailed("image_invalid", detail, found, megabytes=megabytes) from error
     except ChildFailed as error:
         logger.warning("image_decoder_crashed", reason=str(error), **found.as_json())
-        raise VerificationFailed("image_invalid", _("The picture cannot be opened."), found) from error
+        raise VerificationFailed("image_invalid", INVALID_IMAGE_MESSAGES["invalid"], found) from error
     if verdict == "too_large":
         detail = _("The picture has more than %(limit)s pixels.")
         raise VerificationFailed("image_too_large", detail, found, limit=limit)
     if verdict != "valid":
-        raise VerificationFailed("image_invalid", _("The picture cannot be opened."), found)
+        raise VerificationFailed("image_invalid", INVALID_IMAGE_MESSAGES[verdict], found)
