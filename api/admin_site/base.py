@@ -12,12 +12,13 @@ from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import ObjectDoesNotExist, SuspiciousOperation, ValidationError
-from django.db import DataError, transaction
+from django.db import DataError, models, transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat
 from django.utils.text import smart_split
 
+from api.text import TextFormField
 from api.uploads.attachments import delete_row
 from storage.fields import FileFacts
 
@@ -34,7 +35,12 @@ class BoundedChangeList(ChangeList):
 
 
 class BoundedAdmin(admin.ModelAdmin):
-    """A ModelAdmin whose lists accept any search, filter and selection without a server error."""
+    """A ModelAdmin whose forms clean all text, and whose lists accept any search, filter and selection."""
+
+    formfield_overrides = {
+        models.CharField: {"form_class": TextFormField},
+        models.TextField: {"form_class": TextFormField},
+    }
 
     def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
         return BoundedChangeList

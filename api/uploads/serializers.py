@@ -1,6 +1,6 @@
 """Serializers of upload requests, tickets and uploads."""
 
-import unicodedata
+import re
 from typing import Any, cast
 
 from django.utils.translation import gettext
@@ -8,16 +8,14 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_sc
 from rest_framework import serializers
 from rest_framework.reverse import reverse
 
+from api.text import TextField
 from api.uploads import tickets
 from api.uploads.models import Declared, Upload
 from api.uploads.tickets import Ticket
 from storage import content_types
 from storage.fields import StoredFile
 
-#: The Unicode categories of control characters, line breaks, and invisible characters, some of which
-#: reverse the text (so that `fdp.exe` is displayed as `exe.pdf`).
-INVISIBLE = {"Cc", "Cf", "Zl", "Zp"}
-JOINERS = "\u200c\u200d"  # invisible but allowed: Persian words and combined emoji need them
+CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")  # control characters and line breaks
 
 # Examples for the OpenAPI schema.
 DECLARED = {"filename": "guía.pdf", "content_type": "application/pdf", "size": 5120, "sha256": "9f86…0a08"}
@@ -89,7 +87,7 @@ class UploadRequestSerializer(serializers.Serializer[Any]):
 
     # `context["file"]` is the StoredFile to replace. `save(owner=…)` issues the ticket.
 
-    filename = serializers.CharField(max_length=255, help_text="A name without a path.")
+    filename = TextField(max_length=255, help_text="A name without a path.")
     content_type = serializers.CharField(
         max_length=255,
         allow_blank=True,
@@ -114,10 +112,7 @@ class UploadRequestSerializer(serializers.Serializer[Any]):
         return tickets.issue(self.file, owner, cast(Declared, validated), on_create=on_create)
 
     def validate_filename(self, name: str) -> str:
-        invisible = any(
-            unicodedata.category(letter) in INVISIBLE and letter not in JOINERS for letter in name
-        )
-        if invisible or "/" in name or "\\" in name or name in (".", ".."):
+        if CONTROLS.search(name) or "/" in name or "\\" in name or name in (".", ".."):
             raise serializers.ValidationError(
                 gettext("Send a plain file name, without a path or control characters.")
             )
