@@ -1,7 +1,8 @@
 """Checks an untrusted picture. Runs in a child process, so it imports Pillow and nothing of Django.
 
 A picture is judged by what browsers draw: all its pixels must be there. What draws nothing may be damaged or
-missing, such as texts in a PNG, and the marker of the end.
+missing, such as the texts in a PNG and its last chunk. Without its last marker, browsers do not draw the last
+rows of a JPEG.
 """
 
 import errno
@@ -20,6 +21,7 @@ Image.preinit()
 PRELOADED = (MpoImagePlugin, TiffImagePlugin, WebPImagePlugin)
 
 PNG_SIGNATURE_SIZE = 8  # bytes
+CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")  # a browser refuses a PNG with any other
 ANCILLARY = 0x20  # the bit of the first letter of a PNG chunk that draws nothing (PNG specification, 5.4)
 END_OF_JPEG = b"\xff\xd9"
 RESTARTS = [bytes([0xFF, 0xD0 + number]) for number in range(8)]  # the markers between parts of a JPEG
@@ -82,6 +84,8 @@ def _critical_chunks(file: BinaryIO) -> BytesIO:
         if kind[0] & ANCILLARY:
             file.seek(length + 4, SEEK_CUR)
             continue
+        if kind not in CRITICAL:
+            raise SyntaxError("unknown critical chunk")
         content, checksum = file.read(min(length, size)), file.read(4)
         if len(checksum) == 4 and crc32(kind + content) != int.from_bytes(checksum):
             raise WrongChecksum
@@ -102,15 +106,15 @@ def _is_cut_off_webp(file: BinaryIO) -> bool:
 def _check_jpeg(file: BinaryIO) -> None:
     """Raise Incomplete if pixels are missing.
 
-    libjpeg draws a part that is missing in grey, and Pillow does not tell. So decode the picture twice, with
+    libjpeg draws what is missing in grey, and Pillow does not tell. So decode the picture twice, with
     different bytes in place of its end: they change it only if something is missing.
     """
     file.seek(0)
     JpegImagePlugin.JpegImageFile(file)  # reads up to the pixels
     start = file.tell()
-    end = file.read().find(END_OF_JPEG)
-    end = _size(file) if end < 0 else start + end
-    if _decode(file, end, b"\0") != _decode(file, end, b"\x55"):
+    length = file.read().find(END_OF_JPEG)
+    end = start + length
+    if length < 0 or _decode(file, end, b"\0") != _decode(file, end, b"\x55"):
         raise Incomplete
 
 

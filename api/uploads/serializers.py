@@ -8,7 +8,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_sc
 from rest_framework import serializers
 from rest_framework.reverse import reverse
 
-from api.text import TextField
+from api.text import TextField, drop_invisible
 from api.uploads import tickets
 from api.uploads.models import Declared, Upload
 from api.uploads.tickets import Ticket
@@ -121,7 +121,9 @@ class UploadRequestSerializer(serializers.Serializer[Any]):
     def validate_content_type(self, content_type: str) -> str:
         content_type = content_types.canonical(content_type)
         if content_type == content_types.UNKNOWN:
-            content_type = content_types.guess(str(self.initial_data.get("filename", "")))
+            content_type = content_types.guess(
+                drop_invisible(str(self.initial_data.get("filename", ""))).strip()
+            )
         if content_type not in self.file.field.accepts:
             accepted = gettext(" or ").join(self.file.field.accepts)
             message = gettext("This type is not accepted here: send %(accepted)s.") % {"accepted": accepted}

@@ -161,7 +161,7 @@ def test_a_file_name_is_cleaned_as_every_text(alice: Caller):
         ("IMAGE/PJPEG", "otter.pdf", "image/jpeg"),
         ("application/x-pdf", "plan.pdf", "application/pdf"),
         ("application/pdf; charset=binary", "plan.pdf", "application/pdf"),
-        ("", "plan.PDF", "application/pdf"),
+        ("", "plan.PDF\u200e ", "application/pdf"),
         ("application/octet-stream", "otter.jpeg", "image/jpeg"),
     ],
 )
