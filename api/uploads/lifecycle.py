@@ -133,7 +133,8 @@ def _verify_and_record(upload: Upload, on_missing: Callable[[Upload], None] | No
                     return _hold(upload, file, found)
                 case Reject() as verdict:
                     return _reject(upload, verdict, found.as_json())
-            _correct_content_type(upload, file, found, renew_lease)
+            if found.is_mislabelled:
+                _relabel(upload, file, found.content_type, renew_lease)
             return _record(upload, file, found)
         except StaleResource:
             claims.restore(upload, claim_id)  # the transaction was rolled back
@@ -248,20 +249,12 @@ def _move_to_final_key(upload: Upload, file: StoredFile, renew_lease: Callable[[
     file.storage.describe(upload.final_key)
 
 
-def _correct_content_type(
-    upload: Upload, file: StoredFile, found: VerifiedFile, renew_lease: Callable[[], None]
-) -> None:
-    """Copy an object that was sent under another name of its type to a new final key, with the right type.
-
-    Stores serve an object with the type that it was sent with. Raises ObjectMissing, StorageUnavailable.
-    """
-    if found.sent_as == found.content_type:
-        return
+def _relabel(upload: Upload, file: StoredFile, content_type: str, renew_lease: Callable[[], None]) -> None:
+    """Copy the object to a new final key, with this content type. Raises ObjectMissing, StorageUnavailable."""
     verified = upload.final_key
-    fresh = file.new_key(found.content_type)
-    claims.write(upload, earlier_keys=upload.chosen_keys(), final_key=fresh)
+    claims.write(upload, earlier_keys=upload.chosen_keys(), final_key=file.new_key(content_type))
     renew_lease()
-    file.storage.copy(verified, file.storage, fresh, content_type=found.content_type)
+    file.storage.copy(verified, file.storage, upload.final_key, content_type=content_type)
 
 
 def _record(upload: Upload, file: StoredFile, found: VerifiedFile) -> None:

@@ -71,13 +71,13 @@ logger = structlog.get_logger("api.uploads")
 class VerifiedFile:
     """What was found of an object. `size` in bytes; `sha256` in hex, None above CHECKSUM_MAX_BYTES.
 
-    `sent_as` is the content type that the client sent, with which the store serves the object.
+    `is_mislabelled`: the client sent it under another name of its type, with which the store serves it.
     """
 
     content_type: str
     size: int
-    sent_as: str
     sha256: str | None = None
+    is_mislabelled: bool = False
 
     def as_json(self) -> dict[str, Any]:
         return {"content_type": self.content_type, "size": self.size, "sha256": self.sha256}
@@ -123,7 +123,7 @@ def _check_metadata(store: SignedStorage, key: str, declared: Declared, field: U
     stored_type = content_types.canonical(info.content_type)
     if stored_type == content_types.UNKNOWN:  # the client did not say: the bytes decide
         stored_type = declared["content_type"]
-    found = VerifiedFile(stored_type, info.size, sent_as=info.content_type)
+    found = VerifiedFile(stored_type, info.size, is_mislabelled=stored_type != info.content_type)
     if info.size != declared["size"]:
         detail = _("Declared %(declared)s bytes, found %(size)s.")
         raise VerificationFailed("size_mismatch", detail, found, declared=declared["size"], size=info.size)
