@@ -250,7 +250,7 @@ def _move_to_final_key(upload: Upload, file: StoredFile, renew_lease: Callable[[
 
 
 def _relabel(upload: Upload, file: StoredFile, content_type: str, renew_lease: Callable[[], None]) -> None:
-    """Copy the object to a new final key, with this content type. Raises ObjectMissing, StorageUnavailable."""
+    """Copy the object to a new final key with this content type. Raises ObjectMissing, StorageUnavailable."""
     verified = upload.final_key
     claims.write(upload, earlier_keys=upload.chosen_keys(), final_key=file.new_key(content_type))
     renew_lease()
