@@ -1,8 +1,9 @@
-"""Search and ordering of lists."""
+"""Search, filters and ordering of lists."""
 
 from typing import Any
 
-from django.db.models import QuerySet
+import django_filters
+from django.db.models import Field, QuerySet
 from django.utils.translation import gettext
 from rest_framework.exceptions import ValidationError
 from rest_framework.fields import CharField
@@ -10,6 +11,7 @@ from rest_framework.filters import OrderingFilter, SearchFilter, search_smart_sp
 from rest_framework.request import Request
 
 from api.search import fold
+from api.text import TextFormField
 
 
 class BoundedSearchFilter(SearchFilter):
@@ -58,3 +60,16 @@ class StrictOrderingFilter(OrderingFilter):
             return queryset
         tie = "-id" if ordering[-1].startswith("-") else "id"  # one index then serves both directions
         return queryset.order_by(*ordering, tie)
+
+
+class TextFilter(django_filters.CharFilter):
+    field_class = TextFormField
+
+
+class FilterSet(django_filters.FilterSet):
+    """A FilterSet that cleans all text, so that it finds what was stored."""
+
+    @classmethod
+    def filter_for_lookup(cls, field: Field, lookup_type: str) -> Any:
+        kind, options = super().filter_for_lookup(field, lookup_type)
+        return (TextFilter if kind is django_filters.CharFilter else kind), options

@@ -22,7 +22,7 @@ from django.core.files.storage import Storage, storages
 from django.utils import timezone
 from django.utils.deconstruct import deconstructible
 
-from storage import keys
+from storage import content_types, keys
 from storage.errors import ObjectExists, ObjectMissing
 
 CHUNK_SIZE = 256 * 1024  # bytes read or written at once, whatever the size of the file
@@ -122,8 +122,11 @@ class SignedStorage(Storage):
         """
 
     @abstractmethod
-    def copy(self, key: str, to: "SignedStorage", new_key: str) -> None:
-        """Copy the object, also to another bucket of the same store. Raises ObjectMissing, ObjectExists."""
+    def copy(self, key: str, to: "SignedStorage", new_key: str, *, content_type: str | None = None) -> None:
+        """Copy the object, also to another bucket of the same store. Raises ObjectMissing, ObjectExists.
+
+        The copy has this content type; with None, that of the object.
+        """
 
     @abstractmethod
     def read(self, key: str) -> BinaryIO:
@@ -240,7 +243,7 @@ class SignedStorage(Storage):
         return File(file if mode == "rb" else io.TextIOWrapper(file, encoding="utf-8"), name=name)
 
     def _save(self, name: str, content: File) -> str:
-        content_type = getattr(content, "content_type", None) or keys.guess_content_type(name)
+        content_type = getattr(content, "content_type", None) or content_types.guess(name)
         cache_control = f"max-age={PUBLIC_MAX_AGE if self.public else PRIVATE_MAX_AGE}"
         with _seekable(content) as file:
             while True:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from storage.base import SignedStorage, signed_stores
-from storage.fields import upload_fields
+from storage.content_types import aliases_of
+from storage.fields import UploadField, upload_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,5 +52,12 @@ def _bucket(store: SignedStorage) -> Bucket:
         store.bucket,
         store.public,
         file_size_limit=max((field.max_bytes for field in fields), default=None),
-        allowed_mime_types=tuple(sorted({kind for field in fields for kind in field.accepts})) or None,
+        allowed_mime_types=tuple(sorted(_content_types(store, fields))) or None,
     )
+
+
+def _content_types(store: SignedStorage, fields: list[UploadField]) -> set[str]:
+    """Return the types of the fields, for the incoming bucket also under their other names."""
+    accepted = {kind for field in fields for kind in field.accepts}
+    aliases = {alias for kind in accepted for alias in aliases_of(kind)}
+    return accepted | aliases if store.incoming else accepted

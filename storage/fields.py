@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models.fields.files import FieldFile
 from django.utils import timezone
 
-from storage import keys
+from storage import content_types, keys
 from storage.base import SignedStorage, SignedURL, store_of
 from storage.errors import ObjectMissing
 
@@ -158,7 +158,7 @@ class UploadField(models.FileField):
         **options: Any,
     ) -> None:
         self.alias = storage
-        self.accepts = tuple(accepts)
+        self.accepts = tuple(dict.fromkeys(map(content_types.canonical, accepts)))
         self.max_bytes = max_bytes
         self.folder = folder
         self.placed_by = tuple(placed_by)

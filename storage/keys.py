@@ -96,12 +96,6 @@ def suffix(content_type: str) -> str:
     return SUFFIXES.get(content_type) or mimetypes.guess_extension(content_type) or ""
 
 
-def guess_content_type(key: str) -> str:
-    """Return the content type for the suffix of the key, for files whose type is not known otherwise."""
-    content_type, encoding = mimetypes.guess_type(key)
-    return content_type if content_type and not encoding else "application/octet-stream"
-
-
 def from_name(name: str) -> str:
     """Return the name unchanged if it is legal, else with its illegal segments transliterated.
 

@@ -12,13 +12,14 @@ from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import ObjectDoesNotExist, SuspiciousOperation, ValidationError
-from django.db import DataError, transaction
+from django.db import DataError, models, transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat
 from django.utils.text import smart_split
 
 from api.search import fold, folded
+from api.text import TextFormField
 from api.uploads.attachments import delete_row
 from storage.fields import FileFacts
 
@@ -35,12 +36,17 @@ class BoundedChangeList(ChangeList):
 
 
 class BoundedAdmin(admin.ModelAdmin):
-    """A ModelAdmin whose lists accept any search, filter and selection without a server error.
+    """A ModelAdmin whose forms clean all text, and whose lists accept any search, filter and selection.
 
     `folded_fields` are the fields or expressions to search in a model without the column `search_text`.
     """
 
     folded_fields: ClassVar[tuple[Any, ...]] = ()
+
+    formfield_overrides = {
+        models.CharField: {"form_class": TextFormField},
+        models.TextField: {"form_class": TextFormField},
+    }
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         rows = super().get_queryset(request)

@@ -3,15 +3,16 @@
 import django_filters
 
 from api.catalog.models import EducationalService, Exhibition, Species
+from api.filters import FilterSet
 
 
-class SpeciesFilters(django_filters.FilterSet):
+class SpeciesFilters(FilterSet):
     class Meta:
         model = Species
         fields = ["conservation_status", "taxonomic_class", "taxonomic_order", "family"]
 
 
-class ExhibitionFilters(django_filters.FilterSet):
+class ExhibitionFilters(FilterSet):
     open_on = django_filters.DateFilter(
         method="filter_open_on",
         label="Exhibitions that are open on this day.",
@@ -26,7 +27,7 @@ class ExhibitionFilters(django_filters.FilterSet):
         return queryset.open_on(day)
 
 
-class EducationalServiceFilters(django_filters.FilterSet):
+class EducationalServiceFilters(FilterSet):
     class Meta:
         model = EducationalService
         fields = ["audience"]

@@ -13,12 +13,13 @@ from rest_framework.validators import UniqueValidator
 
 from api.catalog import rules
 from api.catalog.models import MAX_SLUG_LENGTH, EducationalService, Entry, Exhibition, Species
+from api.text import ModelSerializer, TextField
 from api.uploads.attachments import update_row
 
 ENTRY_FIELDS = ["slug", "description", "published", "image_url", "created_at", "updated_at"]
 
 
-class ScientificNameField(serializers.CharField):
+class ScientificNameField(TextField):
     def to_internal_value(self, data: Any) -> str:
         return rules.clean_scientific_name(super().to_internal_value(data))
 
@@ -38,7 +39,7 @@ class SlugField(serializers.CharField):
         return slug
 
 
-class EntrySerializer(serializers.ModelSerializer[Any]):
+class EntrySerializer(ModelSerializer[Any]):
     slug = SlugField()
     image_url = serializers.SerializerMethodField(help_text="Public, without expiry; null without an image.")
 

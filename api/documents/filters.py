@@ -10,6 +10,7 @@ from django.forms import CharField
 from django.utils.translation import gettext
 
 from api.documents.models import Document
+from api.filters import FilterSet
 
 
 class OwnerField(CharField):
@@ -36,7 +37,7 @@ class OwnerFilter(django_filters.CharFilter):
         return super().filter(queryset, value)
 
 
-class DocumentFilters(django_filters.FilterSet):
+class DocumentFilters(FilterSet):
     owner = OwnerFilter(field_name="owner_id", label="`me`, or a member's UUID")
 
     class Meta:

@@ -1,34 +1,151 @@
-"""Checks an untrusted picture. Runs in a child process, so it imports Pillow and nothing of Django."""
+"""Checks an untrusted picture. Runs in a child process, so it imports Pillow and nothing of Django.
+
+A picture is judged by what browsers draw: all its pixels must be there. What draws nothing may be damaged or
+missing, such as the texts in a PNG and its last chunk. Without its last marker, browsers do not draw the last
+rows of a JPEG.
+"""
 
 import errno
+import struct
 import warnings
+from io import SEEK_CUR, SEEK_END, BytesIO
 from typing import BinaryIO, Literal
+from zlib import crc32
 
-from PIL import Image, MpoImagePlugin, TiffImagePlugin, WebPImagePlugin
+from PIL import Image, JpegImagePlugin, MpoImagePlugin, TiffImagePlugin, WebPImagePlugin
 
-Verdict = Literal["valid", "invalid", "too_large"]
+Verdict = Literal["valid", "invalid", "incomplete", "damaged", "too_large"]
 
 # Imported before the process forks, so that no child has to: formats, and parts that they load on first use.
 Image.preinit()
 PRELOADED = (MpoImagePlugin, TiffImagePlugin, WebPImagePlugin)
 
+PNG_SIGNATURE_SIZE = 8  # bytes
+CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")  # a browser refuses a PNG with any other
+ANCILLARY = 0x20  # the bit of the first letter of a PNG chunk that draws nothing (PNG specification, 5.4)
+END_OF_JPEG = b"\xff\xd9"
+RESTARTS = [bytes([0xFF, 0xD0 + number]) for number in range(8)]  # the markers between parts of a JPEG
+
+
+class Incomplete(Exception):
+    """Pixels are missing."""
+
+
+class WrongChecksum(Exception):
+    """The checksum of what is drawn is wrong."""
+
 
 def check(file: BinaryIO, image_format: str, max_pixels: int) -> Verdict:
-    """Read the header with the decoder of this format only, then check the pixels and the structure.
+    """Read the header with the decoder of this format only, then check that the picture is complete.
 
-    Nothing is decoded. Raises MemoryError, and OSError if the file cannot be read.
+    Raises MemoryError, and OSError if the file cannot be read.
     """
     Image.MAX_IMAGE_PIXELS = max_pixels / 2  # type: ignore[assignment]  # Pillow warns, and refuses twice that
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     try:
-        with Image.open(file, formats=[image_format]) as image:
-            image.verify()
+        _check(file, image_format)
     except MemoryError:
         raise
     except Image.DecompressionBombError:
         return "too_large"
+    except Incomplete:
+        return "incomplete"
+    except WrongChecksum:
+        return "damaged"
     except Exception as error:  # a hostile file can make a decoder raise anything
         if isinstance(error, OSError) and error.errno == errno.EIO:
             raise  # the disk failed, not the picture
-        return "invalid"
+        is_cut_off = "truncated" in str(error).lower() or _is_cut_off_webp(file)
+        return "incomplete" if is_cut_off else "invalid"
     return "valid"
+
+
+def _check(file: BinaryIO, image_format: str) -> None:
+    """Raises Incomplete, WrongChecksum, and what Pillow raises."""
+    if image_format == "PNG":
+        file = _critical_chunks(file)
+    with Image.open(file, formats=[image_format]) as image:
+        if image_format == "JPEG":
+            _check_jpeg(file)
+        elif image_format != "WEBP":  # opening checks its structure; decoding would take twice the memory
+            image.load()
+
+
+def _critical_chunks(file: BinaryIO) -> BytesIO:
+    """Return the PNG without ancillary chunks, of which neither size nor content can then do any harm.
+
+    An animation is one of them: its first picture is checked. Raises WrongChecksum.
+    """
+    size = _size(file)
+    kept = BytesIO(file.read(PNG_SIGNATURE_SIZE))
+    kept.seek(0, SEEK_END)
+    while len(head := file.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", head)
+        if kind[0] & ANCILLARY:
+            file.seek(length + 4, SEEK_CUR)
+            continue
+        if kind not in CRITICAL:
+            raise SyntaxError("unknown critical chunk")
+        content, checksum = file.read(min(length, size)), file.read(4)
+        if len(checksum) == 4 and crc32(kind + content) != int.from_bytes(checksum):
+            raise WrongChecksum
+        kept.write(head + content + checksum)
+        if kind == b"IEND":
+            break
+    kept.seek(0)
+    return kept
+
+
+def _is_cut_off_webp(file: BinaryIO) -> bool:
+    """Return True for a WebP that is shorter than its header says."""
+    size = _size(file)
+    head = file.read(12)
+    return head[:4] + head[8:] == b"RIFFWEBP" and int.from_bytes(head[4:8], "little") + 8 > size
+
+
+def _check_jpeg(file: BinaryIO) -> None:
+    """Raise Incomplete if pixels are missing.
+
+    libjpeg draws what is missing in grey, and Pillow does not tell. So decode the picture twice, with
+    different bytes in place of its end: they change it only if something is missing.
+    """
+    file.seek(0)
+    JpegImagePlugin.JpegImageFile(file)  # reads up to the pixels
+    start = file.tell()
+    length = file.read().find(END_OF_JPEG)
+    end = start + length
+    if length < 0 or _decode(file, end, b"\0") != _decode(file, end, b"\x55"):
+        raise Incomplete
+
+
+def _decode(file: BinaryIO, end: int, filler: bytes) -> bytes:
+    """Return the pixels, at half of the width and height, with `filler` in place of what is behind `end`."""
+    file.seek(0)
+    image = EndedJPEG(file)
+    image.end = end
+    image.tail = b"".join(b"\0" + 64 * filler + restart for restart in 2 * RESTARTS) + END_OF_JPEG
+    image.draft(None, (max(1, image.width // 2), max(1, image.height // 2)))
+    image.load()
+    return image.tobytes()
+
+
+class EndedJPEG(JpegImagePlugin.JpegImageFile):
+    """A JPEG with the bytes `tail` in place of those behind `end`."""
+
+    end = 0
+    tail = b""
+
+    def load_read(self, read_bytes: int) -> bytes:
+        """Return the next bytes. Pillow calls this."""
+        assert self.fp is not None
+        if (left := self.end - self.fp.tell()) > 0:
+            return self.fp.read(min(read_bytes, left))
+        tail, self.tail = self.tail, b""
+        return tail
+
+
+def _size(file: BinaryIO) -> int:
+    """Return the size in bytes, and go back to the beginning."""
+    size = file.seek(0, SEEK_END)
+    file.seek(0)
+    return size

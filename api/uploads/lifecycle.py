@@ -133,6 +133,8 @@ def _verify_and_record(upload: Upload, on_missing: Callable[[Upload], None] | No
                     return _hold(upload, file, found)
                 case Reject() as verdict:
                     return _reject(upload, verdict, found.as_json())
+            if found.is_mislabelled:
+                _relabel(upload, file, found.content_type, renew_lease)
             return _record(upload, file, found)
         except StaleResource:
             claims.restore(upload, claim_id)  # the transaction was rolled back
@@ -245,6 +247,14 @@ def _move_to_final_key(upload: Upload, file: StoredFile, renew_lease: Callable[[
         except ObjectMissing:
             continue
     file.storage.describe(upload.final_key)
+
+
+def _relabel(upload: Upload, file: StoredFile, content_type: str, renew_lease: Callable[[], None]) -> None:
+    """Copy the object to a new final key with this content type. Raises ObjectMissing, StorageUnavailable."""
+    verified = upload.final_key
+    claims.write(upload, earlier_keys=upload.chosen_keys(), final_key=file.new_key(content_type))
+    renew_lease()
+    file.storage.copy(verified, file.storage, upload.final_key, content_type=content_type)
 
 
 def _record(upload: Upload, file: StoredFile, found: VerifiedFile) -> None:

@@ -1,6 +1,6 @@
 """Serializers of upload requests, tickets and uploads."""
 
-import unicodedata
+import re
 from typing import Any, cast
 
 from django.utils.translation import gettext
@@ -8,15 +8,14 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_sc
 from rest_framework import serializers
 from rest_framework.reverse import reverse
 
+from api.text import TextField, drop_invisible
 from api.uploads import tickets
 from api.uploads.models import Declared, Upload
 from api.uploads.tickets import Ticket
+from storage import content_types
 from storage.fields import StoredFile
 
-#: The Unicode categories of control characters, line breaks, and invisible characters, some of which
-#: reverse the text (so that `fdp.exe` is displayed as `exe.pdf`).
-INVISIBLE = {"Cc", "Cf", "Zl", "Zp"}
-JOINERS = "\u200c\u200d"  # invisible but allowed: Persian words and combined emoji need them
+CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")  # control characters and line breaks
 
 # Examples for the OpenAPI schema.
 DECLARED = {"filename": "guía.pdf", "content_type": "application/pdf", "size": 5120, "sha256": "9f86…0a08"}
@@ -88,8 +87,12 @@ class UploadRequestSerializer(serializers.Serializer[Any]):
 
     # `context["file"]` is the StoredFile to replace. `save(owner=…)` issues the ticket.
 
-    filename = serializers.CharField(max_length=255, help_text="A name without a path.")
-    content_type = serializers.CharField(max_length=255)
+    filename = TextField(max_length=255, help_text="A name without a path.")
+    content_type = serializers.CharField(
+        max_length=255,
+        allow_blank=True,
+        help_text="Blank, or application/octet-stream: the type for the suffix of the file name.",
+    )
     size = serializers.IntegerField(min_value=1, help_text="The exact size in bytes.")
     sha256 = serializers.RegexField(
         r"\A[0-9a-fA-F]{64}\Z",
@@ -109,17 +112,18 @@ class UploadRequestSerializer(serializers.Serializer[Any]):
         return tickets.issue(self.file, owner, cast(Declared, validated), on_create=on_create)
 
     def validate_filename(self, name: str) -> str:
-        invisible = any(
-            unicodedata.category(letter) in INVISIBLE and letter not in JOINERS for letter in name
-        )
-        if invisible or "/" in name or "\\" in name or name in (".", ".."):
+        if CONTROLS.search(name) or "/" in name or "\\" in name or name in (".", ".."):
             raise serializers.ValidationError(
                 gettext("Send a plain file name, without a path or control characters.")
             )
         return name
 
     def validate_content_type(self, content_type: str) -> str:
-        content_type = content_type.lower()
+        content_type = content_types.canonical(content_type)
+        if content_type == content_types.UNKNOWN:
+            content_type = content_types.guess(
+                drop_invisible(str(self.initial_data.get("filename", ""))).strip()
+            )
         if content_type not in self.file.field.accepts:
             accepted = gettext(" or ").join(self.file.field.accepts)
             message = gettext("This type is not accepted here: send %(accepted)s.") % {"accepted": accepted}

@@ -4,7 +4,7 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, BinaryIO
 
@@ -26,11 +26,16 @@ from api.uploads.child_process import (
     TooMuchTime,
 )
 from api.uploads.models import Declared, Problem
+from storage import content_types
 from storage.base import SignedStorage, read_chunks
 from storage.errors import translate_os_errors
 from storage.fields import UploadField
 
-HEAD_SIZE = 512  # bytes: the signatures of all accepted types are at the beginning of the file
+#: What comes before the header of a PDF (a byte order mark, a line break, the commands of a printer) is
+#: ignored by readers if the header begins within the first 1,024 bytes.
+PDF_HEADER, PDF_HEADER_WITHIN = b"%PDF-", 1024
+HEAD_SIZE = PDF_HEADER_WITHIN + len(PDF_HEADER) - 1  # bytes: all signatures are in the beginning of the file
+BLANKS = b"\xef\xbb\xbf \t\r\n\f\0"  # after which browsers still recognise HTML
 PILLOW_FORMATS = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP", "image/gif": "GIF"}
 
 WRONG_TYPE_MESSAGES = {
@@ -41,13 +46,20 @@ WRONG_TYPE_MESSAGES = {
     "image/gif": _("This file is not a GIF image."),
 }
 
+INVALID_IMAGE_MESSAGES = {
+    "incomplete": _("The picture is incomplete: its end is missing."),
+    "damaged": _("The picture is damaged: a checksum in it is wrong."),
+    "invalid": _("The picture cannot be opened."),
+}
+
 EARLIER_DETAILS = [  # rows of earlier versions have them
     _("Its first bytes are not those of %(sent)s."),
     _("%(width)s × %(height)s pixels are over %(limit)s."),
 ]
 
 MEBIBYTE = 1024 * 1024
-#: For opening one picture. Opening a WebP image takes 8 bytes for each pixel, any other next to nothing.
+#: For opening one picture. That takes up to 8 bytes of memory for each pixel of a WebP or progressive JPEG
+#: image, at most 4 for each of another.
 LIMITS = Limits(memory=512 * MEBIBYTE, processor_seconds=10, seconds=10)
 CHILDREN = ChildProcesses(at_once=2, modules=[image_check.__name__])
 RETRY_AFTER = 5  # seconds, if no child process is available
@@ -57,14 +69,18 @@ logger = structlog.get_logger("api.uploads")
 
 @dataclass(frozen=True, slots=True)
 class VerifiedFile:
-    """What was found of an object. `size` in bytes; `sha256` in hex, None above CHECKSUM_MAX_BYTES."""
+    """What was found of an object. `size` in bytes; `sha256` in hex, None above CHECKSUM_MAX_BYTES.
+
+    `is_mislabelled`: the client sent it under another name of its type, with which the store serves it.
+    """
 
     content_type: str
     size: int
     sha256: str | None = None
+    is_mislabelled: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {"content_type": self.content_type, "size": self.size, "sha256": self.sha256}
 
 
 class VerificationFailed(Exception):
@@ -104,8 +120,10 @@ def verify(key: str, declared: Declared, field: UploadField, renew_lease: Callab
 
 def _check_metadata(store: SignedStorage, key: str, declared: Declared, field: UploadField) -> VerifiedFile:
     info = store.describe(key)
-    stored_type = info.content_type.split(";")[0].strip().lower()
-    found = VerifiedFile(stored_type, info.size)
+    stored_type = content_types.canonical(info.content_type)
+    if stored_type == content_types.UNKNOWN:  # the client did not say: the bytes decide
+        stored_type = declared["content_type"]
+    found = VerifiedFile(stored_type, info.size, is_mislabelled=stored_type != info.content_type)
     if info.size != declared["size"]:
         detail = _("Declared %(declared)s bytes, found %(size)s.")
         raise VerificationFailed("size_mismatch", detail, found, declared=declared["size"], size=info.size)
@@ -149,9 +167,19 @@ def content_types_of(head: bytes) -> frozenset[str]:
 
     The signatures are those of puremagic. Its own functions are not used, because they also read the end.
     """
-    return frozenset(
-        row.mime_type for row in puremagic.magic_header_array if head.startswith(row.byte_match, row.offset)
-    )
+    rows = [row for row in puremagic.magic_header_array if head.startswith(row.byte_match, row.offset)]
+    found = frozenset(row.mime_type for row in rows)
+    is_pdf = PDF_HEADER in head[:HEAD_SIZE] and not head.lstrip(BLANKS).startswith(b"<")
+    return found | {"application/pdf"} if is_pdf and not any(map(_is_other_file, rows)) else found
+
+
+def _is_other_file(row: puremagic.PureMagic) -> bool:
+    """Return True for the signature of a binary file. A PDF behind it makes a file with two meanings.
+
+    Signatures of two bytes are also found in what printers and mail programs write, other than `MZ`.
+    """
+    is_distinct = len(row.byte_match) > 2 or row.byte_match == b"MZ"
+    return is_distinct and row.mime_type.startswith(("application/", "audio/", "font/", "image/", "video/"))
 
 
 def _sha256(
@@ -195,7 +223,7 @@ def _child_process(renew_lease: Callable[[], None]) -> Iterator[ForkServer]:
 def _check_image(
     child: ForkServer, copy: BinaryIO, found: VerifiedFile, renew_lease: Callable[[], None]
 ) -> None:
-    """Check the pixels and the structure of a picture in a child process. Raises VerificationFailed."""
+    """Check the pixels of a picture in a child process. Raises VerificationFailed."""
     limit = settings.IMAGE_MAX_PIXELS
     arguments = [PILLOW_FORMATS[found.content_type], limit]
     try:
@@ -209,9 +237,9 @@ def _check_image(
         raise VerificationFailed("image_invalid", detail, found, megabytes=megabytes) from error
     except ChildFailed as error:
         logger.warning("image_decoder_crashed", reason=str(error), **found.as_json())
-        raise VerificationFailed("image_invalid", _("The picture cannot be opened."), found) from error
+        raise VerificationFailed("image_invalid", INVALID_IMAGE_MESSAGES["invalid"], found) from error
     if verdict == "too_large":
         detail = _("The picture has more than %(limit)s pixels.")
         raise VerificationFailed("image_too_large", detail, found, limit=limit)
     if verdict != "valid":
-        raise VerificationFailed("image_invalid", _("The picture cannot be opened."), found)
+        raise VerificationFailed("image_invalid", INVALID_IMAGE_MESSAGES[verdict], found)

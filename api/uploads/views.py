@@ -17,6 +17,7 @@ from rest_framework.viewsets import GenericViewSet
 from api.auth.principal import principal_of
 from api.filters import StrictOrderingFilter
 from api.idempotency import IDEMPOTENCY_KEY, RecordKey, run_once
+from api.text import drop_invisible
 from api.throttling import CompletionRateThrottle, TicketRateThrottle
 from api.uploads import lifecycle, tickets
 from api.uploads.attachments import delete_row
@@ -143,5 +144,6 @@ class DownloadURLMixin:
     @action(detail=True, methods=["get"], url_path="download-url")
     def download_url(self: Any, request: Request, **lookup: str) -> Response:
         file = stored_file(self.get_object(), self.download_field)
-        signed = file.signed_url(request.query_params.get("download"))
+        name = request.query_params.get("download")
+        signed = file.signed_url(name and drop_invisible(name))
         return Response(DownloadURLSerializer(signed).data, headers=NO_STORE)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
-from storage import keys
+from storage import content_types
 from storage.base import ObjectInfo
 from storage.local import disk
 
@@ -85,7 +85,7 @@ def infer_record(key: str, stat: os.stat_result) -> dict[str, Any]:
     """Return a record for a file without one, made from its key and stat result."""
     return {
         **size_and_mtime(stat),
-        "content_type": keys.guess_content_type(key),
+        "content_type": content_types.guess(key),
         "cache_control": "no-cache",
         "etag": f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"',
     }

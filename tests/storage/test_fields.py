@@ -16,6 +16,7 @@ from api.documents.models import Document
 from api.profiles.models import Profile
 from storage import buckets, checks, keys
 from storage.buckets import Bucket
+from storage.content_types import canonical
 from storage.errors import ObjectMissing
 from storage.fields import FileFacts, UploadField, upload_fields
 
@@ -188,7 +189,17 @@ def test_what_arrives_may_be_as_wide_as_the_widest_field():
     arrivals = buckets.declared()["uploads"]
 
     assert arrivals.file_size_limit == max(field.max_bytes for field in fields)
-    assert set(arrivals.allowed_mime_types) == {kind for field in fields for kind in field.accepts}
+    accepted = {kind for field in fields for kind in field.accepts}
+    assert accepted <= set(arrivals.allowed_mime_types)
+    assert {canonical(kind) for kind in arrivals.allowed_mime_types} == accepted
+    assert "image/jpg" in arrivals.allowed_mime_types
+    assert "image/jpg" not in buckets.declared()["documents"].allowed_mime_types
+
+
+def test_a_field_names_its_types_as_they_are_registered():
+    field = UploadField(storage="documents", accepts=["image/jpg", " IMAGE/JPEG", "application/x-pdf"])
+
+    assert field.accepts == ("image/jpeg", "application/pdf")
 
 
 def test_a_bucket_without_fields_has_no_limits():

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from django.core.exceptions import SuspiciousFileOperation
 
-from storage import keys
+from storage import content_types, keys
 
 HOSTILE = [
     "",
@@ -179,4 +179,4 @@ def test_any_name_has_a_plain_form(name, plain):
     [("a.pdf", "application/pdf"), ("a.b/c", "application/octet-stream"), ("a.JPG", "image/jpeg")],
 )
 def test_the_ending_tells_the_type_when_nobody_does(key, content_type):
-    assert keys.guess_content_type(key) == content_type
+    assert content_types.guess(key) == content_type

@@ -51,7 +51,7 @@ class VivariumUpload extends HTMLElement {
   async send(file) {
     const ticket = await this.post(this.getAttribute('ticket-url'), {
       filename: file.name,
-      content_type: file.type || 'application/octet-stream',
+      content_type: file.type,
       size: file.size,
     })
     this.showStatus('sending')

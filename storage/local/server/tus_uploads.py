@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.http import http_date
 
-from storage import keys, tokens
+from storage import content_types, tokens
 from storage.buckets import Bucket
 from storage.local import buckets, resumable_uploads
 from storage.local.resumable_uploads import ResumableUpload, UploadTooLarge
@@ -197,7 +197,7 @@ def _content_type(bucket: Bucket, key: str, content_type: str) -> str:
     """
     if not content_type:
         default = request_body.DEFAULT_CONTENT_TYPE
-        content_type = default if bucket.allows(default) else keys.guess_content_type(key)
+        content_type = default if bucket.allows(default) else content_types.guess(key)
     check_content_type(bucket, content_type)
     return request_body.check_header_value(content_type)
 

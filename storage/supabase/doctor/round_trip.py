@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import httpx
 from django.conf import settings
 
-from storage import buckets, keys
+from storage import buckets, content_types, keys
 from storage.base import incoming_store
 from storage.errors import StorageError, StorageMisconfigured
 from storage.findings import Finding, problem, warning
@@ -32,7 +32,7 @@ def check_round_trip() -> Iterator[Finding]:
     """Yield one finding or more for each operation. The object is deleted in any case."""
     store = SupabaseStorage(incoming_store().bucket)
     types = buckets.declared()[store.bucket].allowed_mime_types
-    content_type = types[0] if types else "application/octet-stream"
+    content_type = content_types.canonical(types[0] if types else "")
     key = keys.generate(FOLDER, content_type)
     found: list[Finding] = []
     try:

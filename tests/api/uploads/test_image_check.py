@@ -4,12 +4,15 @@ import errno
 import io
 import subprocess
 import sys
+import zlib
+from random import Random
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from api.uploads import image_check
-from tests.api.uploads.test_verification import GIF, JPEG, PNG, WEBP, png_header
+from tests.api.uploads.test_verification import GIF, JPEG, PNG, WEBP, chunk, png_header
 from tests.support.server import ROOT
 
 PICTURES = {"PNG": PNG, "JPEG": JPEG, "WEBP": WEBP, "GIF": GIF}
@@ -39,18 +42,102 @@ def test_the_limit_of_pixels_is_exact(image_format: str):
     assert check(PICTURES[image_format], image_format, PIXELS - 1) == "too_large"
 
 
+#: With so many details that each part of the file draws something.
+NOISE = Image.frombytes("RGB", (80, 60), Random(1).randbytes(80 * 60 * 3))
+EOI = b"\xff\xd9"
+
+
+def noise(image_format: str, mode: str = "RGB", **options: Any) -> bytes:
+    file = io.BytesIO()
+    NOISE.convert(mode).save(file, image_format, **options)
+    return file.getvalue()
+
+
+PNG_OF_NOISE = noise("PNG")
+DRAWN = {
+    "baseline": noise("JPEG"),
+    "progressive": noise("JPEG", progressive=True),
+    "all colours": noise("JPEG", subsampling=0, optimize=True),
+    "restart markers": noise("JPEG", restart_marker_blocks=2),
+    "CMYK": noise("JPEG", "CMYK"),
+    "grey": noise("JPEG", "L"),
+    "several pictures": noise("MPO", save_all=True, append_images=[NOISE]),
+}
+
+
+@pytest.mark.parametrize("jpeg", DRAWN.values(), ids=DRAWN)
+def test_a_jpeg_is_valid_if_all_its_pixels_are_there(jpeg: bytes):
+    end = jpeg.index(EOI, jpeg.index(b"\xff\xda"))
+
+    assert check(jpeg, "JPEG", 80 * 60) == "valid"
+    assert check(jpeg[: end + 2] + b"<html>", "JPEG", 80 * 60) == "valid"
+    for rest in (jpeg[:end], jpeg[: end - 300] + EOI, jpeg[: end // 2], jpeg[: end // 2] + EOI, jpeg[:300]):
+        assert check(rest, "JPEG", 80 * 60) == "incomplete"
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+def test_a_png_is_valid_if_all_its_pixels_are_there(mode: str):
+    png = noise("PNG", mode)
+
+    assert check(png, "PNG", 80 * 60) == "valid"
+    assert check(png[:-12], "PNG", 80 * 60) == "valid"  # without IEND
+    assert check(png + b"<html>", "PNG", 80 * 60) == "valid"
+    for rest in (png[:-30], png[: len(png) // 2], png[:60], png[:20]):
+        assert check(rest, "PNG", 80 * 60) == "incomplete"
+
+
+def broken(kind: bytes, content: bytes) -> bytes:
+    """A chunk with a wrong checksum."""
+    return chunk(kind, content)[:-1] + b"?"
+
+
+@pytest.mark.parametrize(
+    "ancillary",
+    [
+        chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + b"x" * 1_500_000),
+        chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(1_000_000))) * 70,
+        chunk(b"iCCP", b"profile\0\0" + zlib.compress(bytes(5_000_000))),
+        chunk(b"iCCP", b"no profile"),
+        chunk(b"tEXt", b""),
+        broken(b"pHYs", bytes(9)),
+        broken(b"gAMA", bytes(4)),
+        chunk(b"eXIf", b"no exif") + chunk(b"acTL", bytes(8)) + chunk(b"vpAg", bytes(9)),
+    ],
+)
+def test_what_a_png_does_not_draw_is_not_checked(ancillary: bytes):
+    assert check(PNG_OF_NOISE[:33] + ancillary + PNG_OF_NOISE[33:], "PNG", 80 * 60) == "valid"
+
+
+def test_the_first_picture_of_an_animation_is_checked():
+    png = noise("PNG", save_all=True, append_images=[NOISE.rotate(180)])
+
+    assert check(png, "PNG", 80 * 60) == "valid"
+    assert check(png.replace(b"IDAT", b"IDAT?", 1), "PNG", 80 * 60) == "damaged"
+
+
 @pytest.mark.parametrize(
     ("content", "image_format", "verdict"),
     [
         (png_header(2**31 - 1, 2**31 - 1), "PNG", "too_large"),
         (b"RIFF\x1e\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + b"\xff\x3f\x00" * 2, "WEBP", "too_large"),
-        (WEBP[:-20], "WEBP", "invalid"),
-        (JPEG[:100], "JPEG", "invalid"),
+        (PNG[:33] + broken(b"IDAT", PNG[41:-16]) + PNG[-12:], "PNG", "damaged"),
+        (PNG[:8] + broken(b"IHDR", PNG[16:29]) + PNG[33:], "PNG", "damaged"),
+        (PNG[:33] + chunk(b"IDAT", PNG[41:-40]) + PNG[-12:], "PNG", "incomplete"),
+        (PNG[:33] + chunk(b"IDAT", b"not compressed") + PNG[-12:], "PNG", "invalid"),
+        (PNG[:33] + b"\x7f\xff\xff\xffIDAT", "PNG", "incomplete"),
+        (PNG[:33] + chunk(b"CgBI", bytes(4)) + PNG[33:], "PNG", "invalid"),
+        (WEBP[:-1], "WEBP", "incomplete"),
+        (WEBP[:-20], "WEBP", "incomplete"),
+        (WEBP[:10], "WEBP", "invalid"),
+        (WEBP + b"<html>", "WEBP", "valid"),
+        (noise("GIF")[:-1], "GIF", "valid"),
+        (noise("GIF")[:-100], "GIF", "incomplete"),
+        (JPEG[:100], "JPEG", "incomplete"),
         (b"", "PNG", "invalid"),
     ],
 )
 def test_lies_and_rests_are_not_valid(content: bytes, image_format: str, verdict: str):
-    assert check(content, image_format) == verdict
+    assert check(content, image_format, 80 * 60) == verdict
 
 
 def test_a_picture_is_not_to_blame_for_a_disk_that_fails():

@@ -1,0 +1,30 @@
+"""Content types in one spelling, whatever clients call them."""
+
+import mimetypes
+
+UNKNOWN = "application/octet-stream"
+#: Other names of content types, which some browsers and programs send.
+ALIASES = {
+    "image/jpg": "image/jpeg",
+    "image/pjpeg": "image/jpeg",
+    "image/x-png": "image/png",
+    "application/acrobat": "application/pdf",
+    "application/x-pdf": "application/pdf",
+}
+
+
+def canonical(text: str) -> str:
+    """Return the type in lower case and under its registered name, without parameters; UNKNOWN for ""."""
+    content_type = text.partition(";")[0].strip().lower()
+    return ALIASES.get(content_type, content_type) or UNKNOWN
+
+
+def aliases_of(content_type: str) -> set[str]:
+    """Return the other names of the type."""
+    return {alias for alias, name in ALIASES.items() if name == content_type}
+
+
+def guess(name: str) -> str:
+    """Return the type for the suffix of a file name or key, UNKNOWN if there is none."""
+    content_type, encoding = mimetypes.guess_type(name)
+    return content_type if content_type and not encoding else UNKNOWN
