@@ -62,3 +62,22 @@ def test_rows_of_before_are_found_by_search_and_stay_when_it_is_undone(migrated_
 
     undone = migrate_to("0009_idempotency").get_model("api", "Species").objects
     assert sorted(undone.values_list("common_name", "scientific_name")) == sorted(many)
+
+
+def test_texts_of_before_are_normalized(migrated_back: None):
+    before = migrate_to("0010_search_text").get_model("api", "Species").objects
+    names = ["N\u0303andu\u0301", "Quokka\u200b", "Zorro", "Zorro\u00ad"]
+    for number, name in enumerate(names):
+        before.create(slug=f"s{number}", common_name=name, scientific_name=f"Rhea {'ab'[number % 2]}{name}")
+    before.create(slug="taken", common_name="", scientific_name="Rhea aZorro\u200b")
+
+    after = migrate_to("0011_normalized_text").get_model("api", "Species").objects.order_by("slug")
+
+    assert [row.common_name for row in after] == ["Ñandú", "Quokka", "Zorro", "Zorro", ""]
+    assert [row.scientific_name for row in after] == [
+        "Rhea aÑandú",
+        "Rhea bQuokka",
+        "Rhea aZorro",
+        "Rhea bZorro",
+        "Rhea aZorro\u200b",
+    ]
