@@ -63,7 +63,7 @@ def check_secret_key() -> Iterator[Finding]:
         what = f"SUPABASE_SECRET_KEY is {KEY_NAMES[parsed.kind]}, which has almost no permissions."
         yield problem("key", what, COPY_SECRET_KEY, id="storage.E010")
     elif parsed.kind == "unknown":
-        what = "SUPABASE_SECRET_KEY is neither sb_secret_… nor a JSON web token."
+        what = "SUPABASE_SECRET_KEY is neither sb_secret_… nor a service_role JSON web token."
         yield warning("key", what, COPY_SECRET_KEY, id="storage.W010")
     yield from _check_project("SUPABASE_SECRET_KEY", parsed)
     if parsed.is_expired:

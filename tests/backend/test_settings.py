@@ -31,6 +31,7 @@ WELL_KNOWN = {
     ],
     "SUPABASE_SECRET_KEY": ["sb_secret_N7UND0UgjKTVK-Uodkm0Hg_xSvEMPvz"],
     "SUPABASE_PUBLISHABLE_KEY": ["sb_publishable_ACJWlzQHlZjBrEguHvfOxg_3BJgxAaH"],
+    "STORAGE_WEBHOOK_SECRET": ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"],
 }
 
 
@@ -356,7 +357,9 @@ def test_production_does_not_start_with_a_key_that_is_printed_somewhere(name: st
 def test_production_knows_a_printed_key_under_any_name():
     value = WELL_KNOWN["SUPABASE_SECRET_KEY"][0]
 
-    assert refusal(**PRODUCTION, SUPABASE_SERVICE_ROLE_KEY=value).startswith("SUPABASE_SECRET_KEY holds")
+    for name, others in read_by_settings().items():
+        for other in others if name in WELL_KNOWN else []:
+            assert refusal(**PRODUCTION, **{other: value}).startswith(f"{name} holds")
     assert refusal(**{**PRODUCTION, "SECRET_KEY": value}).startswith("SECRET_KEY holds")
 
 
@@ -365,6 +368,14 @@ def test_production_does_not_start_with_a_secret_that_can_be_guessed():
 
     assert told.startswith("SUPABASE_JWT_SECRET is shorter than 32 characters")
     assert "hush" not in told
+    assert refusal(**{**PRODUCTION, "SECRET_KEY": "zK8v!q2Lx$Rw7Tn4Yb9Hc"}).startswith(
+        "SECRET_KEY is shorter"
+    )
+
+
+def test_production_does_not_start_with_a_text_in_place_of_the_key_of_the_project():
+    assert "neither a secret key" in refusal(**PRODUCTION, **{**PROJECT, "SUPABASE_SECRET_KEY": "of-another"})
+    assert read("STORAGE", DEBUG="true", **{**PROJECT, "SUPABASE_SECRET_KEY": "of-another"}) == ["supabase"]
 
 
 @pytest.mark.parametrize(
@@ -387,7 +398,7 @@ def test_production_refuses_a_webhook_secret_that_can_be_guessed(secret: str):
     assert read("STORAGE_WEBHOOK_SECRET", DEBUG="true", STORAGE_WEBHOOK_SECRET=secret) == [secret]
 
 
-@pytest.mark.parametrize("secret", ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "x" * 24])
+@pytest.mark.parametrize("secret", ["whsec_5WbX5kEWLlfzsGNjH64I8lOOqUB6e8FH", "zK8v!q2Lx$Rw7Tn4Yb9Hc3Jd"])
 def test_production_starts_with_a_webhook_secret_of_24_bytes(secret: str):
     own, logging = read("STORAGE_WEBHOOK_SECRET", "LOGGING", **PRODUCTION, STORAGE_WEBHOOK_SECRET=secret)
 
