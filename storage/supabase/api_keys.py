@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-from storage.supabase.well_known_keys import is_well_known, unverified_claims
+from storage.supabase.well_known_keys import is_published, unverified_claims
 
 KeyKind = Literal["secret", "publishable", "service_role", "anon", "authenticated", "unknown"]
 LEGACY_ROLES: tuple[KeyKind, ...] = ("service_role", "anon", "authenticated")  # `role` of legacy keys (JWTs)
@@ -30,7 +30,7 @@ class ApiKey:
 
 def parse(key: str) -> ApiKey:
     """Return the kind of the key; an unreadable key is of the kind "unknown"."""
-    is_demo = is_well_known(key)
+    is_demo = is_published(key)
     if key.startswith("sb_secret_"):
         return ApiKey("secret", is_demo=is_demo)
     if key.startswith("sb_publishable_"):

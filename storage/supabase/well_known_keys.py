@@ -13,15 +13,13 @@ JWT_SECRETS = (
     "your-super-secret-jwt-token-with-at-least-32-characters-long",
 )
 #: The public half of the ES256 key with which `supabase start` signs. Its private half is published too.
-SIGNING_KEY = jwt.PyJWK(
-    {
-        "kty": "EC",
-        "crv": "P-256",
-        "alg": "ES256",
-        "x": "M5Sjqn5zwC9Kl1zVfUUGvv9boQjCGd45G8sdopBExB4",
-        "y": "P6IXMvA2WYXSHSOMTBH2jsw_9rrzGy89FjPf6oOsIxQ",
-    }
-)
+SIGNING_KEY_NUMBERS = {
+    "kty": "EC",
+    "crv": "P-256",
+    "x": "M5Sjqn5zwC9Kl1zVfUUGvv9boQjCGd45G8sdopBExB4",
+    "y": "P6IXMvA2WYXSHSOMTBH2jsw_9rrzGy89FjPf6oOsIxQ",
+}
+SIGNING_KEY = jwt.PyJWK(SIGNING_KEY_NUMBERS, "ES256")
 KEYS = {
     *JWT_SECRETS,
     "sb_secret_N7UND0UgjKTVK-Uodkm0Hg_xSvEMPvz",  # of `supabase start`, as the next three
@@ -45,15 +43,22 @@ DEMO_ISSUER = "supabasedemo"  # the letters in the `iss` of the legacy keys of b
 
 
 def is_well_known(key: str) -> bool:
-    """Return True if the key is published or a placeholder, also in another case, in quotes or in base64.
+    """Return True if the key is published, or is a JWT that anybody can make."""
+    return is_published(key) or any(map(_is_signed_with_published_key, _forms(key)))
 
-    A JWT is well known if it is signed with a well-known key, or if its `iss` is that of the demo keys.
-    """
+
+def is_published(key: str) -> bool:
+    """Return True for a published key, demo JWT or placeholder, in any case, in quotes or in base64."""
     published = {each.casefold() for each in KEYS}
     return any(
-        form.casefold() in published or PLACEHOLDER.search(form) or _is_demo_token(form)
+        form.casefold() in published or PLACEHOLDER.search(form) or _has_demo_issuer(form)
         for form in _forms(key)
     )
+
+
+def is_well_known_jwk(key: dict[str, Any]) -> bool:
+    """Return True for the public key of `supabase start`: anybody can sign with its private half."""
+    return SIGNING_KEY_NUMBERS.items() <= key.items()
 
 
 def unverified_claims(token: str) -> dict[str, Any]:
@@ -74,10 +79,12 @@ def _forms(key: str) -> Iterator[str]:
         pass
 
 
-def _is_demo_token(text: str) -> bool:
+def _has_demo_issuer(text: str) -> bool:
     issuer = str(unverified_claims(text).get("iss") or "")
-    if re.sub("[^a-z]", "", issuer.lower()) == DEMO_ISSUER:
-        return True
+    return re.sub("[^a-z]", "", issuer.lower()) == DEMO_ISSUER
+
+
+def _is_signed_with_published_key(text: str) -> bool:
     return _is_signed_with(SIGNING_KEY, "ES256", text) or any(
         _is_signed_with(secret, "HS256", text) for secret in JWT_SECRETS
     )

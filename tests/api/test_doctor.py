@@ -27,6 +27,7 @@ from storage.supabase import configuration, transport
 from storage.supabase.doctor import http
 from storage.supabase.doctor.round_trip import FOLDER
 from storage.supabase.doctor.steps import Step, run_steps
+from tests.support.access_tokens import SUPABASE_START
 from tests.support.project import Project
 from tests.support.proxy import Proxy
 from tests.support.server import ROOT, Server
@@ -569,6 +570,16 @@ def test_neither_keys_nor_secret(check, settings):
     settings.SUPABASE_JWT_SECRET = ""
 
     assert check().named("jwks").what == "SUPABASE_JWKS_URL is empty. No access token can be verified."
+
+
+def test_the_published_key_of_supabase_start_is_a_problem_in_production(check, auth: Proxy, settings):
+    auth.on("GET", "jwks", **jwks(SUPABASE_START, ec.generate_private_key(ec.SECP256R1())))
+
+    found = check().named("jwks")
+    settings.DEBUG = True
+
+    assert (found.level, check().named("jwks").level) == ("problem", "ok")
+    assert "the published key of `supabase start`" in found.what
 
 
 def test_keys_of_an_algorithm_that_is_not_verified(check, auth: Proxy):

@@ -9,6 +9,7 @@ import jwt
 import pytest
 
 from storage.supabase.well_known_keys import JWT_SECRETS, KEYS, is_well_known
+from tests.support.access_tokens import SUPABASE_START
 
 START, COMPOSE = JWT_SECRETS
 HEADER = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
@@ -30,17 +31,6 @@ PUBLISHED_TOKENS = {
         "YXQiOiAxNjQxNzY5MjAwLAogICAgImV4cCI6IDE3OTk1MzU2MDAKfQ.DaYlNEoUrrEn2Ig7tqibS-PHK5vgusbcbo7X36XVt4Q"
     ),
 }
-#: The ES256 key of `supabase start`, as its source has it.
-PRIVATE_KEY = jwt.PyJWK(
-    {
-        "kty": "EC",
-        "crv": "P-256",
-        "alg": "ES256",
-        "x": "M5Sjqn5zwC9Kl1zVfUUGvv9boQjCGd45G8sdopBExB4",
-        "y": "P6IXMvA2WYXSHSOMTBH2jsw_9rrzGy89FjPf6oOsIxQ",
-        "d": "dIhR8wywJlqlua4y_yMq2SLhlFXDZJBCvFrY1DCHyVU",
-    }
-)
 CLAIMS = {"role": "service_role", "iss": "supabase", "ref": "abcdefghijklmnopqrst", "exp": 2015000000}
 WRITTEN = {
     "plain": str,
@@ -77,7 +67,7 @@ def test_whoever_signs_with_a_published_secret_has_a_published_key(secret: str):
 
 
 def test_whoever_signs_with_the_published_private_key_has_a_published_key():
-    assert is_well_known(jwt.encode(CLAIMS, PRIVATE_KEY, algorithm="ES256", headers={"kid": "any"}))
+    assert is_well_known(jwt.encode(CLAIMS, SUPABASE_START, algorithm="ES256", headers={"kid": "any"}))
 
 
 @pytest.mark.parametrize("issuer", ["supabase-demo", "Supabase-Demo", " supabase_demo ", "supabase demo"])
