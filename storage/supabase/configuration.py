@@ -76,7 +76,9 @@ def check_publishable_key() -> Iterator[Finding]:
     if not key:
         return
     parsed = api_keys.parse(key)
-    if parsed.is_secret or key in (settings.SUPABASE_SECRET_KEY, settings.SUPABASE_JWT_SECRET):
+    is_public = parsed.kind in ("publishable", "anon")  # then the mistake is to have it as the secret key
+    is_servers = key in (settings.SUPABASE_SECRET_KEY, settings.SUPABASE_JWT_SECRET)
+    if parsed.is_secret or (is_servers and not is_public):
         what = "SUPABASE_PUBLISHABLE_KEY is a secret key: it has all permissions, and browsers receive it."
         cure = "Set it to the publishable key (sb_publishable_…); revoke the secret key if it was published."
         yield problem("key", what, cure, id="storage.E014")

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from io import StringIO
 from pathlib import Path
@@ -29,7 +29,7 @@ from storage.supabase.doctor.round_trip import FOLDER
 from storage.supabase.doctor.steps import Step, run_steps
 from tests.support.access_tokens import SUPABASE_START
 from tests.support.project import Project
-from tests.support.proxy import Proxy
+from tests.support.proxy import Passing, Proxy
 from tests.support.server import ROOT, Server
 
 HTML = {"Content-Type": "text/html; charset=utf-8"}
@@ -39,6 +39,7 @@ ORIGINS = {
     "Access-Control-Allow-Methods": "PUT, GET",
     "Access-Control-Allow-Headers": "cache-control, Content-Type, x-upsert",
 }
+MIB = 1024 * 1024
 LEGS = ["sign_upload", "put", "describe", "sign_download", "get", "delete"]
 SECRET = "sb_secret_Zu9k3BfPq7Xw1Tn5Lm2R"
 
@@ -730,6 +731,56 @@ def test_a_cache_that_is_down_does_not_stop_the_doctor(check, settings):
     settings.CACHES = {"default": {"BACKEND": redis, "LOCATION": "redis://127.0.0.1:9/0"}}
 
     assert check().of("problem", "warning", "skipped") == []
+
+
+# --- The global file size limit ---------------------------------------------------------------------
+
+
+def allows_at_most(size: int) -> Callable[[Passing, bytes], None]:
+    """Answers updates of buckets as a project with this global limit."""
+    refusal = {"statusCode": "413", "error": "Payload too large", "message": "", "code": "EntityTooLarge"}
+
+    def answer(passing: Passing, content: bytes) -> None:
+        if json.loads(content)["file_size_limit"] > size:
+            passing.answer(400, JSON, json.dumps(refusal).encode())
+        else:
+            passing.relay(passing.upstream(content))
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("size", "too_large"),
+    [
+        (50 * MIB, []),
+        (50 * MIB - 1, ["uploads", "documents"]),
+        (10 * MIB, ["uploads", "documents"]),
+        (MIB, ["uploads", "documents", "user-profiles", "species", "exhibitions", "educational-services"]),
+    ],
+)
+def test_a_global_limit_below_those_of_the_buckets(
+    check, front: Proxy, project: Project, size: int, too_large: list[str]
+):
+    """The buckets were made before it was lowered."""
+    before = project.buckets()
+    front.fail(allows_at_most(size), on="^PUT /bucket/")
+
+    report = check()
+
+    assert report.of("problem") == [f"bucket.{name}" for name in too_large]
+    for found in (each for each in report.findings if each.level == "problem"):
+        assert "is above the global limit of the project." in found.what
+        assert "Raise the global file size limit" in found.cure
+    assert project.buckets() == before
+
+
+@pytest.mark.slow
+def test_a_global_limit_that_cannot_be_checked(check, front: Proxy):
+    front.on("PUT", "/bucket/", status=503, headers={"Retry-After": "0"})
+
+    report = check()
+
+    assert (report.of("warning"), report.of("problem", "skipped")) == (["buckets"], [])
 
 
 # --- Browsers ---------------------------------------------------------------------------------------
