@@ -18,6 +18,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from backend.logs import logging_config
 from backend.secret_keys import check_keys, check_webhook_secret
+from storage.origins import pattern_regex
 from storage.supabase.well_known_keys import JWT_SECRETS
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -371,6 +372,8 @@ CORS_ALLOWED_ORIGINS = env.list(
     if DEBUG
     else [],
 )
+CORS_ALLOWED_ORIGIN_PATTERNS = env.list("CORS_ALLOWED_ORIGIN_PATTERNS", default=[])
+CORS_ALLOWED_ORIGIN_REGEXES = [pattern_regex(pattern) for pattern in CORS_ALLOWED_ORIGIN_PATTERNS]
 CORS_ALLOW_HEADERS = [
     *default_headers,
     "idempotency-key",
@@ -387,6 +390,7 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = not DEBUG
 SILENCED_SYSTEM_CHECKS = [
     "security.W008",  # no redirect to https: the token would already have been sent in the clear
     "security.W021",  # the owner of the domain decides about the HSTS preload list
+    *("corsheaders.E013", "corsheaders.E014"),  # storage.E016 says the same, with the cure
 ]
 
 LOGGING = logging_config(

@@ -814,6 +814,22 @@ def test_what_browsers_ask_first(check, front: Proxy, settings, how: dict[str, A
     )
 
 
+def test_an_origin_that_no_browser_sends_is_told_and_not_tried(check, front: Proxy, settings):
+    settings.CORS_ALLOWED_ORIGINS = ["https://*.example.app"]
+
+    found = check().named("cors")
+
+    assert (found.level, found.id) == ("problem", "storage.E016")
+    assert front.count("OPTIONS") == 0
+
+
+def test_a_pattern_of_origins_is_tried_with_one_of_them(check, settings):
+    settings.CORS_ALLOWED_ORIGINS = []
+    settings.CORS_ALLOWED_ORIGIN_PATTERNS = ["https://*.example.app"]
+
+    assert check().named("cors").what == "Browsers may send files from https://check.example.app."
+
+
 def test_no_origin_is_told(check, settings):
     settings.CORS_ALLOWED_ORIGINS = []
 

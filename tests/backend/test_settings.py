@@ -205,6 +205,22 @@ def test_lists_may_be_written_with_spaces_and_stray_commas():
     ]
 
 
+def test_origins_may_be_given_by_patterns():
+    (regexes,) = read(
+        "CORS_ALLOWED_ORIGIN_REGEXES",
+        CORS_ALLOWED_ORIGIN_PATTERNS="https://*.example.app, https://app-*.example.org",
+        **PRODUCTION,
+    )
+
+    def is_allowed(origin: str) -> bool:
+        return any(re.match(regex, origin) for regex in regexes)
+
+    assert is_allowed("https://x.example.app")
+    assert is_allowed("https://app-7.example.org")
+    assert not is_allowed("https://x.example.app.evil.com")
+    assert "https://*.example.org" in refusal(CORS_ALLOWED_ORIGIN_PATTERNS="https://*", **PRODUCTION)
+
+
 @pytest.mark.parametrize(
     ("value", "expected"), [("true", True), ("1", True), ("false", False), ("0", False), ("", False)]
 )
@@ -479,6 +495,17 @@ def test_a_file_type_that_first_bytes_do_not_tell_is_told_with_the_cure():
 @pytest.mark.parametrize("bucket", ["../evil", "species", "uploads", "a/b", ".objects", "a b"])
 def test_a_bucket_that_is_another_one_or_a_path_is_refused(bucket: str):
     assert "SUPABASE_STORAGE_BUCKET" in refusal(DEBUG="true", SUPABASE_STORAGE_BUCKET=bucket)
+
+
+@pytest.mark.slow
+def test_origins_that_never_match_are_told_once_with_the_cure():
+    done = check(
+        **PRODUCTION, CORS_ALLOWED_ORIGINS="https://*.example.app, zoo.example.org, https://a.example/"
+    )
+
+    assert re.findall(r"\((\w+\.\w+)\)", done.stderr) == ["storage.E016"] * 3
+    assert "Move it to CORS_ALLOWED_ORIGIN_PATTERNS" in done.stderr
+    assert "Write https://zoo.example.org." in done.stderr
 
 
 @pytest.mark.slow
