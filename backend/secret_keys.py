@@ -15,7 +15,7 @@ MIN_LENGTHS = {
     "SUPABASE_JWT_SECRET": (32, "characters (RFC 7518, 3.2)"),
     "STORAGE_WEBHOOK_SECRET": (24, "bytes (Standard Webhooks)"),
 }
-MIN_DIFFERENT_CHARACTERS = 8  # fewer in 40 random digits happens once in 10,000 keys, in other keys never
+MIN_DIFFERENT_CHARACTERS = 8  # of 30,000 secrets of 24 random hexadecimal digits, one has fewer
 
 
 def check_keys(keys: Mapping[str, str]) -> None:
