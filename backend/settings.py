@@ -17,7 +17,9 @@ from corsheaders.defaults import default_headers
 from django.core.exceptions import ImproperlyConfigured
 
 from backend.logs import logging_config
-from storage import webhooks
+from backend.secret_keys import check_keys, check_webhook_secret
+from storage.origins import pattern_regex
+from storage.supabase.well_known_keys import JWT_SECRETS
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 MIB = 1024 * 1024
@@ -87,29 +89,8 @@ def rate(name: str, default: str) -> str:
     return value
 
 
-def check_webhook_secret(secret: str) -> None:
-    """Raise ImproperlyConfigured if messages cannot be signed with it, or in production could be forged."""
-    try:
-        length = len(webhooks.signing_key(secret))
-    except ValueError:
-        raise ImproperlyConfigured(
-            "STORAGE_WEBHOOK_SECRET must be whsec_ and base64, or other printable ASCII without spaces."
-        ) from None
-    if not DEBUG and length < 24:
-        raise ImproperlyConfigured("STORAGE_WEBHOOK_SECRET is shorter than 24 bytes (Standard Webhooks).")
-
-
-# --- Well-known keys, which are printed in documentation -----------------------------------------
-
-DEMO_JWT_SECRET = "super-secret-jwt-token-with-at-least-32-characters-long"  # of `supabase start`
 DEMO_SECRET_KEY = "insecure-development-key-that-production-refuses-to-start-with"
-WELL_KNOWN = {
-    DEMO_SECRET_KEY,
-    DEMO_JWT_SECRET,
-    "your-super-secret-jwt-token-with-at-least-32-characters-long",  # of Supabase's compose stack
-    "sb_secret_N7UND0UgjKTVK-Uodkm0Hg_xSvEMPvz",  # of `supabase start`
-    "sb_publishable_ACJWlzQHlZjBrEguHvfOxg_3BJgxAaH",  # of `supabase start`
-}
+DEMO_JWT_SECRET = JWT_SECRETS[0]  # that of `supabase start`
 
 # --- The process ---------------------------------------------------------------------------------
 
@@ -265,16 +246,10 @@ if STORAGE == "local" or SUPABASE_SIGNING == "secret":
     REQUIRED += ["SUPABASE_JWT_SECRET"]  # URLs are signed with it
 if MISSING := [name for name in REQUIRED if not CHECKED_SETTINGS[name]]:
     raise ImproperlyConfigured(f"Set {' and '.join(MISSING)}: there is no default for this.")
-if not DEBUG:
-    if well_known := [name for name, value in CHECKED_SETTINGS.items() if value in WELL_KNOWN]:
-        raise ImproperlyConfigured(
-            f"{' and '.join(well_known)} holds a key that is printed in documentation: make your own."
-        )
-    if 0 < len(SUPABASE_JWT_SECRET) < 32:
-        raise ImproperlyConfigured("SUPABASE_JWT_SECRET is shorter than 32 characters (RFC 7518, 3.2).")
-
 if STORAGE_WEBHOOK_SECRET:
     check_webhook_secret(STORAGE_WEBHOOK_SECRET)
+if not DEBUG:
+    check_keys({name: value for name, value in CHECKED_SETTINGS.items() if name != "SUPABASE_URL"})
 
 # --- The public site -----------------------------------------------------------------------------
 
@@ -397,6 +372,8 @@ CORS_ALLOWED_ORIGINS = env.list(
     if DEBUG
     else [],
 )
+CORS_ALLOWED_ORIGIN_PATTERNS = env.list("CORS_ALLOWED_ORIGIN_PATTERNS", default=[])
+CORS_ALLOWED_ORIGIN_REGEXES = [pattern_regex(pattern) for pattern in CORS_ALLOWED_ORIGIN_PATTERNS]
 CORS_ALLOW_HEADERS = [
     *default_headers,
     "idempotency-key",
@@ -413,6 +390,7 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = not DEBUG
 SILENCED_SYSTEM_CHECKS = [
     "security.W008",  # no redirect to https: the token would already have been sent in the clear
     "security.W021",  # the owner of the domain decides about the HSTS preload list
+    *("corsheaders.E013", "corsheaders.E014"),  # storage.E016 says the same, with the cure
 ]
 
 LOGGING = logging_config(

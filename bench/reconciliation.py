@@ -4,6 +4,7 @@ Run: `python bench/reconciliation.py`. Timings vary between machines and runs: c
 """
 
 import os
+import secrets
 import sys
 import time
 import tracemalloc
@@ -15,9 +16,9 @@ FOLDER = TemporaryDirectory()
 os.environ.update(
     ENV_FILE="/dev/null",
     DEBUG="false",
-    SECRET_KEY="x" * 50,
+    SECRET_KEY=secrets.token_hex(25),
     ALLOWED_HOSTS="localhost",
-    SUPABASE_JWT_SECRET="y" * 50,
+    SUPABASE_JWT_SECRET=secrets.token_hex(25),
     DJANGO_SETTINGS_MODULE="backend.settings",
     DATABASE_URL=f"sqlite:///{FOLDER.name}/db.sqlite3",
     MEDIA_ROOT=f"{FOLDER.name}/media",

@@ -10,6 +10,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 from storage.base import signed_stores
 from storage.fields import UploadField, upload_fields
 from storage.findings import Finding
+from storage.origins import check_origins
 from storage.supabase import configuration
 
 #: The content types that puremagic can detect from the first bytes of a file.
@@ -95,6 +96,11 @@ def check_supabase(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Che
         configuration.check_signing,
     )
     return [as_message(found) for rule in rules for found in rule()]
+
+
+@register()
+def check_cors(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    return [as_message(found) for found in check_origins()] if hasattr(settings, "STORAGE") else []
 
 
 def as_message(found: Finding) -> CheckMessage:

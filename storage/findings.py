@@ -38,7 +38,8 @@ def redact_url(url: str) -> str:
     """Return the URL without the parts that may be secret: user, password and query."""
     try:
         parts = urlsplit(url)
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
         port = f":{parts.port}" if parts.port else ""
-        return f"{parts.scheme}://{parts.hostname}{port}{parts.path}".rstrip("/")
+        return f"{parts.scheme}://{host}{port}{parts.path}"
     except ValueError:
         return "an invalid URL"

@@ -53,7 +53,7 @@ def test_going_to_supabase(server: Server, project: Project):
     ]
     keys = {"SUPABASE_URL": server.url, "SUPABASE_SECRET_KEY": project.key, "STORAGE": "supabase"}
 
-    printed = [
+    done = [
         subprocess.run(
             shlex.split(command),
             cwd=ROOT,
@@ -62,7 +62,7 @@ def test_going_to_supabase(server: Server, project: Project):
             text=True,
             timeout=60,
             check=True,
-        ).stdout
+        )
         for command in commands
     ]
 
@@ -71,9 +71,9 @@ def test_going_to_supabase(server: Server, project: Project):
         ["setup_supabase"],
         ["check_supabase"],
     ]
-    assert "7 buckets: would be created 7" in printed[0]
-    assert "7 buckets: created 7" in printed[1]
-    assert "\n0 problems" in printed[2]
+    assert "7 buckets: would be created 7" in done[0].stderr
+    assert "7 buckets: created 7" in done[1].stderr
+    assert "\n0 problems" in done[2].stdout
 
 
 def test_the_lines_of_the_doctor_that_are_named_exist(project: Project, settings):

@@ -13,6 +13,7 @@ from api.auth.tokens import ASYMMETRIC
 from storage.findings import Finding, ok, problem, redact_url, warning
 from storage.supabase.doctor import http
 from storage.supabase.doctor.http import CheckFailed
+from storage.supabase.well_known_keys import is_well_known_jwk
 
 ALGORITHM_OF_KEY_TYPE = {"EC": "ES256", "RSA": "RS256", "OKP": "EdDSA"}
 SET_JWT_SECRET = (
@@ -36,6 +37,10 @@ def check_jwks() -> Iterator[Finding]:
         return
     if not keys:
         yield _secret_only("The project has no public keys: it signs with a shared secret (HS256).")
+        return
+    if any(map(is_well_known_jwk, keys)) and not settings.DEBUG:
+        what = "The project signs tokens with the published key of `supabase start`: this API refuses them."
+        yield problem("jwks", what, "Create a signing key of its own, and remove the published one.")
         return
     yield _algorithms(keys, http.elapsed_ms(response))
 

@@ -5,6 +5,9 @@ from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from django.conf import settings
+
+from storage.supabase.well_known_keys import is_well_known_jwk
 
 #: The one accepted algorithm of each (`kty`, `crv`). The key decides the algorithm, never the token.
 ALGORITHMS = {("EC", "P-256"): "ES256", ("RSA", "None"): "RS256", ("OKP", "Ed25519"): "EdDSA"}
@@ -44,6 +47,7 @@ def _usable_key(entry: Any) -> jwt.PyJWK | None:
         or not isinstance(operations, list)
         or "verify" not in operations
         or "d" in entry  # a private key that was published
+        or (is_well_known_jwk(entry) and not settings.DEBUG)  # so was its private key
     ):
         return None
     try:

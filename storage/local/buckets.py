@@ -97,6 +97,7 @@ def delete(name: str) -> None:
         if next(bucket.objects.walk(), None) is not None:
             raise BucketNotEmpty(name)
         _write(bucket, deleted=True)
+        bucket.objects.paths.remove_folders()
 
 
 def empty(name: str) -> None:

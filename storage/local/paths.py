@@ -5,7 +5,9 @@ An object's content is the file `MEDIA_ROOT/<bucket>/<key>`. If a folder cannot 
 `MEDIA_ROOT/.objects/odd/`.
 """
 
+import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from stat import S_ISREG
 
@@ -58,8 +60,13 @@ class ObjectPaths:
                 if not file.exists():
                     raise
                 # Another process removed the folder because it had become empty: try again.
-        self.fallback_folder.mkdir(parents=True, exist_ok=True)
-        disk.move_into_place(file, self.fallback(key))
+        while True:
+            self.fallback_folder.mkdir(parents=True, exist_ok=True)
+            try:
+                return disk.move_into_place(file, self.fallback(key))
+            except FileNotFoundError:  # as above
+                if not file.exists():
+                    raise
 
     def remove_empty_folders(self, path: Path) -> None:
         """Remove the parent folders that are empty after the file at `path` was deleted or moved."""
@@ -71,6 +78,16 @@ class ObjectPaths:
                 folder.rmdir()
             except OSError:
                 return
+
+    def remove_folders(self) -> None:
+        """Remove the folders of a bucket that has no objects. A folder with other files in it stays."""
+        folders = [self.fallback_folder]
+        if PLAIN_BUCKET.fullmatch(self.bucket):
+            folders.append(disk.root() / self.bucket)
+        for top in folders:
+            for folder, _, _ in os.walk(top, topdown=False):
+                with suppress(OSError):
+                    os.rmdir(folder)
 
 
 def _is_file(path: Path) -> bool:

@@ -1,15 +1,16 @@
 """Recognizes the kind of a Supabase API key by its format. Signatures are not verified."""
 
+import re
 import time
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-import jwt
-from django.conf import settings
+from storage.supabase.well_known_keys import is_published, unverified_claims
 
 KeyKind = Literal["secret", "publishable", "service_role", "anon", "authenticated", "unknown"]
 LEGACY_ROLES: tuple[KeyKind, ...] = ("service_role", "anon", "authenticated")  # `role` of legacy keys (JWTs)
-DEMO_ISSUER = "supabase-demo"  # `iss` of the legacy keys that `supabase start` and Docker Compose print
+#: A prefix, random characters and a checksum. The dashboard makes keys with 31 characters after the prefix.
+SECRET_KEY_PATTERN = re.compile(r"sb_secret_[A-Za-z0-9_-]{16,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,25 +30,25 @@ class ApiKey:
 
 def parse(key: str) -> ApiKey:
     """Return the kind of the key; an unreadable key is of the kind "unknown"."""
-    is_demo = key in settings.WELL_KNOWN
+    is_demo = is_published(key)
     if key.startswith("sb_secret_"):
         return ApiKey("secret", is_demo=is_demo)
     if key.startswith("sb_publishable_"):
         return ApiKey("publishable", is_demo=is_demo)
-    claims = _claims(key)
+    claims = unverified_claims(key)
     kind: KeyKind = next((role for role in LEGACY_ROLES if claims.get("role") == role), "unknown")
     expires = claims.get("exp")
     return ApiKey(
         kind,
         ref=str(claims.get("ref") or ""),
-        is_demo=is_demo or claims.get("iss") == DEMO_ISSUER,
+        is_demo=is_demo,
         is_expired=isinstance(expires, int | float) and expires < time.time(),
     )
 
 
-def _claims(key: str) -> dict[str, Any]:
-    """Return the unverified claims of a JWT; {} for any other text."""
-    try:
-        return jwt.decode(key, options={"verify_signature": False})
-    except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
-        return {}
+def has_form_of_secret_key(key: str) -> bool:
+    """Return True for `sb_secret_…`, and for a JWT unless its role is one that has few permissions."""
+    if SECRET_KEY_PATTERN.fullmatch(key):
+        return True
+    claims = unverified_claims(key)
+    return bool(claims) and claims.get("role") not in ("anon", "authenticated")

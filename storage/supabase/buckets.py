@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from secrets import token_hex
 
 from storage.buckets import Bucket
+from storage.errors import ObjectRefused, StorageMisconfigured
 from storage.supabase.client import call
 
 MIB = 1024 * 1024  # bytes
@@ -32,6 +34,22 @@ def list_buckets() -> dict[str, Bucket]:
         row.id: Bucket(row.id, row.public, row.file_size_limit, tuple(row.allowed_mime_types or ()))
         for row in rows
     }
+
+
+def exceeds_global_limit(size: int) -> bool:
+    """Return True if the project accepts no bucket with a limit of `size` bytes. Changes nothing.
+
+    It is asked to update a bucket that does not exist: Storage checks the limit first, then the name.
+    Raises StorageUnavailable.
+    """
+    name = f"check-{token_hex(16)}"
+    try:
+        call(lambda sdk: sdk.update_bucket(name, {"file_size_limit": size}), name)
+    except ObjectRefused:
+        return True
+    except StorageMisconfigured:  # no such bucket
+        pass
+    return False
 
 
 def find_other_case(name: str, names: Iterable[str]) -> str:

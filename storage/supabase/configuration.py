@@ -63,7 +63,7 @@ def check_secret_key() -> Iterator[Finding]:
         what = f"SUPABASE_SECRET_KEY is {KEY_NAMES[parsed.kind]}, which has almost no permissions."
         yield problem("key", what, COPY_SECRET_KEY, id="storage.E010")
     elif parsed.kind == "unknown":
-        what = "SUPABASE_SECRET_KEY is neither sb_secret_… nor a JSON web token."
+        what = "SUPABASE_SECRET_KEY is neither sb_secret_… nor a service_role JSON web token."
         yield warning("key", what, COPY_SECRET_KEY, id="storage.W010")
     yield from _check_project("SUPABASE_SECRET_KEY", parsed)
     if parsed.is_expired:
@@ -76,7 +76,9 @@ def check_publishable_key() -> Iterator[Finding]:
     if not key:
         return
     parsed = api_keys.parse(key)
-    if parsed.is_secret or key in (settings.SUPABASE_SECRET_KEY, settings.SUPABASE_JWT_SECRET):
+    is_public = parsed.kind in ("publishable", "anon")  # then the mistake is to have it as the secret key
+    is_servers = key in (settings.SUPABASE_SECRET_KEY, settings.SUPABASE_JWT_SECRET)
+    if parsed.is_secret or (is_servers and not is_public):
         what = "SUPABASE_PUBLISHABLE_KEY is a secret key: it has all permissions, and browsers receive it."
         cure = "Set it to the publishable key (sb_publishable_…); revoke the secret key if it was published."
         yield problem("key", what, cure, id="storage.E014")

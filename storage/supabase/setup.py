@@ -112,16 +112,21 @@ def _call(method: str, name: str, *options: Any) -> None:
     call(lambda sdk: getattr(sdk, method)(name, *options), name)
 
 
-def _refusal(wanted: Bucket, error: ObjectRefused) -> Finding:
-    """Return a problem: the project refused the limits of the bucket."""
-    name = f"bucket.{wanted.name}"
-    if "InvalidMimeType" in str(error):
-        what = f"bucket {wanted.name!r}: Storage does not accept one of the content types."
-        return problem(name, what, "Correct DOCUMENT_TYPES: a content type looks like application/pdf.")
+def above_global_limit(wanted: Bucket) -> Finding:
+    """Return a problem: the project accepts no file of the size that the bucket should allow."""
     return problem(
-        name,
+        f"bucket.{wanted.name}",
         f"bucket {wanted.name!r}: its limit, {format_size_limit(wanted)}, is above the global limit of the "
         "project.",
         "Raise the global file size limit in the dashboard's Storage Settings (the free plan allows up to "
         "50 MB), or lower DOCUMENT_MAX_BYTES, IMAGE_MAX_BYTES or AVATAR_MAX_BYTES.",
     )
+
+
+def _refusal(wanted: Bucket, error: ObjectRefused) -> Finding:
+    """Return a problem: the project refused the limits of the bucket."""
+    if "InvalidMimeType" in str(error):
+        what = f"bucket {wanted.name!r}: Storage does not accept one of the content types."
+        cure = "Correct DOCUMENT_TYPES: a content type looks like application/pdf."
+        return problem(f"bucket.{wanted.name}", what, cure)
+    return above_global_limit(wanted)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from io import StringIO
 from pathlib import Path
@@ -27,8 +27,9 @@ from storage.supabase import configuration, transport
 from storage.supabase.doctor import http
 from storage.supabase.doctor.round_trip import FOLDER
 from storage.supabase.doctor.steps import Step, run_steps
+from tests.support.access_tokens import SUPABASE_START
 from tests.support.project import Project
-from tests.support.proxy import Proxy
+from tests.support.proxy import Passing, Proxy
 from tests.support.server import ROOT, Server
 
 HTML = {"Content-Type": "text/html; charset=utf-8"}
@@ -38,6 +39,7 @@ ORIGINS = {
     "Access-Control-Allow-Methods": "PUT, GET",
     "Access-Control-Allow-Headers": "cache-control, Content-Type, x-upsert",
 }
+MIB = 1024 * 1024
 LEGS = ["sign_upload", "put", "describe", "sign_download", "get", "delete"]
 SECRET = "sb_secret_Zu9k3BfPq7Xw1Tn5Lm2R"
 
@@ -571,6 +573,16 @@ def test_neither_keys_nor_secret(check, settings):
     assert check().named("jwks").what == "SUPABASE_JWKS_URL is empty. No access token can be verified."
 
 
+def test_the_published_key_of_supabase_start_is_a_problem_in_production(check, auth: Proxy, settings):
+    auth.on("GET", "jwks", **jwks(SUPABASE_START, ec.generate_private_key(ec.SECP256R1())))
+
+    found = check().named("jwks")
+    settings.DEBUG = True
+
+    assert (found.level, check().named("jwks").level) == ("problem", "ok")
+    assert "the published key of `supabase start`" in found.what
+
+
 def test_keys_of_an_algorithm_that_is_not_verified(check, auth: Proxy):
     auth.on("GET", "jwks", body=b'{"keys": [{"kty": "oct", "alg": "HS256", "k": "hush"}]}', headers=JSON)
 
@@ -721,6 +733,56 @@ def test_a_cache_that_is_down_does_not_stop_the_doctor(check, settings):
     assert check().of("problem", "warning", "skipped") == []
 
 
+# --- The global file size limit ---------------------------------------------------------------------
+
+
+def allows_at_most(size: int) -> Callable[[Passing, bytes], None]:
+    """Answers updates of buckets as a project with this global limit."""
+    refusal = {"statusCode": "413", "error": "Payload too large", "message": "", "code": "EntityTooLarge"}
+
+    def answer(passing: Passing, content: bytes) -> None:
+        if json.loads(content)["file_size_limit"] > size:
+            passing.answer(400, JSON, json.dumps(refusal).encode())
+        else:
+            passing.relay(passing.upstream(content))
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("size", "too_large"),
+    [
+        (50 * MIB, []),
+        (50 * MIB - 1, ["uploads", "documents"]),
+        (10 * MIB, ["uploads", "documents"]),
+        (MIB, ["uploads", "documents", "user-profiles", "species", "exhibitions", "educational-services"]),
+    ],
+)
+def test_a_global_limit_below_those_of_the_buckets(
+    check, front: Proxy, project: Project, size: int, too_large: list[str]
+):
+    """The buckets were made before it was lowered."""
+    before = project.buckets()
+    front.fail(allows_at_most(size), on="^PUT /bucket/")
+
+    report = check()
+
+    assert report.of("problem") == [f"bucket.{name}" for name in too_large]
+    for found in (each for each in report.findings if each.level == "problem"):
+        assert "is above the global limit of the project." in found.what
+        assert "Raise the global file size limit" in found.cure
+    assert project.buckets() == before
+
+
+@pytest.mark.slow
+def test_a_global_limit_that_cannot_be_checked(check, front: Proxy):
+    front.on("PUT", "/bucket/", status=503, headers={"Retry-After": "0"})
+
+    report = check()
+
+    assert (report.of("warning"), report.of("problem", "skipped")) == (["buckets"], [])
+
+
 # --- Browsers ---------------------------------------------------------------------------------------
 
 
@@ -750,6 +812,22 @@ def test_what_browsers_ask_first(check, front: Proxy, settings, how: dict[str, A
         if missing
         else "Browsers may send files from https://app.zoo.example.org."
     )
+
+
+def test_an_origin_that_no_browser_sends_is_told_and_not_tried(check, front: Proxy, settings):
+    settings.CORS_ALLOWED_ORIGINS = ["https://*.example.app"]
+
+    found = check().named("cors")
+
+    assert (found.level, found.id) == ("problem", "storage.E016")
+    assert front.count("OPTIONS") == 0
+
+
+def test_a_pattern_of_origins_is_tried_with_one_of_them(check, settings):
+    settings.CORS_ALLOWED_ORIGINS = []
+    settings.CORS_ALLOWED_ORIGIN_PATTERNS = ["https://*.example.app"]
+
+    assert check().named("cors").what == "Browsers may send files from https://check.example.app."
 
 
 def test_no_origin_is_told(check, settings):

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 from uuid import uuid4
 
@@ -373,7 +374,7 @@ def connected(server: Server) -> socket.socket:
 
 @pytest.mark.slow
 def test_in_production_every_line_is_json_and_tells_no_secret(tmp_path: Path):
-    secrets = {"SECRET_KEY": "k" * 50 + "Zoo$1", "SUPABASE_JWT_SECRET": "j" * 40}
+    secrets = {"SECRET_KEY": f"{token_hex(25)}Zoo$1", "SUPABASE_JWT_SECRET": token_hex(20)}
     marker = uuid4().hex
     with Server(tmp_path, workers=1, DEBUG="false", ALLOWED_HOSTS="127.0.0.1", **secrets) as production:
         visit(production, "/api/v1/documents/", marker)

@@ -20,6 +20,7 @@ from rest_framework.views import APIView
 
 from api import errors
 from backend.middleware import STALL_TIMEOUT
+from storage.origins import pattern_regex
 from tests.support.cast import Caller, code
 from tests.support.server import Server
 
@@ -482,6 +483,22 @@ def test_the_app_may_read_every_answer_of_the_api(alice: Caller, visitor: Client
         assert exposed == {"location", "etag", "retry-after", "x-request-id"}
         assert "Access-Control-Allow-Credentials" not in answer.headers
         assert "origin" in answer.headers["Vary"].lower()
+
+
+@pytest.mark.parametrize(
+    ("origin", "allowed"),
+    [
+        ("https://pr-7.example.app", "https://pr-7.example.app"),
+        ("https://evil-example.app", None),
+        ("https://x.example.app.evil.com", None),
+    ],
+)
+def test_an_app_may_have_one_of_many_origins(visitor: Client, settings, origin: str, allowed: str | None):
+    settings.CORS_ALLOWED_ORIGIN_REGEXES = [pattern_regex("https://*.example.app")]
+
+    answer = visitor.get(DOCUMENTS, headers={"origin": origin})
+
+    assert answer.headers.get("Access-Control-Allow-Origin") == allowed
 
 
 @pytest.mark.usefixtures("_origin")

@@ -31,6 +31,7 @@ WELL_KNOWN = {
     ],
     "SUPABASE_SECRET_KEY": ["sb_secret_N7UND0UgjKTVK-Uodkm0Hg_xSvEMPvz"],
     "SUPABASE_PUBLISHABLE_KEY": ["sb_publishable_ACJWlzQHlZjBrEguHvfOxg_3BJgxAaH"],
+    "STORAGE_WEBHOOK_SECRET": ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"],
 }
 
 
@@ -204,6 +205,22 @@ def test_lists_may_be_written_with_spaces_and_stray_commas():
     ]
 
 
+def test_origins_may_be_given_by_patterns():
+    (regexes,) = read(
+        "CORS_ALLOWED_ORIGIN_REGEXES",
+        CORS_ALLOWED_ORIGIN_PATTERNS="https://*.example.app, https://app-*.example.org",
+        **PRODUCTION,
+    )
+
+    def is_allowed(origin: str) -> bool:
+        return any(re.match(regex, origin) for regex in regexes)
+
+    assert is_allowed("https://x.example.app")
+    assert is_allowed("https://app-7.example.org")
+    assert not is_allowed("https://x.example.app.evil.com")
+    assert "https://*.example.org" in refusal(CORS_ALLOWED_ORIGIN_PATTERNS="https://*", **PRODUCTION)
+
+
 @pytest.mark.parametrize(
     ("value", "expected"), [("true", True), ("1", True), ("false", False), ("0", False), ("", False)]
 )
@@ -356,7 +373,9 @@ def test_production_does_not_start_with_a_key_that_is_printed_somewhere(name: st
 def test_production_knows_a_printed_key_under_any_name():
     value = WELL_KNOWN["SUPABASE_SECRET_KEY"][0]
 
-    assert refusal(**PRODUCTION, SUPABASE_SERVICE_ROLE_KEY=value).startswith("SUPABASE_SECRET_KEY holds")
+    for name, others in read_by_settings().items():
+        for other in others if name in WELL_KNOWN else []:
+            assert refusal(**PRODUCTION, **{other: value}).startswith(f"{name} holds")
     assert refusal(**{**PRODUCTION, "SECRET_KEY": value}).startswith("SECRET_KEY holds")
 
 
@@ -365,6 +384,14 @@ def test_production_does_not_start_with_a_secret_that_can_be_guessed():
 
     assert told.startswith("SUPABASE_JWT_SECRET is shorter than 32 characters")
     assert "hush" not in told
+    assert refusal(**{**PRODUCTION, "SECRET_KEY": "zK8v!q2Lx$Rw7Tn4Yb9Hc"}).startswith(
+        "SECRET_KEY is shorter"
+    )
+
+
+def test_production_does_not_start_with_a_text_in_place_of_the_key_of_the_project():
+    assert "neither a secret key" in refusal(**PRODUCTION, **{**PROJECT, "SUPABASE_SECRET_KEY": "of-another"})
+    assert read("STORAGE", DEBUG="true", **{**PROJECT, "SUPABASE_SECRET_KEY": "of-another"}) == ["supabase"]
 
 
 @pytest.mark.parametrize(
@@ -387,7 +414,7 @@ def test_production_refuses_a_webhook_secret_that_can_be_guessed(secret: str):
     assert read("STORAGE_WEBHOOK_SECRET", DEBUG="true", STORAGE_WEBHOOK_SECRET=secret) == [secret]
 
 
-@pytest.mark.parametrize("secret", ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "x" * 24])
+@pytest.mark.parametrize("secret", ["whsec_5WbX5kEWLlfzsGNjH64I8lOOqUB6e8FH", "zK8v!q2Lx$Rw7Tn4Yb9Hc3Jd"])
 def test_production_starts_with_a_webhook_secret_of_24_bytes(secret: str):
     own, logging = read("STORAGE_WEBHOOK_SECRET", "LOGGING", **PRODUCTION, STORAGE_WEBHOOK_SECRET=secret)
 
@@ -468,6 +495,17 @@ def test_a_file_type_that_first_bytes_do_not_tell_is_told_with_the_cure():
 @pytest.mark.parametrize("bucket", ["../evil", "species", "uploads", "a/b", ".objects", "a b"])
 def test_a_bucket_that_is_another_one_or_a_path_is_refused(bucket: str):
     assert "SUPABASE_STORAGE_BUCKET" in refusal(DEBUG="true", SUPABASE_STORAGE_BUCKET=bucket)
+
+
+@pytest.mark.slow
+def test_origins_that_never_match_are_told_once_with_the_cure():
+    done = check(
+        **PRODUCTION, CORS_ALLOWED_ORIGINS="https://*.example.app, zoo.example.org, https://a.example/"
+    )
+
+    assert re.findall(r"\((\w+\.\w+)\)", done.stderr) == ["storage.E016"] * 3
+    assert "Move it to CORS_ALLOWED_ORIGIN_PATTERNS" in done.stderr
+    assert "Write https://zoo.example.org." in done.stderr
 
 
 @pytest.mark.slow

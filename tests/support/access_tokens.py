@@ -22,6 +22,17 @@ RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 ED = ed25519.Ed25519PrivateKey.generate()
 KEYS = {"ES256": EC, "RS256": RSA, "EdDSA": ED}  # the published ones: each is known by its algorithm
 
+#: The private key of `supabase start`, as its source has it.
+SUPABASE_START = jwt.get_algorithm_by_name("ES256").from_jwk(
+    {
+        "kty": "EC",
+        "crv": "P-256",
+        "x": "M5Sjqn5zwC9Kl1zVfUUGvv9boQjCGd45G8sdopBExB4",
+        "y": "P6IXMvA2WYXSHSOMTBH2jsw_9rrzGy89FjPf6oOsIxQ",
+        "d": "dIhR8wywJlqlua4y_yMq2SLhlFXDZJBCvFrY1DCHyVU",
+    }
+)
+
 
 def claims(**changes: Any) -> dict[str, Any]:
     """Those of a member, as Supabase Auth writes them."""

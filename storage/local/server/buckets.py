@@ -65,6 +65,8 @@ def list_all(request: HttpRequest) -> JsonResponse:
 
 def update(request: HttpRequest, bucket: str) -> JsonResponse:
     body = json_body(request)
+    if not any(name in body for name in ("public", "file_size_limit", "allowed_mime_types")):
+        raise ProtocolError("InvalidRequest", "body must have a property of a bucket")
     require_service_key(request, MISSING)
     changes: dict[str, Any] = {}
     if "public" in body:

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.http import HttpRequest, JsonResponse
 
+from storage.errors import ObjectExists
 from storage.local import buckets
 from storage.local.buckets import BucketMissing, LocalBucket
 from storage.local.server import request_body, webhook
@@ -29,11 +30,15 @@ def copy(request: HttpRequest) -> JsonResponse:
 
 
 def move(request: HttpRequest) -> JsonResponse:
+    """On the real server, a key that is taken has another code here than in uploads and copies."""
     _, source, key, target, new_key = _parse(request)
     if (source.name, key) == (target.name, new_key):
         source.objects.describe(key)
     else:
-        source.objects.move(key, target.objects, new_key)
+        try:
+            source.objects.move(key, target.objects, new_key)
+        except ObjectExists:
+            raise ProtocolError("ResourceAlreadyExists") from None
         webhook.report("UPDATE", target.name, new_key)
     return JsonResponse({"message": "Successfully moved"})
 

@@ -30,6 +30,7 @@ ERRORS: dict[str, tuple[int, str, str, str]] = {
     "NoSuchKey": (400, "404", "not_found", "Object not found"),
     "NoSuchUpload": (400, "404", "not_found", "Upload not found"),
     "KeyAlreadyExists": (400, "409", "Duplicate", "The resource already exists"),
+    "ResourceAlreadyExists": (400, "409", "Duplicate", "The resource already exists"),
     "BucketAlreadyExists": (400, "409", "Duplicate", "The resource already exists"),
     "ResourceNotEmpty": (400, "409", "ResourceNotEmpty", "The bucket you tried to delete is not empty"),
     "EntityTooLarge": (400, "413", "Payload too large", "The object exceeded the maximum allowed size"),

@@ -1,5 +1,6 @@
 """Handlers that sign URLs, with which a client without a key can read or create one object."""
 
+import time
 from typing import Any
 
 from django.conf import settings
@@ -14,7 +15,7 @@ from storage.local.server.errors import ProtocolError
 from storage.local.server.params import Params, json_body
 from storage.local.server.uploads import check_key_is_free
 
-MAX_EXPIRES_IN = 100 * 366 * 24 * 3600  # seconds: dates and JSON numbers have an upper limit
+MAX_TIMESTAMP = (2**53 - 1) // 1000  # seconds: the largest exact number of JavaScript, as milliseconds
 MAX_PATHS = 1000  # keys in one request
 TRANSFORM_NUMBERS = (("width", 0, None), ("height", 0, None), ("quality", 20, 100))  # name, minimum, maximum
 TRANSFORM_CHOICES = (("resize", ("cover", "contain", "fill")), ("format", ("origin", "avif")))
@@ -75,8 +76,11 @@ def _signed_url(bucket: str, key: str, seconds: int) -> str:
 
 
 def _expires_in(body: Params) -> int:
-    """Return the requested lifetime in seconds."""
-    return min(body.integer("expiresIn", minimum=1), MAX_EXPIRES_IN)
+    """Return the requested lifetime in seconds. Raises ProtocolError if the token would expire too late."""
+    seconds = body.integer("expiresIn", minimum=1)
+    if seconds > MAX_TIMESTAMP - int(time.time()):
+        raise ProtocolError("InvalidParameter", "Invalid Parameter expiresIn")
+    return seconds
 
 
 def _check_transform(body: Params) -> None:

@@ -2,7 +2,8 @@
 
 It deletes no bucket. It needs SUPABASE_URL and SUPABASE_SECRET_KEY, with any value of STORAGE. The script for
 row-level security is printed, for the SQL editor, or applied with --database. So is that of the storage
-webhook, with --webhook; the printed one has no secret. Exit code 1 if anything was refused.
+webhook, with --webhook; the printed one has no secret. Only scripts go to standard output, so that it can be
+saved and run; all else goes to standard error. Exit code 1 if anything was refused.
 """
 
 from argparse import ArgumentParser
@@ -74,12 +75,12 @@ class Command(BaseCommand):
         except PolicyError as error:
             raise CommandError(f"Row-level security: {error}") from error
         would_be = "would be " if dry_run else ""
-        self.stdout.write(
+        self._report(
             f"policies: {would_be}created {len(before.missing)}, {would_be}changed {len(before.changed)}, "
             f"unchanged {len(policies.NAMES) - len(before.missing) - len(before.changed)}"
         )
         for policy, effect in after.others:
-            self.stdout.write(
+            self._report(
                 f"policy {policy.name!r} on {policy.table} is not Vivarium's and was not changed; "
                 f"its effect on Vivarium's buckets: {effect}"
             )
@@ -94,7 +95,7 @@ class Command(BaseCommand):
             raise CommandError(f"Webhook: {error}") from error
         result = "created" if found is None else "unchanged" if found == wanted else "changed"
         would_be = "would be " if dry_run and found != wanted else ""
-        self.stdout.write(f"webhook to {redact_url(url)}: {would_be}{result}")
+        self._report(f"webhook to {redact_url(url)}: {would_be}{result}")
 
     def _set_up_buckets(self, dry_run: bool) -> None:
         counts: Counter[str] = Counter()
@@ -107,16 +108,20 @@ class Command(BaseCommand):
                 f"Not finished: {error}\nIt is safe to run again. `manage.py check_supabase` finds the cause."
             ) from error
         would_be = "would be " if dry_run else ""
-        self.stdout.write(
+        self._report(
             f"{counts.total()} buckets: {would_be}created {counts['created']}, "
             f"{would_be}updated {counts['updated']}, unchanged {counts['unchanged']}"
         )
         if counts["refused"]:
             raise CommandError(f"Refused: {counts['refused']}. Follow the advice above, then run this again.")
 
+    def _report(self, message: str) -> None:
+        """Write a line for people to standard error, but not in red as a problem."""
+        self.stderr.write(message, str)
+
     def _print(self, outcome: Outcome) -> None:
         for each in outcome.differences:
-            self.stdout.write(f"{outcome.bucket}: {each.field}: {each.current} → {each.wanted}")
+            self._report(f"{outcome.bucket}: {each.field}: {each.current} → {each.wanted}")
         if outcome.problem:
             self.stderr.write(f"{outcome.problem.what} {outcome.problem.cure}")
 

@@ -1,4 +1,4 @@
-"""Checks CORS: sends the preflight request of an upload for each origin in CORS_ALLOWED_ORIGINS."""
+"""Checks CORS: sends the preflight request of an upload for each allowed origin, and one for each pattern."""
 
 from collections.abc import Iterator
 
@@ -7,6 +7,7 @@ from django.conf import settings
 
 from storage.base import incoming_store
 from storage.findings import Finding, ok, problem, warning
+from storage.origins import can_be_sent, check_origins
 from storage.supabase.doctor import http
 from storage.supabase.doctor.http import CheckFailed
 
@@ -14,10 +15,15 @@ UPLOAD_HEADERS = ("cache-control", "content-type", "x-upsert")  # the headers of
 
 
 def check_cors() -> Iterator[Finding]:
-    if not settings.CORS_ALLOWED_ORIGINS:
+    yield from check_origins()
+    origins = [
+        *filter(can_be_sent, settings.CORS_ALLOWED_ORIGINS),
+        *(pattern.replace("*", "check") for pattern in settings.CORS_ALLOWED_ORIGIN_PATTERNS),
+    ]
+    if not (origins or settings.CORS_ALLOWED_ORIGINS):
         cure = "Set CORS_ALLOWED_ORIGINS, if there is a single-page app."
         yield warning("cors", "No origin may call the API: CORS_ALLOWED_ORIGINS is empty.", cure)
-    for origin in settings.CORS_ALLOWED_ORIGINS:
+    for origin in origins:
         try:
             yield _finding(origin, _send_preflight(origin))
         except CheckFailed as failure:

@@ -1,6 +1,7 @@
 """Checks that the project accepts the secret key, and that its buckets are as STORAGES declares them."""
 
 from collections.abc import Iterator
+from itertools import takewhile
 
 from django.conf import settings
 
@@ -9,11 +10,17 @@ from storage.buckets import Bucket
 from storage.errors import StorageMisconfigured, StorageUnavailable
 from storage.findings import Finding, ok, problem, warning
 from storage.supabase import api_keys, configuration
-from storage.supabase.buckets import describe, differences, find_other_case, list_buckets
+from storage.supabase.buckets import (
+    describe,
+    differences,
+    exceeds_global_limit,
+    find_other_case,
+    list_buckets,
+)
 from storage.supabase.client import load_sdk
 from storage.supabase.doctor import http
 from storage.supabase.doctor.http import Stopwatch
-from storage.supabase.setup import blocking_problems, case_mismatch
+from storage.supabase.setup import above_global_limit, blocking_problems, case_mismatch
 
 RUN_SETUP = "Run `manage.py setup_supabase`."
 
@@ -50,16 +57,28 @@ def check_signing() -> Iterator[Finding]:
 def check_buckets() -> Iterator[Finding]:
     """Yield one finding or more for each declared bucket, named `bucket.<name>`."""
     existing = list_buckets()
-    for wanted in buckets.declared().values():
-        yield from _check_bucket(wanted, existing)
+    declared = buckets.declared().values()
+    limits = {bucket.file_size_limit for bucket in declared if bucket.file_size_limit}
+    refused: set[int] = set()
+    try:
+        refused.update(takewhile(exceeds_global_limit, sorted(limits, reverse=True)))
+    except StorageUnavailable as error:
+        what = f"The project's global file size limit could not be checked: {error}."
+        yield warning("buckets", what, "Try again later.")
+    for wanted in declared:
+        yield from _check_bucket(wanted, existing, is_too_large=wanted.file_size_limit in refused)
 
 
-def _check_bucket(wanted: Bucket, existing: dict[str, Bucket]) -> Iterator[Finding]:
+def _check_bucket(wanted: Bucket, existing: dict[str, Bucket], *, is_too_large: bool) -> Iterator[Finding]:
+    """`is_too_large`: its limit is above the global limit of the project."""
     found = existing.get(wanted.name)
     name = f"bucket.{wanted.name}"
+    problems = [above_global_limit(wanted)] if is_too_large else []
     if found is not None:
-        yield from list(_differences(name, found, wanted)) or [ok(name, f"{describe(found)}.")]
-    elif other := find_other_case(wanted.name, existing):
+        yield from [*_differences(name, found, wanted), *problems] or [ok(name, f"{describe(found)}.")]
+        return
+    yield from problems
+    if other := find_other_case(wanted.name, existing):
         yield case_mismatch(wanted.name, other)
     else:
         yield problem(name, f"bucket {wanted.name!r} not found.", RUN_SETUP)

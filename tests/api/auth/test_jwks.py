@@ -12,6 +12,7 @@ from tests.support.access_tokens import (
     ED,
     KEYS,
     RSA,
+    SUPABASE_START,
     base64,
     claims,
     issued,
@@ -104,6 +105,20 @@ def test_tokens_of_the_secret_do_not_ask_the_key_server(key_server: KeyServer):
     assert ask(f"Bearer {signed(claims(), secret='x' * 40)}").status_code == 401
 
     assert key_server.hits == 0
+
+
+def test_the_published_key_of_supabase_start_verifies_nothing_in_production(key_server: KeyServer):
+    key_server.publish(jwk("ES256", SUPABASE_START), jwk("RS256", RSA))
+
+    assert code(ask(f"Bearer {issued('ES256', SUPABASE_START)}")) == "token_invalid"
+    assert ask(f"Bearer {issued('RS256')}").status_code == 200
+
+
+def test_the_published_key_of_supabase_start_verifies_in_development(key_server: KeyServer, settings):
+    settings.DEBUG = True
+    key_server.publish(jwk("ES256", SUPABASE_START))
+
+    assert ask(f"Bearer {issued('ES256', SUPABASE_START)}").status_code == 200
 
 
 # --- What a set may hold ----------------------------------------------------------------------------

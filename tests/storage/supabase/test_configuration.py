@@ -144,6 +144,23 @@ def test_a_secret_key_is_not_to_be_published(hosted, key: str):
     assert "revoke" in str(problem.hint)
 
 
+@pytest.mark.parametrize("key", [PUBLISHABLE, legacy("anon")])
+def test_a_publishable_key_in_both_places_is_told_once_and_need_not_be_revoked(hosted, key: str):
+    hosted.SUPABASE_SECRET_KEY = hosted.SUPABASE_PUBLISHABLE_KEY = key
+
+    [problem] = told()
+
+    assert problem.id == "storage.E010"
+    assert "SUPABASE_SECRET_KEY" in problem.msg
+    assert "revoke" not in f"{problem.msg} {problem.hint}"
+
+
+def test_a_key_of_no_known_form_in_both_places_is_a_secret(hosted):
+    hosted.SUPABASE_SECRET_KEY = hosted.SUPABASE_PUBLISHABLE_KEY = "nonsense"
+
+    assert ids() == ["storage.W010", "storage.E014"]
+
+
 @pytest.mark.parametrize(
     ("key", "expected"),
     [

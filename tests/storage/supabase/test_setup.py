@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from io import StringIO
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -15,6 +16,7 @@ from api.documents.models import Document
 from storage import buckets
 from storage.supabase import webhook
 from storage.supabase.policies import NAMES, from_settings, render
+from storage.supabase.policy_audit import audit
 from tests.storage.project import THEIRS, WEBHOOK_SECRET, WEBHOOK_URL
 from tests.support.cast import PDF
 from tests.support.project import Project
@@ -73,9 +75,9 @@ def test_an_empty_project_gets_its_buckets_whatever_the_site_runs_on(
         timeout=60,
     )
 
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "species: bucket: missing → public, 10 MiB, image/jpeg, image/png, image/webp\n" in done.stdout
-    assert done.stdout.endswith("7 buckets: created 7, updated 0, unchanged 0\n")
+    assert (done.returncode, done.stdout) == (0, render(from_settings()))
+    assert "species: bucket: missing → public, 10 MiB, image/jpeg, image/png, image/webp\n" in done.stderr
+    assert done.stderr.endswith("7 buckets: created 7, updated 0, unchanged 0\n")
     assert is_right(project)
 
 
@@ -328,6 +330,53 @@ def test_a_database_that_cannot_be_had_is_told_before_any_bucket_is_made(project
     assert "species" not in project.buckets()
 
 
+@pytest.mark.parametrize("options", [[], ["--direct-uploads"], ["--dry-run"], ["--webhook", WEBHOOK_URL]])
+def test_standard_output_is_a_script_and_nothing_else(
+    project: Project, settings, tmp_path: Path, webhook_database: str, options: list[str]
+):
+    settings.STORAGE_WEBHOOK_SECRET = WEBHOOK_SECRET
+    project.change("documents", public=True)
+    project.drop("species")
+    saved, talk = tmp_path / "policies.sql", StringIO()
+
+    with saved.open("w") as script:
+        call_command("setup_supabase", *options, stdout=script, stderr=talk)
+
+    psql = ["psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", f"--file={saved}", webhook_database]
+    done = subprocess.run(psql, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    applied = audit(webhook_database, from_settings(direct_uploads="--direct-uploads" in options))
+    assert not applied.missing
+    assert not applied.changed
+    assert bool(webhook.find(webhook_database, WEBHOOK_SECRET)) is ("--webhook" in options)
+    assert "documents: public: yes → no" in talk.getvalue()
+    assert "create policy" not in talk.getvalue()
+
+
+@pytest.mark.parametrize("options", [[], ["--dry-run"], ["--webhook", WEBHOOK_URL]])
+def test_without_a_script_to_run_standard_output_is_empty(
+    project: Project, settings, webhook_database: str, options: list[str]
+):
+    settings.STORAGE_WEBHOOK_SECRET = WEBHOOK_SECRET
+    script, talk = StringIO(), StringIO()
+
+    call_command("setup_supabase", "--database", webhook_database, *options, stdout=script, stderr=talk)
+
+    assert script.getvalue() == ""
+    assert talk.getvalue().startswith("policies: ")
+
+
+def test_what_is_refused_is_not_in_the_script(project: Project):
+    project.drop("species")
+    project.make("Species")
+    script = StringIO()
+
+    with pytest.raises(CommandError):
+        call_command("setup_supabase", stdout=script, stderr=StringIO())
+
+    assert script.getvalue() == render(from_settings())
+
+
 # --- The storage webhook ------------------------------------------------------------------------------
 
 
@@ -349,12 +398,11 @@ def test_with_a_database_the_webhook_is_put_in_place(project: Project, settings,
     settings.STORAGE_WEBHOOK_SECRET = "another-secret-of-the-same-zoo"
     dry_change, change = (printed_by(*options, *more)[1] for more in (["--dry-run"], []))
 
-    shown = WEBHOOK_URL.rstrip("/")
-    assert dry == f"webhook to {shown}: would be created"
-    assert first == f"webhook to {shown}: created"
-    assert second == f"webhook to {shown}: unchanged"
-    assert dry_change == f"webhook to {shown}: would be changed"
-    assert change == f"webhook to {shown}: changed"
+    assert dry == f"webhook to {WEBHOOK_URL}: would be created"
+    assert first == f"webhook to {WEBHOOK_URL}: created"
+    assert second == f"webhook to {WEBHOOK_URL}: unchanged"
+    assert dry_change == f"webhook to {WEBHOOK_URL}: would be changed"
+    assert change == f"webhook to {WEBHOOK_URL}: changed"
     assert webhook.find(webhook_database, settings.STORAGE_WEBHOOK_SECRET) == webhook.Webhook(
         WEBHOOK_URL, is_as_shipped=True, has_secret=True
     )

@@ -1,6 +1,7 @@
 """Buckets, made and changed by the Storage protocol."""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,10 @@ def shown(name: str = "things") -> dict[str, Any]:
 
 def names(query: str = "") -> list[str]:
     return [bucket["name"] for bucket in service.ask("GET", f"bucket?{query}").json()]
+
+
+def folders(media: Path) -> list[Path]:
+    return [path for path in media.rglob("*") if path.is_dir()]
 
 
 # --- Limits -------------------------------------------------------------------------------------------
@@ -223,6 +228,17 @@ def test_an_update_changes_only_what_it_names():
     assert after["updated_at"] >= before["updated_at"]
 
 
+@pytest.mark.parametrize("body", [{}, {"id": "things"}, {"Public": True}])
+@pytest.mark.parametrize("bucket", ["things", "none"])
+def test_an_update_that_names_nothing_is_refused(body, bucket):
+    service.bucket()
+    before = shown()
+
+    assert refusal(service.ask("PUT", f"bucket/{bucket}", body)) == ("400", "InvalidRequest")
+    assert refusal(anon.ask("PUT", f"bucket/{bucket}", body)) == ("400", "InvalidRequest")
+    assert shown() == before
+
+
 def test_a_bucket_is_made_once():
     service.bucket()
 
@@ -248,6 +264,45 @@ def test_a_bucket_is_deleted_when_it_is_empty():
     assert (emptied.status_code, deleted.json()) == (200, {"message": "Successfully deleted"})
     assert refusal(service.ask("GET", "bucket/things")) == ("404", "NoSuchBucket")
     assert refusal(service.upload("things/a")) == ("404", "NoSuchBucket")
+
+
+def test_a_deleted_bucket_leaves_no_folder_behind(settings):
+    media = Path(settings.MEDIA_ROOT)
+    service.bucket()
+    service.put("things/a/b/c", "things/odd//key/")
+    (media / "things" / "left" / "by" / "a" / "crash").mkdir(parents=True)
+    before = folders(media)
+    service.ask("POST", "bucket/things/empty")
+
+    service.ask("DELETE", "bucket/things")
+
+    assert media / "things" in before
+    assert not any(folder.name == "things" or "odd" in folder.parent.parts for folder in folders(media))
+    assert service.ask("POST", "bucket", {"name": "things"}).status_code == 200
+    service.put("things/a/b/c", "things/odd//key/")
+
+
+def test_a_deleted_bucket_leaves_the_files_of_others(settings):
+    service.bucket()
+    other = Path(settings.MEDIA_ROOT) / "things" / "of others" / "ключ"
+    other.parent.mkdir(parents=True)
+    other.touch()
+
+    assert service.ask("DELETE", "bucket/things").status_code == 200
+
+    assert other.exists()
+
+
+def test_a_bucket_of_an_odd_name_is_deleted_and_nothing_else(settings):
+    service.put("documents/a")
+    service.ask("POST", "bucket", {"name": ".."})
+    outside = Path(settings.MEDIA_ROOT).parent / "empty"
+    outside.mkdir()
+
+    assert service.ask("DELETE", "bucket/%2e%2e").status_code == 200
+
+    assert outside.exists()
+    assert service.ask("GET", "object/documents/a").status_code == 200
 
 
 def test_a_declared_bucket_is_changed_and_deleted_as_any_other():

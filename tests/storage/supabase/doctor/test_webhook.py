@@ -22,7 +22,7 @@ def _secret(settings):
 
 
 def test_it_is_in_place(with_webhook: str):
-    assert found(with_webhook) == ("ok", f"Storage reports new files to {URL.rstrip('/')}.", "")
+    assert found(with_webhook) == ("ok", f"Storage reports new files to {URL}.", "")
 
 
 def test_there_is_none(webhook_database: str, settings):
