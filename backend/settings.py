@@ -357,6 +357,7 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_RATES": {
         "tickets": rate("THROTTLE_TICKETS", "300/min"),
         "complete": rate("THROTTLE_COMPLETE", "600/min"),
+        "files": rate("THROTTLE_FILES", "300/min"),
     },
     "DEFAULT_METADATA_CLASS": None,  # OPTIONS is only for CORS preflight requests
     "DEFAULT_SCHEMA_CLASS": "api.schema.ProblemAutoSchema",
