@@ -18,6 +18,9 @@ class PrincipalRateThrottle(SimpleRateThrottle):
     to twice the rate is allowed. Refused requests count too, which changes nothing for the next window.
     """
 
+    num_requests: int  # set by `__init__` from the rate
+    duration: int  # seconds
+
     def allow_request(self, request: Request, view: Any) -> bool:
         """Allow every request while the cache fails, so that the API still works."""
         window, self.elapsed = divmod(self.timer(), self.duration)
