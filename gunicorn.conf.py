@@ -20,6 +20,7 @@ timeout = 60
 limit_request_line = 8190
 limit_request_field_size = 16384  # above the maximum length of a token, so that longer ones get a 401
 control_socket_disable = True
+forwarder_headers = ""  # gunicorn would cut the value of a header SCRIPT_NAME from the path
 
 #: The maximum number of bytes of a request body that are read after the response, and of seconds for that.
 LINGER_BYTES, LINGER_SECONDS = 64 * 1024 * 1024, 10

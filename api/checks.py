@@ -34,12 +34,12 @@ def check_issuer(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Check
 
 @register(deploy=True)
 def check_cache(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
-    if "locmem" not in settings.CACHES["default"]["BACKEND"]:
-        return []
-    return [
-        Warning(
-            "The cache is in-process: each process counts requests and fetches public keys for itself.",
-            hint="Set CACHE_URL=redis://… if there is more than one process.",
-            id="api.W001",
-        )
-    ]
+    backend = settings.CACHES["default"]["BACKEND"]
+    if "locmem" in backend:
+        what = "The cache is in-process: each process counts requests and fetches public keys for itself."
+        hint = "Set CACHE_URL=redis://… if there is more than one process."
+        return [Warning(what, hint=hint, id="api.W001")]
+    if "filebased" in backend or "cache.backends.db" in backend:
+        what = "The cache loses counts of concurrent requests, so clients can exceed the rates of throttles."
+        return [Warning(what, hint="Set CACHE_URL=redis://….", id="api.W003")]
+    return []

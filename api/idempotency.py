@@ -140,4 +140,4 @@ def _fingerprint(request: Request) -> str:
         body = json.dumps(request.data, sort_keys=True)
     except RecursionError:
         raise Refused("malformed") from None
-    return hashlib.sha256(f"{request.method} {request.path}\n{body}".encode()).hexdigest()
+    return hashlib.sha256(f"{request.method} {request.path_info}\n{body}".encode()).hexdigest()

@@ -25,9 +25,10 @@ from django.utils import timezone
 from api.uploads.models import Removal, Upload
 from storage import keys
 from storage.base import ObjectInfo, SignedStorage, incoming_store
+from storage.control_characters import printable
 from storage.errors import ObjectMissing
 from storage.fields import UploadField, upload_fields
-from storage.transfer.references import Column, columns, printable
+from storage.transfer.references import Column, columns
 
 GRACE = timedelta(hours=1)  # an object is written before the row that names it
 PAGE_SIZE = 1000  # rows per query

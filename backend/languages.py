@@ -27,7 +27,7 @@ class LanguageMiddleware:
         with translation.override(language):
             response = self.get_response(request)
         is_problem = response.headers.get("Content-Type") == "application/problem+json"
-        if is_problem or request.path.startswith("/admin/"):
+        if is_problem or request.path_info.startswith("/admin/"):
             patch_vary_headers(response, [ACCEPT_LANGUAGE])
         if has_vary_header(response, ACCEPT_LANGUAGE):
             response.headers["Content-Language"] = language

@@ -8,13 +8,16 @@ from typing import Any
 
 import structlog
 
+from storage.control_characters import escape
+
 REDACTED = "[redacted]"
+#: Whatever begins like a secret is consumed, so that the time is linear in the length of a hostile line.
 SECRETS = re.compile(
     r"""
       (?<=token=)[^&\s"'\\]+                                  # a signed URL
     | (?<=token%3D)[^&\s"'\\]+                                # a signed URL, percent-encoded in another URL
     | (?<=Bearer[ ])[^\s"',\\]+                               # an Authorization header
-    | eyJ[\w-]{5,}\.[\w-]*(?:\.[\w-]*)?                       # any other JSON web token
+    | (?-i:eyJ)[\w-]{10,}+(?:\.[\w-]*+){0,2}                # any other JSON web token, or a part of one
     | sb_secret_[\w-]+                                        # a Supabase key
     | whsec_[\w+/=-]+                                       # the secret of a webhook
     | (?<=://)[^/\s:@]*:[^/\s@]+(?=@)                         # credentials in a URL
@@ -24,7 +27,7 @@ SECRETS = re.compile(
 
 
 class RedactingFormatter(structlog.stdlib.ProcessorFormatter):
-    """Replaces secrets in the finished line, so that messages of all loggers and tracebacks are covered.
+    """Replaces secrets and escapes control characters in the finished line, whoever logged it.
 
     `secrets` are replaced in addition to everything that SECRETS matches.
     """
@@ -37,7 +40,7 @@ class RedactingFormatter(structlog.stdlib.ProcessorFormatter):
         line = super().format(record)
         for secret in self.secrets:
             line = line.replace(secret, REDACTED)
-        return SECRETS.sub(REDACTED, line)
+        return escape(SECRETS.sub(REDACTED, line))
 
 
 def _spellings(secret: str) -> set[str]:
@@ -47,9 +50,11 @@ def _spellings(secret: str) -> set[str]:
 
 
 def _escape_line_breaks(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
-    """A processor that escapes line breaks, with which a request path could forge log lines."""
-    text = str(event.get("event", ""))
-    event["event"] = text.replace("\r", "\\r").replace("\n", "\\n")
+    """A processor that escapes line feeds, with which a request path could forge log lines.
+
+    RedactingFormatter leaves them, because tracebacks have several lines.
+    """
+    event["event"] = str(event.get("event", "")).replace("\n", "\\n")
     return event
 
 

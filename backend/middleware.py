@@ -1,14 +1,19 @@
-"""Middleware: request ids, problem responses, the storage budget, API headers, security of the admin."""
+"""Middleware: request ids, hosts, problem responses, the storage budget, API headers, security of the admin.
+
+Paths are compared without the prefix under which a proxy mounts the site: `path_info`, never `path`.
+"""
 
 import re
 from collections.abc import Callable
 from datetime import UTC
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import structlog
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
+from django.http.request import split_domain_port
 from django.utils import timezone
 from django.utils.cache import has_vary_header, patch_vary_headers
 from django.utils.translation import gettext
@@ -46,6 +51,37 @@ class RequestIDMiddleware:
         return response
 
 
+class HostMiddleware:
+    """Refuses hosts that this server does not have. If PUBLIC_URL is set, absolute URLs start with it."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if not _is_valid_host(request):
+            logger.warning("disallowed_host", path=request.path)
+            return problem("malformed", gettext("This server is not configured for the host of the request."))
+        if settings.PUBLIC_URL:
+            # The cached property that `build_absolute_uri` uses. The host stays as it is for CSRF checks.
+            vars(request)["_current_scheme_host"] = origin_of(settings.PUBLIC_URL)
+        return self.get_response(request)
+
+
+def _is_valid_host(request: HttpRequest) -> bool:
+    """Return True if the host is in ALLOWED_HOSTS, and its port exists: Django accepts any number."""
+    try:
+        _, port = split_domain_port(request.get_host())
+    except DisallowedHost:
+        return False
+    return not port or (len(port) <= 5 and 0 < int(port) <= 65535)
+
+
+def origin_of(url: str) -> str:
+    """Return scheme, host and port."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
 class ProblemMiddleware:
     """Answers errors outside DRF with `application/problem+json`, also with DEBUG."""
 
@@ -53,17 +89,12 @@ class ProblemMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        try:
-            request.get_host()
-        except DisallowedHost:
-            logger.warning("disallowed_host", path=request.path)
-            return problem("malformed", gettext("This server is not configured for the host of the request."))
         if not request.path_info.startswith("/"):  # such as `OPTIONS *`, which the URLconf cannot match
             return problem("not_found")
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        if request.path.startswith("/admin/") and request.content_type != "application/json":
+        if request.path_info.startswith("/admin/") and request.content_type != "application/json":
             return None  # Django's error pages for people; problems for the admin's script, which sends JSON
         response = exception_handler(error, {})
         if response is None:
@@ -89,7 +120,7 @@ class APIMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if not request.path.startswith("/api/v1/"):
+        if not request.path_info.startswith("/api/v1/"):
             return self.get_response(request)
         if code := read_chunked(request):
             return problem(code)
@@ -113,7 +144,7 @@ class AdminSecurityMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if not request.path.startswith("/admin/"):
+        if not request.path_info.startswith("/admin/"):
             return self.get_response(request)
         if "%00" in request.META.get("QUERY_STRING", ""):
             response = problem(

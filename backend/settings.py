@@ -102,6 +102,14 @@ THREADS = env.int("THREADS", 16)  # of each process of gunicorn; half of them ma
 if THREADS < 2:
     raise ImproperlyConfigured("THREADS must be at least 2.")
 
+PUBLIC_URL = env.str("PUBLIC_URL", "").rstrip("/")
+if not re.fullmatch(r"(https?://([\w.-]+|\[[\w:.]+\])(:\d{1,5})?(/[\w.~-]+)*)?", PUBLIC_URL, re.ASCII):
+    raise ImproperlyConfigured(
+        "PUBLIC_URL is not a URL such as https://api.zoo.example.org or https://zoo.example.org/vivarium."
+    )
+# Never None: then Django would take the prefix from SCRIPT_NAME, which a proxy may take from a header.
+FORCE_SCRIPT_NAME = urlsplit(PUBLIC_URL).path
+
 ROOT_URLCONF = "backend.urls"
 WSGI_APPLICATION = "backend.wsgi.application"
 APPEND_SLASH = False  # a redirect would lose the body of a POST
@@ -124,6 +132,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "backend.middleware.RequestIDMiddleware",
     "backend.languages.LanguageMiddleware",  # before all middleware that may answer with a text
+    "backend.middleware.HostMiddleware",
     "backend.middleware.ProblemMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "corsheaders.middleware.CorsMiddleware",
@@ -194,7 +203,7 @@ STORAGE = env.str("STORAGE", "local")
 if STORAGE not in STORES:
     raise ImproperlyConfigured(f"STORAGE={STORAGE[:50]!r} is not supported: set {' or '.join(STORES)}.")
 
-SUPABASE_URL = env.str("SUPABASE_URL", f"http://127.0.0.1:{PORT}").rstrip("/")
+SUPABASE_URL = env.str("SUPABASE_URL", PUBLIC_URL or f"http://127.0.0.1:{PORT}").rstrip("/")
 SUPABASE_SECRET_KEY = first_of(
     "SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_KEY", "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_KEY"
 )
@@ -312,7 +321,7 @@ TICKET_RETENTION_DAYS = env.count("TICKET_RETENTION_DAYS", 30, maximum=36500)
 #: The buckets that `migrate_to_supabase` uses instead of those of the storages: `app.Model.field=bucket`.
 MIGRATE_BUCKETS = env.dict("MIGRATE_BUCKETS", default={})
 
-STATIC_URL = "/static/"
+STATIC_URL = f"{FORCE_SCRIPT_NAME}/static/"
 WHITENOISE_USE_FINDERS = True  # serves the files of the installed packages without `collectstatic`
 
 # --- The API -------------------------------------------------------------------------------------
@@ -332,6 +341,7 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_RATES": {
         "tickets": rate("THROTTLE_TICKETS", "300/min"),
         "complete": rate("THROTTLE_COMPLETE", "600/min"),
+        "files": rate("THROTTLE_FILES", "300/min"),
     },
     "DEFAULT_METADATA_CLASS": None,  # OPTIONS is only for CORS preflight requests
     "DEFAULT_SCHEMA_CLASS": "api.schema.ProblemAutoSchema",
@@ -354,6 +364,7 @@ SPECTACULAR_SETTINGS = {
         {"name": "health", "description": "For load balancers and orchestrators."},
     ],
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SERVERS": [{"url": PUBLIC_URL}] if PUBLIC_URL else [],
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_AUTHENTICATION": [],
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
@@ -385,6 +396,7 @@ CORS_EXPOSE_HEADERS = ["Location", "ETag", "Retry-After", "X-Request-ID"]
 # --- Security and logs ---------------------------------------------------------------------------
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not DEBUG
+SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = f"{FORCE_SCRIPT_NAME}/"  # other sites of the host keep their own
 SECURE_HSTS_SECONDS = 0 if DEBUG else 365 * 24 * 3600
 SECURE_HSTS_INCLUDE_SUBDOMAINS = not DEBUG
 SILENCED_SYSTEM_CHECKS = [

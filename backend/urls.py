@@ -3,17 +3,15 @@
 from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path, re_path
-from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerView
 
 from api import errors
 from api.health import LivenessView, ReadinessView
-from api.parsers import SchemaContentNegotiation
-
-schema = SpectacularAPIView.as_view(content_negotiation_class=SchemaContentNegotiation)
+from api.schema_view import SchemaView
 
 urlpatterns = [
     path("api/v1/", include("api.urls")),
-    path("api/schema/", schema, name="schema"),
+    path("api/schema/", SchemaView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("api/redoc/", SpectacularRedocView.as_view(url_name="schema", template_name="redoc.html")),
     path("livez", LivenessView.as_view()),

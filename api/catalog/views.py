@@ -17,6 +17,7 @@ from api.catalog.filters import EducationalServiceFilters, ExhibitionFilters, Sp
 from api.catalog.models import EducationalService, Exhibition, Species
 from api.catalog.serializers import EducationalServiceSerializer, ExhibitionSerializer, SpeciesSerializer
 from api.permissions import IsStaffOrReadOnly
+from api.throttling import FileRateThrottle
 from api.uploads.views import DeletionMixin, UploadURLMixin
 
 SUMMARIES = {
@@ -70,7 +71,7 @@ class SpeciesViewSet(EntryViewSet):
         request=None,
         responses=SpeciesSerializer,
     )
-    @action(detail=True, methods=["post"], url_path="qr-code")
+    @action(detail=True, methods=["post"], url_path="qr-code", throttle_classes=[FileRateThrottle])
     def qr_code(self, request: Request, slug: str) -> Response:
         species = self.get_object()
         qr_codes.make(species)

@@ -13,6 +13,7 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
+from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import ModelViewSet
 
 from api.auth.principal import principal_of
@@ -27,6 +28,7 @@ from api.exceptions import Refused
 from api.idempotency import IDEMPOTENCY_KEY, RecordKey, run_once
 from api.permissions import IsOwnerOrReadOnly
 from api.profiles.models import Profile
+from api.throttling import FileRateThrottle, check_file_rate
 from api.uploads.attachments import revoke_urls
 from api.uploads.serializers import DownloadURLSerializer
 from api.uploads.views import NO_STORE, DeletionMixin, DownloadURLMixin, UploadURLMixin
@@ -85,6 +87,12 @@ class DocumentViewSet(DeletionMixin, UploadURLMixin, DownloadURLMixin, ModelView
     def get_success_headers(self, data: Any) -> dict[str, str]:
         return {"Location": reverse("document-detail", args=[data["id"]], request=self.request)}
 
+    def perform_update(self, serializer: BaseSerializer[Document]) -> None:
+        document: Any = serializer.instance
+        if serializer.validated_data.get("visibility", document.visibility) != document.visibility:
+            check_file_rate(self.request, self)  # its file is copied
+        serializer.save()
+
     @extend_schema(
         summary="Invalidate all download URLs issued before",
         description="The file gets a new key. Ask for a new `download-url/` afterwards. 503 until the old "
@@ -93,7 +101,7 @@ class DocumentViewSet(DeletionMixin, UploadURLMixin, DownloadURLMixin, ModelView
         responses={204: None},
         filters=False,
     )
-    @action(detail=True, methods=["post"], url_path="revoke-urls")
+    @action(detail=True, methods=["post"], url_path="revoke-urls", throttle_classes=[FileRateThrottle])
     def revoke_urls(self, request: Request, pk: str) -> Response:
         revoke_urls(self.get_object(), "file")
         return Response(status=204)

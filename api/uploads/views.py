@@ -12,6 +12,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
+from rest_framework.throttling import BaseThrottle
 from rest_framework.viewsets import GenericViewSet
 
 from api.auth.principal import principal_of
@@ -66,6 +67,9 @@ class UploadViewSet(mixins.RetrieveModelMixin, mixins.ListModelMixin, GenericVie
 
     def get_queryset(self) -> QuerySet[Upload]:
         return Upload.objects.visible_to(principal_of(self.request)).prefetch_related("resource")
+
+    def get_throttles(self) -> list[BaseThrottle]:
+        return [CompletionRateThrottle()] if self.action == "destroy" else super().get_throttles()
 
     def destroy(self, request: Request, pk: str) -> Response:
         upload = self.get_object()

@@ -35,7 +35,8 @@ def check_url() -> Iterator[Finding]:
     if parts is None or parts.hostname in DASHBOARD_HOSTS:
         yield problem("url", "SUPABASE_URL is not the address of a project.", cure, id="storage.E007")
         return
-    if parts.path:
+    is_local = getattr(settings, "STORAGE", "supabase") == "local"
+    if parts.path and not (is_local and parts.path == settings.FORCE_SCRIPT_NAME):
         what = "SUPABASE_URL has a path, but /storage/v1 and /auth/v1 are appended to it."
         yield problem("url", what, "Remove the path from SUPABASE_URL.", id="storage.E008")
     if parts.scheme == "http" and not is_loopback(parts.hostname or ""):

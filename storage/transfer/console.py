@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from storage.control_characters import printable
 from storage.transfer.dry_run import DryRunResult
 from storage.transfer.report import Report, format_size
 from storage.transfer.run import Outcome
@@ -38,7 +39,7 @@ def _log_progress(out: Any, total: int) -> ShowProgress:
     def show(outcome: Outcome, report: Report) -> None:
         nonlocal logged_at
         if not outcome.is_success:
-            out.write(f"failed: {outcome.reference}: {outcome.message}")
+            out.write(printable(f"failed: {outcome.reference}: {outcome.message}"))
         if time.monotonic() - logged_at > LOG_INTERVAL:
             logged_at, done = time.monotonic(), report.totals.total()
             left = (total - done) * report.seconds / done

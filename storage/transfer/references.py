@@ -11,6 +11,7 @@ from django.core.files.storage import storages
 from django.db import connections, models, router
 
 from storage.base import SignedStorage
+from storage.control_characters import printable
 
 PAGE_SIZE = 1000  # rows per query
 
@@ -102,11 +103,6 @@ class Reference:
 def _text(part: Any) -> str:
     """Return a text that the field's `to_python` converts back to the same value."""
     return b64encode(part).decode() if isinstance(part, bytes | memoryview) else str(part)
-
-
-def printable(text: str) -> str:
-    """Escape line breaks and terminal control characters."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def columns(only: Sequence[str] = ()) -> list[Column]:

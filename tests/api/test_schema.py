@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -13,6 +14,8 @@ from django.test import Client
 from django.urls import get_resolver
 
 from api.errors import ERROR_CODES
+from api.schema import EnglishSchemaGenerator
+from api.schema_view import SchemaView, rendered_schema
 from tests.support.cast import Caller
 from tests.support.server import ROOT
 
@@ -61,10 +64,58 @@ def test_schema_yml_is_current():
     assert made.getvalue().strip() == (ROOT / "schema.yml").read_text().strip(), "run `make schema`"
 
 
-def test_the_schema_that_is_served_is_the_one_in_the_file(client: Client):
-    answer = client.get("/api/schema/")
+class CountingGenerator(EnglishSchemaGenerator):
+    made = 0
 
-    assert answer.status_code == 200
+    def get_schema(self, *args: Any, **options: Any) -> Any:
+        CountingGenerator.made += 1
+        return {"openapi": "3.1.0"}
+
+
+@pytest.fixture
+def generator(monkeypatch) -> Iterator[type[CountingGenerator]]:
+    """The generator of a process that has made no schema yet."""
+    monkeypatch.setattr(CountingGenerator, "made", 0)
+    monkeypatch.setattr(SchemaView, "generator_class", CountingGenerator)
+    rendered_schema.cache_clear()
+    yield CountingGenerator
+    rendered_schema.cache_clear()
+
+
+def test_the_schema_is_made_once_however_many_ask_for_it_at_once(generator: type[CountingGenerator]):
+    def ask(number: int) -> int:
+        language = {"accept-language": "es"} if number % 2 else {}
+        return Client().get("/api/schema/", {"version": number}, headers=language).status_code
+
+    with ThreadPoolExecutor(8) as threads:
+        assert set(threads.map(ask, range(24))) == {200}
+
+    assert generator.made == 1
+
+
+def test_a_client_that_has_the_schema_does_not_get_it_again(client: Client, generator):
+    first = client.get("/api/schema/")
+    etag = first.headers["ETag"]
+    json_etag = client.get("/api/schema/", headers={"accept": "application/json"}).headers["ETag"]
+
+    assert etag != json_etag
+    assert first.headers["Cache-Control"] == "no-cache"
+    assert first.headers["Vary"].lower().startswith("accept")
+    assert "language" not in first.headers["Vary"].lower()
+    assert first.headers["Content-Disposition"] == 'inline; filename="Vivarium.yaml"'
+    for known in (etag, f"W/{etag}", f'"older", {etag}'):
+        for language in ("en", "es"):
+            again = client.get("/api/schema/", headers={"if-none-match": known, "accept-language": language})
+            assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", etag)
+    for condition in ({"if-none-match": json_etag}, {"if-match": json_etag}):
+        assert client.get("/api/schema/", headers=condition).content == first.content
+
+
+def test_the_schema_that_is_served_is_the_one_in_the_file_in_english(client: Client):
+    rendered_schema.cache_clear()
+
+    answer = client.get("/api/schema/", {"lang": "es"}, headers={"accept-language": "es"})
+
     assert yaml.safe_load(answer.content) == SCHEMA
 
 

@@ -24,9 +24,10 @@ from django.urls import path
 from api.auth.development_tokens import development_token
 from backend.logs import REDACTED, logging_config
 from backend.middleware import REQUEST_ID
-from tests.support.cases import crossed
+from tests.support.cases import CONTROL_CHARACTERS, crossed
 from tests.support.cast import Caller, code
 from tests.support.server import Server
+from tests.support.work import processor_seconds
 
 TOKEN = development_token("alice@example.org")
 SIGNATURE = TOKEN.rpartition(".")[2]
@@ -161,6 +162,52 @@ def test_what_is_no_secret_stays_readable():
     text = "PUT /storage/v1/object/sign/documents/a.pdf?download=token.pdf 200 https://example.org/a@b"
 
     assert text in formatted(record(text), pretty=False)
+
+
+@pytest.mark.parametrize("pretty", [True, False])
+def test_no_control_character_reaches_a_line(pretty: bool):
+    said = f"a{CONTROL_CHARACTERS}b"
+    hostile = record("%s", said, error=ValueError(said))
+    hostile.name = said
+    with structlog.contextvars.bound_contextvars(bound=said, nested={"said": [said]}):
+        line = formatted(hostile, pretty=pretty)
+
+    assert not set(CONTROL_CHARACTERS) & set(line)
+    assert r"\u001b" in line
+    if not pretty:
+        assert json.loads(line)["event"] == said
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+def test_a_message_cannot_begin_a_line(end: str):
+    assert len(formatted(record("a%sb", end), pretty=True).splitlines()) == 1
+
+
+HOSTILE_LINES = {
+    "tokens": "eyJ",
+    "tokens with dots": "eyJhbGciOiJIUzI1NiJ9.",
+    "parts of tokens": "eyJhb.",
+    "signed URLs": "token=",
+    "encoded": "token%3D",
+    "bearers": "Bearer ",
+    "keys": "sb_secret_",
+    "webhooks": "whsec_",
+    "schemes": "://",
+    "colons": "://:",
+    "users": "://a:",
+    "passwords": "://a:b",
+    "long": "a",
+    "controls": "\x1b",
+}
+
+
+@pytest.mark.parametrize("piece", HOSTILE_LINES.values(), ids=HOSTILE_LINES)
+def test_a_hostile_line_is_redacted_in_linear_time(piece: str):
+    hostile = piece * (1_000_000 // len(piece))
+
+    with processor_seconds(10):
+        for line in (hostile, f"://{hostile}", f"{hostile} "):
+            formatted(record("%s", line), pretty=False)
 
 
 # --- Requests ---------------------------------------------------------------------------------------
@@ -370,6 +417,19 @@ def test_gunicorn_does_not_repeat_the_token_of_what_it_cannot_read(server: Serve
 
 def connected(server: Server) -> socket.socket:
     return socket.create_connection(("127.0.0.1", server.port), timeout=10)
+
+
+def test_gunicorn_writes_no_control_character_of_a_request(server: Server):
+    marker = f"of-this-test-{uuid4().hex}"
+    raw = "%00%08%0a%0b%0c%1b%7f%c2%85%c2%9b%e2%80%a8%e2%80%ae%ff"
+    httpx.get(f"{server.url}/nowhere/{raw}", headers={"X-Request-ID": marker})
+    with connected(server) as connection:
+        connection.sendall(f"GET /x\x1b[31m\x0b\x85 {marker}\r\n\r\n".encode("latin-1"))
+        connection.recv(4096)
+
+    assert lines_of(server, marker)
+    written = server.log.read_bytes()
+    assert not re.search(rb"[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xae]", written)
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from unittest.mock import patch
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
+from api.checks import check_cache
 from tests.support.server import ROOT
 
 EXAMPLE = (ROOT / ".env.example").read_text()
@@ -478,9 +479,20 @@ def test_a_cache_of_each_process_is_told_with_the_cure():
     assert re.findall(r"\((\w+\.\w+)\)", done.stderr) == ["api.W001"]
 
 
+@pytest.mark.parametrize("backend", ["filebased.FileBasedCache", "db.DatabaseCache"])
+def test_a_cache_that_cannot_count_concurrent_requests_is_told_with_the_cure(settings, backend: str):
+    settings.CACHES = {"default": {"BACKEND": f"django.core.cache.backends.{backend}", "LOCATION": "x"}}
+
+    (told,) = check_cache(None)
+
+    assert told.id == "api.W003"
+    assert "CACHE_URL=redis://" in told.hint
+
+
 def test_a_rate_that_is_none_is_told_with_the_cure():
     assert refusal(**PRODUCTION, THROTTLE_TICKETS="often").startswith("THROTTLE_TICKETS is not a rate")
     assert "300/min" in refusal(**PRODUCTION, THROTTLE_COMPLETE="10/fortnight")
+    assert "THROTTLE_FILES" in refusal(**PRODUCTION, THROTTLE_FILES="0")
 
 
 @pytest.mark.slow

@@ -5,6 +5,9 @@ from typing import Any
 
 import pytest
 
+#: What no log and no terminal may get: NUL, VT, ESC, DEL, NEL, CSI, separators, bidirectional marks.
+CONTROL_CHARACTERS = "\0\b\v\f\x1b\x7f\x85\x9b\u200f\u2028\u2029\u202e\u2066\ud800"
+
 
 def crossed(rows: Mapping[str, Any], columns: Mapping[str, Any]) -> list[Any]:
     """Return the first row with every column, then every other row with the first column."""

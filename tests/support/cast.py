@@ -100,7 +100,7 @@ class Keeper:
 
     def ask(self, path: str, body: Any = None, **options: Any) -> Any:
         """As the admin's script asks."""
-        where = path if path.startswith("http") else f"/admin/{path}"
+        where = path if path.startswith("/") else f"/admin/{path}"
         return self.client.post(where, body or {}, content_type="application/json", **options)
 
     def form(self, path: str) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
 from api.doctor import run_checks
+from storage.control_characters import printable
 from storage.findings import Finding
+from storage.management.base import BaseCommand
 
 
 class Command(BaseCommand):
@@ -49,4 +49,4 @@ class Command(BaseCommand):
 def _line(finding: Finding) -> str:
     time = "" if finding.ms is None else f" ({finding.ms:.0f} ms)"
     cure = f" → {finding.cure}" if finding.cure else ""
-    return f"{finding.level:8} {finding.name}: {finding.what}{time}{cure}"
+    return printable(f"{finding.level:8} {finding.name}: {finding.what}{time}{cure}")

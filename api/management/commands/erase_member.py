@@ -4,11 +4,12 @@ from argparse import ArgumentParser
 from typing import Any
 from uuid import UUID
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from api.exceptions import Refused
 from api.profiles.erasure import Deletion, erase, is_pending, summary
 from storage.errors import StorageError
+from storage.management.base import BaseCommand
 
 
 class Command(BaseCommand):

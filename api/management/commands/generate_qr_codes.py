@@ -3,10 +3,11 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from api.catalog import qr_codes
 from storage.errors import StorageError
+from storage.management.base import BaseCommand
 
 
 class Command(BaseCommand):

@@ -6,10 +6,11 @@ from uuid import UUID
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.core.validators import validate_email
 
 from api.auth.development_tokens import development_token
+from storage.management.base import BaseCommand
 
 
 class Command(BaseCommand):

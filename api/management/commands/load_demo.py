@@ -3,11 +3,12 @@
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from api.demo.loading import load
 from api.exceptions import Refused
 from storage.errors import StorageError
+from storage.management.base import BaseCommand
 
 
 class Command(BaseCommand):

@@ -3,9 +3,10 @@
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from api.auth import jwks_cache
+from storage.management.base import BaseCommand
 
 
 class Command(BaseCommand):

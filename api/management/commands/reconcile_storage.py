@@ -9,12 +9,13 @@ from collections import Counter
 from contextlib import ExitStack
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils import timezone
 
 from api.reconciliation import Finding, Report, Status, delete_orphan, reconcile, stores
 from storage.base import SignedStorage
 from storage.errors import StorageError
+from storage.management.base import BaseCommand
 
 NOT_COMPLETED = 2
 

@@ -4,13 +4,14 @@ from argparse import ArgumentParser
 from typing import Any
 from uuid import UUID
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from api.exceptions import Refused
 from api.uploads import lifecycle
 from api.uploads.models import Upload
 from api.uploads.scanning import Reject
 from storage.errors import StorageError
+from storage.management.base import BaseCommand
 
 
 class Command(BaseCommand):

@@ -15,10 +15,12 @@ from threading import Event
 from typing import Any
 
 import structlog
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import close_old_connections
 
 from api.sweep import ACTIONS, Options, Result, sweep
+from storage.control_characters import printable
+from storage.management.base import BaseCommand
 
 PARENT_CHECK_SECONDS = 1.0
 
@@ -97,7 +99,7 @@ class Command(BaseCommand):
 
     def _print(self, result: Result, options: dict[str, Any]) -> None:
         if result.error:
-            self.stderr.write(f"failed   {result.action} {result.name}: {result.error}")
+            self.stderr.write(printable(f"failed   {result.action} {result.name}: {result.error}"))
         elif options["dry_run"] or options["verbosity"] > 1:
             self.stdout.write(f"{result.action:9} {result.name}")
 

@@ -19,18 +19,20 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import DatabaseError
 
 from storage.buckets import Bucket
+from storage.control_characters import printable
 from storage.errors import StorageError
+from storage.management.base import BaseCommand
 from storage.supabase import configuration
 from storage.transfer import backup, console
 from storage.transfer.bandwidth import Bandwidth
 from storage.transfer.dry_run import dry_run, orphans
 from storage.transfer.journal import CompletedReferences, EntryResult, Journal, JournalError
 from storage.transfer.purge import buckets_in, moved_references, purge
-from storage.transfer.references import Column, NoSuchField, Reference, columns, has_table, printable
+from storage.transfer.references import Column, NoSuchField, Reference, columns, has_table
 from storage.transfer.report import Report, format_size
 from storage.transfer.rollback import roll_back
 from storage.transfer.run import Stopped, Transfer, selected
@@ -204,7 +206,7 @@ class Command(BaseCommand):
         counts = ", ".join(f"{number} {status}" for status, number in sorted(report.totals.items()))
         write(f"{counts or 'nothing to move'}; {format_size(report.bytes)} in {report.seconds:.0f} s")
         for failed in report.failed:
-            write(f"  {failed['reason']}: {failed['model']} {failed['id']}: {failed['message']}")
+            write(printable(f"  {failed['reason']}: {failed['model']} {failed['id']}: {failed['message']}"))
         if report.failures > len(report.failed):
             write(f"  and {report.failures - len(report.failed)} more")
         if report.failures:
@@ -229,9 +231,9 @@ class Command(BaseCommand):
             for old, new in result.renamed.items():
                 write(f"  becomes: {result.bucket}: {old!r} → {new!r}")
             for message in result.collisions:
-                write(f"  collision: {message}")
+                write(printable(f"  collision: {message}"))
             for message in result.messages:
-                write(f"  {message}")
+                write(printable(f"  {message}"))
         for path in orphans(columns(), journal):
             write(f"  orphan: {path!r} is named by no row and is not moved")
         write("nothing was written; conflicts with existing objects are only found when files are sent")

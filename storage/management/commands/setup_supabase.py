@@ -11,10 +11,12 @@ from collections import Counter
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from storage.control_characters import printable
 from storage.errors import StorageError
 from storage.findings import redact_url
+from storage.management.base import BaseCommand
 from storage.supabase import policies, webhook
 from storage.supabase.policies import PolicyError, PolicyOptions
 from storage.supabase.policy_audit import audit
@@ -117,13 +119,13 @@ class Command(BaseCommand):
 
     def _report(self, message: str) -> None:
         """Write a line for people to standard error, but not in red as a problem."""
-        self.stderr.write(message, str)
+        self.stderr.write(printable(message), str)
 
     def _print(self, outcome: Outcome) -> None:
         for each in outcome.differences:
             self._report(f"{outcome.bucket}: {each.field}: {each.current} → {each.wanted}")
         if outcome.problem:
-            self.stderr.write(f"{outcome.problem.what} {outcome.problem.cure}")
+            self.stderr.write(printable(f"{outcome.problem.what} {outcome.problem.cure}"))
 
 
 def _check_webhook(url: str) -> None:

@@ -1,6 +1,5 @@
 """The purge, and the herd, in real processes that share a real Redis; and what the command says."""
 
-import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,19 +16,11 @@ from api.auth import jwks_cache
 from api.auth.jwks_client import REFRESH_AGE, JWKSClient, KeysUnavailable, UnknownKey
 from tests.support.access_tokens import EC, KEYS, issued, jwk
 from tests.support.auth_server import KeyServer
+from tests.support.redis_server import REDIS, needs_redis
 from tests.support.server import Server
 from tests.support.whoami import opens
 
-REDIS = os.environ.get("TEST_CACHE_URL", "redis://127.0.0.1:6379/0")
 WRITTEN = "*signing-keys:*"
-
-
-def redis_answers() -> bool:
-    try:
-        with redis.Redis.from_url(REDIS) as client:
-            return bool(client.ping())
-    except redis.RedisError:
-        return False
 
 
 @pytest.fixture(autouse=True)
@@ -140,10 +131,6 @@ def test_the_command_says_when_the_cache_is_down(key_server: KeyServer, broken_c
 
 
 # --- Real processes ---------------------------------------------------------------------------------
-
-needs_redis = pytest.mark.skipif(
-    "CI" not in os.environ and not redis_answers(), reason=f"no Redis at {REDIS}: set TEST_CACHE_URL"
-)
 
 
 @pytest.fixture

@@ -98,6 +98,13 @@ def test_the_address(hosted, url: str, expected: str | None):
     assert ids() == ([expected] if expected else [])
 
 
+@pytest.mark.parametrize(("prefix", "expected"), [("/vivarium", []), ("", ["storage.E008"])])
+def test_the_local_store_has_the_prefix_of_its_server(settings, prefix: str, expected: list[str]):
+    settings.SUPABASE_URL, settings.FORCE_SCRIPT_NAME = "https://zoo.example.org/vivarium", prefix
+
+    assert [each.id for each in checks.check_supabase(None)] == expected
+
+
 def test_development_in_a_house_network_may_do_without_certificates(hosted):
     hosted.DEBUG, hosted.SUPABASE_URL = True, "http://192.168.1.5:8000"
 

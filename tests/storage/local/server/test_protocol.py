@@ -16,6 +16,7 @@ from storage.local.objects import LocalObjects
 from storage.local.server.responses import serve
 from tests.storage.test_keys import HOSTILE
 from tests.storage.test_keys import LEGAL as LEGAL_KEYS
+from tests.support.work import processor_seconds
 
 ANY, LIMITED, PUBLIC = (LocalStorage(name, public=name == "c-pub") for name in ("c-any", "c-lim", "c-pub"))
 LIMIT = 1000
@@ -555,3 +556,22 @@ def test_a_wrong_condition_on_an_object_is_told():
     assert (refused.status_code, refused.json()["code"]) == (412, "PreconditionFailed")
     assert download(ANY, "a", **{"if-match": etag}).status_code == 200
     assert download(ANY, "a", **{"if-match": "*"}).status_code == 200
+
+
+SPACES = " " * 100_000
+
+
+@pytest.mark.parametrize(
+    "range_", [f"bytes={SPACES}-{SPACES}x", f"bytes=1-{SPACES}x", f"bytes{SPACES}={SPACES}x"]
+)
+def test_a_range_is_read_in_linear_time(range_: str):
+    put(ANY, "a.pdf")
+
+    with processor_seconds(10):
+        assert download(ANY, "a.pdf", Range=range_).status_code == 416
+
+
+def test_spaces_in_a_range_do_not_matter():
+    put(ANY, "a.pdf")
+
+    assert download(ANY, "a.pdf", Range=" bytes = 1 - 3 ").body == PDF[1:4]
