@@ -17,7 +17,7 @@ SECRETS = re.compile(
       (?<=token=)[^&\s"'\\]+                                  # a signed URL
     | (?<=token%3D)[^&\s"'\\]+                                # a signed URL, percent-encoded in another URL
     | (?<=Bearer[ ])[^\s"',\\]+                               # an Authorization header
-    | (?-i:eyJ)[\w-]{10,}+(?:\.[\w-]*+){0,2}                # any other JSON web token, or a part of one
+    | (?-i:eyJ)[\w-]{10,}+(?:\.[\w-]*+){0,4}                  # any other JSON web token, or a part of one
     | sb_secret_[\w-]+                                        # a Supabase key
     | whsec_[\w+/=-]+                                       # the secret of a webhook
     | (?<=://)[^/\s:@]*:[^/\s@]+(?=@)                         # credentials in a URL

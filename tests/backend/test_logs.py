@@ -46,6 +46,8 @@ SECRETS = [
         (f"refused {TOKEN}", SIGNATURE),
         (f"refused {TOKEN!r} at once", SIGNATURE),
         (f"two: {TOKEN},{TOKEN}", SIGNATURE),
+        (f"cut off {TOKEN[:30]}", TOKEN[:30]),
+        ("encrypted eyJhbGciOiJkaXIifQ..iv.text.tag", "tag"),
         (f"apikey {KEY}", KEY),
         ("postgres://zoo:hush@db.example.org/zoo", "hush"),
         ("redis://:hush@cache.example.org/0", "hush"),
