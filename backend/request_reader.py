@@ -69,13 +69,18 @@ class RequestReader(SocketUnreader):
     def start_request(self) -> None:
         """Forget the previous request. The time of the next one starts when it is looked for."""
         self.deadline = self.end = math.inf
-        self.may_wait = False  # True for a long request that has a thread
+        self.may_wait = False  # True for a long request that has a turn
         self.is_closing = False
         self.on_timeout: Callable[[], None] = lambda: None
 
     @property
     def received(self) -> bytes:
-        return bytes(self.buf.getvalue())
+        received: bytes = self.buf.getvalue()
+        return received
+
+    @property
+    def is_idle(self) -> bool:
+        return not self.buf.getvalue()
 
     @property
     def is_late(self) -> bool:
@@ -119,9 +124,8 @@ class RequestReader(SocketUnreader):
         self.bytes_to_drop -= size
         return size > 0 and self.bytes_to_drop > 0
 
-    def give_turn(self) -> None:
-        """Let the thread of a long request wait for the client, whose time starts now."""
-        self.may_wait = True
+    def start_body(self) -> None:
+        """Start the time of a long body, when the request has its thread."""
         self.deadline = now() + FIRST_PATIENCE
 
     def finish_within(self, seconds: float) -> None:

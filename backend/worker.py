@@ -12,7 +12,7 @@ from typing import Any
 from gunicorn import util
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
-from backend.request_reader import LONG_TOKEN, MAX_SHORT_BODY, STALL_TIMEOUT, Progress, RequestReader
+from backend.request_reader import LONG_TOKEN, MAX_SHORT_BODY, STALL_TIMEOUT, Progress, RequestReader, now
 
 REASONS = {408: "Request Timeout", 431: "Request Header Fields Too Large"}
 ERROR_CODES = {
@@ -46,6 +46,7 @@ class Worker(ThreadWorker):
 
     def init_process(self) -> None:
         self.turns = max(1, self.cfg.threads // 2)
+        self.next_look = 0.0
         self.long_requests: deque[TConn] = deque()
         super().init_process()
 
@@ -80,22 +81,30 @@ class Worker(ThreadWorker):
 
     def murder_pending(self) -> None:
         """End the requests that have not arrived in time. A worker that stops also ends idle connections."""
+        if self.alive and now() < self.next_look:
+            return
+        self.next_look = now() + 1
         for conn in list(self.pending_conns):
             reader = _reader(conn)
-            is_idle = not reader.received
-            if not reader.is_late and (self.alive or not is_idle):
-                continue
-            self.poller.unregister(conn.sock)
-            self.pending_conns.remove(conn)
-            if is_idle or reader.is_closing:
-                self._drop(conn)
-            elif b"\r\n\r\n" in reader.received:
-                super().enqueue_req(conn)  # the application answers, when it fails to read the body
-            else:
-                self._refuse(conn, 408)
+            if reader.is_late or (reader.is_idle and not self.alive):
+                self.poller.unregister(conn.sock)
+                self.pending_conns.remove(conn)
+                self._end(conn)
+
+    def _end(self, conn: TConn) -> None:
+        reader = _reader(conn)
+        if reader.is_closing or reader.is_idle:
+            self._drop(conn)
+        elif b"\r\n\r\n" in reader.received:
+            super().enqueue_req(conn)  # the application answers, when it fails to read the body
+        else:
+            self._refuse(conn, 408)
 
     def handle_request(self, req: Any, conn: TConn) -> Any:
-        _reader(conn).on_timeout = req.force_close
+        reader = _reader(conn)
+        reader.on_timeout = req.force_close
+        if reader.may_wait:
+            reader.start_body()
         req.should_close = partial(_should_close, req, conn)
         conn.sock.settimeout(STALL_TIMEOUT)
         try:
@@ -107,7 +116,7 @@ class Worker(ThreadWorker):
         while self.long_requests and self.turns:
             self.turns -= 1
             conn = self.long_requests.popleft()
-            _reader(conn).give_turn()
+            _reader(conn).may_wait = True
             super().enqueue_req(conn)
 
     def _wait_for_data(self, conn: TConn) -> None:

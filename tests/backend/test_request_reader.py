@@ -48,6 +48,11 @@ class Wire:
         self.client.sendall(data)
         return self.reader.collect()
 
+    def start_body(self) -> None:
+        """Give the request a thread."""
+        self.reader.may_wait = True
+        self.reader.start_body()
+
     def send_body(self, data: bytes, after: float = 0) -> bytes:
         """Send a part of a long body, which its thread then reads."""
         self.clock.time += after
@@ -115,7 +120,7 @@ def test_each_request_of_a_connection_has_a_time_of_its_own(wire: Wire):
 def test_a_long_body_may_take_as_long_as_it_keeps_the_rate(wire: Wire):
     wire.send(HEAD + b"Content-Length: 50000000\r\n\r\n")
     wire.reader.take_buffered()
-    wire.reader.give_turn()
+    wire.start_body()
 
     for _ in range(1000):
         assert wire.send_body(b"x" * MIN_RATE, after=1) == b"x" * MIN_RATE
@@ -125,7 +130,7 @@ def test_a_long_body_may_take_as_long_as_it_keeps_the_rate(wire: Wire):
 def test_a_long_body_that_is_too_slow_ends(wire: Wire):
     closing: list[bool] = []
     wire.reader.on_timeout = lambda: closing.append(True)
-    wire.reader.give_turn()
+    wire.start_body()
     for _ in range(2 * FIRST_PATIENCE - 1):
         wire.send_body(b"x" * (MIN_RATE // 2), after=1)
 
@@ -137,7 +142,7 @@ def test_a_long_body_that_is_too_slow_ends(wire: Wire):
 
 
 def test_a_body_that_was_fast_may_not_stall_for_longer_than_the_patience(wire: Wire):
-    wire.reader.give_turn()
+    wire.start_body()
     for _ in range(1000):
         wire.send_body(b"x" * MIN_RATE)
 
@@ -147,7 +152,7 @@ def test_a_body_that_was_fast_may_not_stall_for_longer_than_the_patience(wire: W
 
 
 def test_the_thread_waits_for_the_next_bytes_no_longer_than_the_deadline(wire: Wire, clock: Clock):
-    wire.reader.give_turn()
+    wire.start_body()
     clock.time += FIRST_PATIENCE - 0.01
 
     with pytest.raises(TimeoutError):
