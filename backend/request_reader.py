@@ -19,6 +19,7 @@ MAX_HEAD = 32 * 1024  # bytes of the request line and all headers
 MAX_SHORT_BODY = 64 * 1024  # bytes: longer bodies are not collected in memory
 MAX_TOKEN_LINE = 16 * 1024  # bytes of an Authorization header
 
+NOT_HTTP = re.compile(rb"[^\r!-~]")  # a request line begins with a method, or an empty line comes before it
 END_OF_HEAD = re.compile(rb"\n\r?\n")
 CONTENT_LENGTH = re.compile(rb"\ncontent-length:[ \t]*(\d{1,18})[ \t]*\r?\n", re.IGNORECASE)
 #: Then the body has no known length, or the client waits for an answer before it sends the body.
@@ -35,10 +36,13 @@ class Progress(Enum):
     WHOLE = auto()
     LONG = auto()  # its head: the body is long, or of unknown length
     TOO_LONG = auto()  # a head over MAX_HEAD
+    NOT_HTTP = auto()  # such as TLS, whose client waits for an answer
 
 
 def progress(received: bytes) -> Progress:
     """Return how much of the request has arrived. gunicorn parses it later, and refuses what is malformed."""
+    if NOT_HTTP.match(received):
+        return Progress.NOT_HTTP
     found = END_OF_HEAD.search(received)
     head_size = found.end() if found else len(received)
     if head_size > MAX_HEAD:

@@ -14,14 +14,9 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from backend.request_reader import LONG_TOKEN, MAX_SHORT_BODY, STALL_TIMEOUT, Progress, RequestReader, now
 
-REASONS = {408: "Request Timeout", 431: "Request Header Fields Too Large"}
-ERROR_CODES = {
-    408: "request_timeout",
-    413: "too_large",
-    414: "too_large",
-    431: "too_large",
-    500: "internal",
-}
+REASONS = {400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fields Too Large"}
+#: The error codes of what gunicorn refuses itself. All others are `malformed`.
+ERROR_CODES = {413: "too_large", 414: "too_large", 431: "too_large", 500: "internal"}
 DETAILS = {
     "request_timeout": "The request did not arrive in time: send it again.",
     "token_too_long": "The access token is too long: keep less in the user's metadata.",
@@ -67,6 +62,8 @@ class Worker(ThreadWorker):
             case Progress.TOO_LONG:
                 code = "token_too_long" if LONG_TOKEN.search(reader.received) else "too_large"
                 self._refuse(conn, 431, code)
+            case Progress.NOT_HTTP:
+                self._refuse(conn, 400, "malformed")
 
     def finish_request(self, conn: TConn, future: "Future[Any]") -> None:
         reader = _reader(conn)
@@ -98,7 +95,7 @@ class Worker(ThreadWorker):
         elif b"\r\n\r\n" in reader.received:
             super().enqueue_req(conn)  # the application answers, when it fails to read the body
         else:
-            self._refuse(conn, 408)
+            self._refuse(conn, 408, "request_timeout")
 
     def handle_request(self, req: Any, conn: TConn) -> Any:
         reader = _reader(conn)
@@ -123,8 +120,7 @@ class Worker(ThreadWorker):
         self.pending_conns.append(conn)
         self.poller.register(conn.sock, EVENT_READ, partial(self.on_pending_socket_readable, conn))
 
-    def _refuse(self, conn: TConn, status: int, code: str = "") -> None:
-        code = code or ERROR_CODES[status]
+    def _refuse(self, conn: TConn, status: int, code: str) -> None:
         self.log.warning("Refused a request from %s: %s", conn.client, code)
         with suppress(OSError):
             write_problem(conn.sock, status, REASONS[status], code)

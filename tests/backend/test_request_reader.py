@@ -88,7 +88,8 @@ def wire(clock: Clock) -> Iterator[Wire]:
         (b"\r\n\r\n", Progress.WHOLE),
         (HEAD + b"X: " + b"a" * MAX_HEAD, Progress.TOO_LONG),
         (HEAD + b"X: " + b"a" * MAX_HEAD + b"\r\n\r\n", Progress.TOO_LONG),
-        (b"\x16\x03\x01", Progress.PART),
+        (b"\r", Progress.PART),
+        (b"\x16\x03\x01", Progress.NOT_HTTP),
     ],
 )
 def test_a_request_has_a_thread_when_it_is_whole_or_long(received: bytes, expected: Progress):

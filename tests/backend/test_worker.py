@@ -182,12 +182,11 @@ def test_others_are_served_while_many_clients_drip(small: Server, kind: str):
     try:
         with small.client("bob@example.org") as bob:
             for _ in range(10):
-                started = time.monotonic()
                 for client in dripping:
                     client.drip()
                 assert httpx.get(f"{small.url}/livez", timeout=5).status_code == 200
-                assert bob.post("/api/v1/documents/", json={"title": "Quick"}).status_code == 201
-                assert time.monotonic() - started < 5  # all threads were taken for minutes
+                title = {"title": "Quick"}
+                assert bob.post("/api/v1/documents/", json=title, timeout=5).status_code == 201
     finally:
         for client in dripping:
             client.close()
