@@ -1,29 +1,24 @@
 """The configuration of gunicorn, which reads this file from the current folder: run `gunicorn`."""
 
-import json
-import socket
 import subprocess
 import sys
-import time
-from contextlib import suppress
 
 import structlog
 from gunicorn import glogging, util
 
+from backend.request_reader import MAX_HEAD
 from backend.settings import BASE_DIR, LOGGING, PORT, SWEEP_EVERY, THREADS
+from backend.worker import write_error
 
 wsgi_app = "backend.wsgi"
 bind = f"127.0.0.1:{PORT}"
-worker_class = "gthread"
+worker_class = "backend.worker.Worker"
 threads = THREADS  # each slow upload or download of the local store occupies one
 timeout = 60
 limit_request_line = 8190
-limit_request_field_size = 16384  # above the maximum length of a token, so that longer ones get a 401
+limit_request_field_size = MAX_HEAD  # a token may have half of that, so the API can say that one is too long
 control_socket_disable = True
 forwarder_headers = ""  # gunicorn would cut the value of a header SCRIPT_NAME from the path
-
-#: The maximum number of bytes of a request body that are read after the response, and of seconds for that.
-LINGER_BYTES, LINGER_SECONDS = 64 * 1024 * 1024, 10
 
 logconfig_dict = LOGGING
 access_log_format = "%(m)s %(U)s %(s)s %(b)s %(M)sms"  # without %(r)s and %(q)s: queries contain tokens
@@ -61,46 +56,8 @@ def on_exit(server):  # type: ignore[no-untyped-def]
 
 
 def post_request(worker, request, environ, response):  # type: ignore[no-untyped-def]
-    """Clear the request id of the logs, and read the rest of the request body."""
+    """Clear the request id of the logs."""
     structlog.contextvars.clear_contextvars()
-    if "wsgi.input" in environ and "HTTP_EXPECT" not in environ:
-        linger(environ["wsgi.input"], environ["gunicorn.socket"])
 
 
-def linger(body, connection: socket.socket) -> None:  # type: ignore[no-untyped-def]
-    """Read and drop the rest of a request body, so that the client can read the response.
-
-    Closing the connection before that would reset it, and the client would lose the response (RFC 9112, 9.6).
-    """
-    left, deadline = LINGER_BYTES, time.monotonic() + LINGER_SECONDS
-    timeout_before = connection.gettimeout()
-    with suppress(Exception):  # the client has closed the connection, or sends no more
-        connection.settimeout(LINGER_SECONDS)
-        while left > 0 and time.monotonic() < deadline and (chunk := body.read(64 * 1024)):
-            left -= len(chunk)
-        connection.settimeout(timeout_before)
-
-
-def write_problem(sock: socket.socket, status: int, reason: str, message: str) -> None:
-    """Answer requests that gunicorn itself refuses with problem+json instead of HTML."""
-    code = {413: "too_large", 414: "too_large", 431: "too_large", 500: "internal"}.get(status, "malformed")
-    body = json.dumps(
-        {
-            "type": "about:blank",
-            "title": reason,
-            "status": status,
-            "detail": "The server could not read the request.",
-            "code": code,
-            "errors": [],
-        }
-    )
-    util.write_nonblock(
-        sock,
-        (
-            f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: application/problem+json\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n{body}"
-        ).encode("latin-1"),
-    )
-
-
-util.write_error = write_problem
+util.write_error = write_error

@@ -1,18 +1,18 @@
-"""Parses request bodies as JSON of a limited size, and negotiates JSON responses."""
+"""Reads request bodies of a limited size, parses them as JSON, and negotiates JSON responses."""
 
 import json
-from io import BytesIO
 from typing import Any
 
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
+from django.core.handlers.wsgi import LimitedStream
 from django.http import HttpRequest
 from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as _
-from rest_framework.exceptions import APIException, NotAcceptable, ParseError
+from rest_framework.exceptions import NotAcceptable, ParseError
 from rest_framework.negotiation import BaseContentNegotiation, DefaultContentNegotiation
 from rest_framework.parsers import JSONParser
 
-#: In bytes. The largest valid body, with 1,000 slugs and 20,000 characters of text, has less than 400 kB.
-MAX_BODY_SIZE = 1024 * 1024
 UNREADABLE = _("not readable as UTF-8 JSON")
 #: The messages of Python's JSONDecodeError, collected for translation.
 JSON_DECODE_MESSAGES = [
@@ -30,20 +30,12 @@ JSON_DECODE_MESSAGES = [
 ]
 
 
-class BodyTooLarge(APIException):
-    status_code = 413
-    default_code = "too_large"
-
-
-class BoundedJSONParser(JSONParser):
-    """A JSONParser that reads at most MAX_BODY_SIZE. Raises BodyTooLarge, and ParseError for deep nesting."""
+class StrictJSONParser(JSONParser):
+    """A JSONParser that raises ParseError also for NaN, Infinity and deep nesting."""
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
-        body = stream.read(MAX_BODY_SIZE + 1)
-        if len(body) > MAX_BODY_SIZE:
-            raise BodyTooLarge
         try:
-            return json.loads(body.decode("utf-8-sig"), parse_constant=_refuse_constant)
+            return json.loads(stream.read().decode("utf-8-sig"), parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
             reason = error.msg if isinstance(error, json.JSONDecodeError) else UNREADABLE
             raise ParseError(
@@ -72,24 +64,35 @@ class SchemaContentNegotiation(DefaultContentNegotiation):
             return renderers[0], renderers[0].media_type
 
 
-def read_chunked(request: HttpRequest) -> str:
-    """Read a chunked body into memory, so that Django can read it. Returns an error code, "" for success.
+def read_body(request: HttpRequest) -> str:
+    """Read the body into memory. Returns an error code, "" for success.
 
-    Django only reads as many bytes as Content-Length says, so it takes a chunked body for an empty one.
-    A server that sets `wsgi.input_terminated`, as gunicorn does, can be read to the end of the body.
+    A body over DATA_UPLOAD_MAX_MEMORY_SIZE is refused before a byte is read, or when it exceeds that while it
+    is read. Django only reads as many bytes as Content-Length says, so it takes a chunked body for an empty
+    one. A server that sets `wsgi.input_terminated`, as gunicorn does, can be read to the end of the body.
     """
-    environ = request.META
-    if not environ.get("HTTP_TRANSFER_ENCODING") or not environ.get("wsgi.input_terminated"):
-        return ""
+    environ, limit = request.META, settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    is_chunked = environ.get("HTTP_TRANSFER_ENCODING") and environ.get("wsgi.input_terminated")
+    if is_chunked:
+        request._stream = LimitedStream(environ["wsgi.input"], limit + 1)  # type: ignore[assignment]
     try:
-        body = environ["wsgi.input"].read(MAX_BODY_SIZE + 1)
-    except Exception:  # WSGI defines no exceptions: each server has its own
-        return "malformed"
-    if len(body) > MAX_BODY_SIZE:
+        size = len(request.body)
+        declared = int(environ.get("CONTENT_LENGTH") or 0)
+    except RequestDataTooBig:
         return "too_large"
-    request._stream = BytesIO(body)
-    environ["CONTENT_LENGTH"] = str(len(body))
+    except Exception as error:  # WSGI defines no exceptions: each server has its own
+        return "request_timeout" if isinstance(_root_cause(error), TimeoutError) else "malformed"
+    if size > limit:
+        return "too_large"
+    if size < declared:
+        return "malformed"  # the connection was closed
+    environ["CONTENT_LENGTH"] = str(size)
     return ""
+
+
+def _root_cause(error: BaseException) -> BaseException:
+    """Return the exception of the server, from which Django raises its own."""
+    return _root_cause(error.__cause__) if error.__cause__ else error
 
 
 def _refuse_constant(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Middleware: request ids, hosts, problem responses, the storage budget, API headers, security of the admin.
+"""Middleware: request ids, hosts, problems, the storage budget, API headers, security of the admin, bodies.
 
 Paths are compared without the prefix under which a proxy mounts the site: `path_info`, never `path`.
 """
@@ -19,22 +19,20 @@ from django.utils.cache import has_vary_header, patch_vary_headers
 from django.utils.translation import gettext
 
 from api.errors import exception_handler, problem
-from api.parsers import read_chunked
+from api.parsers import read_body
 from storage.base import signed_stores
 from storage.budget import request_budget
 
 Handler = Callable[[HttpRequest], HttpResponse]
-STALL_TIMEOUT = 30  # seconds without a byte in either direction, after which a connection is closed
+#: The paths whose views take a body, which is read before them. The Storage server reads uploads itself.
+PATHS_WITH_BODIES = ("/api/v1/", "/admin/")
 REQUEST_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 
 logger = structlog.get_logger("backend.requests")
 
 
 class RequestIDMiddleware:
-    """Adds a request id to the logs and the response: the client's `X-Request-ID` if valid, else a new one.
-
-    It also sets the timeout of the connection.
-    """
+    """Adds a request id to the logs and the response: the client's `X-Request-ID` if valid, or a new one."""
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
@@ -44,8 +42,6 @@ class RequestIDMiddleware:
         request_id = client_id if REQUEST_ID.fullmatch(client_id) else uuid4().hex
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
-        if connection := request.META.get("gunicorn.socket"):
-            connection.settimeout(STALL_TIMEOUT)  # else a body that never arrives blocks its thread forever
         response = self.get_response(request)
         response.headers["X-Request-ID"] = request_id
         return response
@@ -114,7 +110,7 @@ class StorageBudgetMiddleware:
 
 
 class APIMiddleware:
-    """For the API: reads chunked bodies, uses UTC, and sets `Cache-Control` and `Vary`."""
+    """For the API: uses UTC, and sets `Cache-Control` and `Vary`."""
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
@@ -122,8 +118,6 @@ class APIMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if not request.path_info.startswith("/api/v1/"):
             return self.get_response(request)
-        if code := read_chunked(request):
-            return problem(code)
         with timezone.override(UTC):  # TIME_ZONE is only for the admin
             response = self.get_response(request)
         if "Cache-Control" not in response.headers:
@@ -154,6 +148,18 @@ class AdminSecurityMiddleware:
             response = self.get_response(request)
         response.headers["Content-Security-Policy"] = content_security_policy()
         return response
+
+
+class RequestBodyMiddleware:
+    """Reads the body into memory, and refuses one that is too large, too slow or incomplete."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.path_info.startswith(PATHS_WITH_BODIES) and (code := read_body(request)):
+            return problem(code)
+        return self.get_response(request)
 
 
 def content_security_policy() -> str:

@@ -16,13 +16,16 @@ from rest_framework.exceptions import AuthenticationFailed
 from api.auth.jwks import ALGORITHMS
 from api.auth.jwks_client import public_key
 from api.base_models import parse_uuid
+from api.exceptions import Refused
 
 ASYMMETRIC = set(ALGORITHMS.values())
 LEEWAY = 20  # seconds by which two clocks may differ
 #: Three parts of base64url without padding. Decoders also accept other characters: then one token would
 #: have several spellings.
 TOKEN = re.compile(r"([\w-]+)\.([\w-]+)\.[\w-]+", re.ASCII)
-MAX_TOKEN_LENGTH = 8192  # characters; Supabase's have about 1,000
+#: In characters. Supabase's have about 1,000, and more with the user's metadata. A server must accept headers
+#: of more than this, so that a longer token is answered by `verify`.
+MAX_TOKEN_LENGTH = 16 * 1024
 MAX_KEY_ID_LENGTH = 128  # characters; Supabase's are UUIDs
 REQUIRED_CLAIMS = ["exp", "iat", "iss", "aud", "sub", "role"]
 TIME_CLAIMS = ["exp", "iat", "nbf"]
@@ -30,9 +33,9 @@ EXTENSION_HEADERS = {"crit", "b64"}  # refused (RFC 7515, 4.1.11; RFC 7797): Sup
 
 
 def verify(token: str) -> dict[str, Any]:
-    """Return the claims of a valid access token. Raises AuthenticationFailed, KeysUnavailable."""
+    """Return the claims of a valid access token. Raises AuthenticationFailed, Refused, KeysUnavailable."""
     if len(token) > MAX_TOKEN_LENGTH:
-        raise authentication_failed("token_invalid")
+        raise Refused("token_too_long")
     try:
         claims = _decode(token)
     except jwt.ExpiredSignatureError:

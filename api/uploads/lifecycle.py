@@ -231,8 +231,7 @@ def _move_to_final_key(upload: Upload, file: StoredFile, renew_lease: Callable[[
     Raises ObjectMissing, StorageUnavailable.
     """
     if not (upload.final_key and file.belongs(upload.final_key)):
-        fresh = file.new_key(upload.declared["content_type"], upload.declared["filename"])
-        claims.write(upload, earlier_keys=upload.chosen_keys(), final_key=fresh)
+        _choose_final_key(upload, file)
     # Keys without an upload token come first: a client may have sent another object to `path` since.
     places = [
         *((file.storage, key) for key in reversed(upload.earlier_keys)),
@@ -249,10 +248,15 @@ def _move_to_final_key(upload: Upload, file: StoredFile, renew_lease: Callable[[
     file.storage.describe(upload.final_key)
 
 
+def _choose_final_key(upload: Upload, file: StoredFile) -> None:
+    key = file.new_key(upload.declared["content_type"], upload.declared["filename"])
+    claims.write(upload, earlier_keys=upload.chosen_keys(), final_key=key)
+
+
 def _relabel(upload: Upload, file: StoredFile, content_type: str, renew_lease: Callable[[], None]) -> None:
     """Copy the object to a new final key with this content type. Raises ObjectMissing, StorageUnavailable."""
     verified = upload.final_key
-    claims.write(upload, earlier_keys=upload.chosen_keys(), final_key=file.new_key(content_type))
+    _choose_final_key(upload, file)
     renew_lease()
     file.storage.copy(verified, file.storage, upload.final_key, content_type=content_type)
 

@@ -12,7 +12,6 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
-from django.core.exceptions import RequestDataTooBig
 from django.http import Http404
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
@@ -63,7 +62,7 @@ class StorageWebhookView(APIView):
 
         503 if the storage fails: then the sender may send the message again, with the same id.
         """
-        upload = _reported_upload(_body(request))
+        upload = _reported_upload(request.body)
         if upload is not None:
             with _received_once(str(request.auth)):
                 _complete(upload)
@@ -71,11 +70,8 @@ class StorageWebhookView(APIView):
 
 
 def _verified_id(request: Request) -> str:
-    body = _body(request)
-    if body is None:
-        raise _refused("Body too large")
     try:
-        return webhooks.verify(body, request.headers, settings.STORAGE_WEBHOOK_SECRET)
+        return webhooks.verify(request.body, request.headers, settings.STORAGE_WEBHOOK_SECRET)
     except webhooks.InvalidSignature as error:
         raise _refused(str(error)) from None
 
@@ -85,18 +81,9 @@ def _refused(reason: str) -> AuthenticationFailed:
     return AuthenticationFailed(code="signature_invalid")
 
 
-def _body(request: Request) -> bytes | None:
-    """Return the body, None if it is larger than DATA_UPLOAD_MAX_MEMORY_SIZE: then it is not read."""
-    try:
-        body: bytes = request.body
-    except RequestDataTooBig:
-        return None
-    return body
-
-
-def _reported_upload(body: bytes | None) -> Upload | None:
+def _reported_upload(body: bytes) -> Upload | None:
     """Return the ticket of the reported object, None if there is none."""
-    key = _reported_key(body or b"")
+    key = _reported_key(body)
     return Upload.objects.filter(path=key).first() if key else None
 
 

@@ -323,6 +323,14 @@ def test_gunicorn_has_as_many_threads_as_the_limits_count():
     assert re.search(r"^threads\s+= 5$", done.stdout, re.MULTILINE), done.stderr
 
 
+@pytest.mark.slow
+def test_gunicorn_leaves_tls_to_a_proxy():
+    done = python("-m", "gunicorn", "--certfile", "README.md", "--keyfile", "README.md", DEBUG="true")
+
+    assert done.returncode != 0
+    assert "TLS is not supported: remove certfile and keyfile, and set up a proxy for it." in done.stderr
+
+
 def test_a_language_that_there_is_not_is_refused_with_the_cure():
     told = refusal(DEBUG="true", LANGUAGE_CODE="pt")
 

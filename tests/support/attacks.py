@@ -233,8 +233,7 @@ NO_TOKENS: Attacks = {
         claims(), header='{"a":' + "[" * 2000 + "]" * 2000 + "}"
     ),
     "header of standard base64": lambda: token().replace(encoded({"alg": "HS256", "typ": "JWT"}), "+/+/"),
-    "oversized": lambda: token(user_metadata={"note": "x" * 9000}),
-    "oversized garbage": lambda: "a" * 100_000,
+    "long garbage": lambda: "a" * 16_000,
     "dots without end": lambda: "." * 8000,
 }
 ATTACKS = WRONG_CLAIMS | WRONG_PAYLOADS | FORGED | STRANGERS | NO_TOKENS

@@ -1,8 +1,8 @@
 """The errors of the Storage protocol, as recorded from a real server (v1.70.6).
 
-Most errors have HTTP status 400, and the actual status in the body. Errors 412 and 416 and unknown routes
-have their actual status. The answer to HEAD has no body. Errors of resumable uploads follow TUS: they have
-the actual status and a plain text body.
+Most errors have HTTP status 400, and the actual status in the body. Errors 408, 412 and 416 and unknown
+routes have their actual status. The answer to HEAD has no body. Errors of resumable uploads follow TUS: they
+have the actual status and a plain text body.
 """
 
 import structlog
@@ -38,6 +38,7 @@ ERRORS: dict[str, tuple[int, str, str, str]] = {
     "PreconditionFailed": (412, "412", "PreconditionFailed", "The object is not as the condition says"),
     "InvalidRange": (416, "416", "invalid_range", "invalid range provided"),
     "HeaderMissing": (403, "403", "Error", "A header is missing"),
+    "RequestTimeout": (408, "408", "RequestTimeout", "The body did not arrive in time"),
     "OffsetConflict": (409, "409", "Error", "Upload-Offset conflict"),
     "UploadGone": (410, "410", "Error", "The upload has expired"),
     "VersionUnknown": (412, "412", "Error", "Tus-Resumable must be 1.0.0"),

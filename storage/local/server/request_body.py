@@ -44,7 +44,7 @@ def parse_upload(request: HttpRequest, limit: int) -> UploadBody:
     content_type, options = parse_options_header(request.META.get("CONTENT_TYPE", ""))
     length = declared_length(request)
     if content_type == "multipart/form-data":
-        chunks = _limited(_read_input(request, length), limit + MAX_FORM_OVERHEAD)
+        chunks = _limited(_read_input(request, length), limit + MAX_FORM_OVERHEAD, length)
         return _parse_form(chunks, options.get("boundary", ""), limit)
     return UploadBody(
         content_type=check_header_value(request.META.get("CONTENT_TYPE") or DEFAULT_CONTENT_TYPE),
@@ -56,7 +56,8 @@ def parse_upload(request: HttpRequest, limit: int) -> UploadBody:
 
 def read_all(request: HttpRequest, limit: int) -> bytes:
     """Return the whole body. Raises ProtocolError if it has more than `limit` bytes."""
-    return b"".join(_limited(_read_input(request, declared_length(request)), limit))
+    length = declared_length(request)
+    return b"".join(_limited(_read_input(request, length), limit, length))
 
 
 def raw_chunks(request: HttpRequest) -> Iterator[bytes]:
@@ -82,6 +83,8 @@ def _read_input(request: HttpRequest, length: int | None, chunk_size: int = CHUN
     while length is None or length > 0:
         try:
             chunk = stream.read(chunk_size if length is None else min(chunk_size, length))
+        except TimeoutError as error:  # of our worker
+            raise ProtocolError("RequestTimeout") from error
         except Exception as error:  # WSGI defines no exception: each server raises its own
             raise ProtocolError("InvalidRequest", "The body was cut off") from error
         if not chunk and length:

@@ -9,6 +9,7 @@ from django.test import Client
 
 from api.auth.development_tokens import member_id
 from api.auth.principal import principal_from_claims
+from api.auth.tokens import MAX_TOKEN_LENGTH
 from tests.support.access_tokens import ABSENT, HOUR, SUB, claims, flipped, token
 from tests.support.cast import Caller, code
 from tests.support.whoami import ask
@@ -36,6 +37,7 @@ def test_a_members_token_is_accepted():
         {"email": ABSENT, "phone": ABSENT, "app_metadata": ABSENT, "user_metadata": ABSENT},
         {"app_metadata": None},
         {"is_anonymous": ABSENT},
+        {"user_metadata": {"groups": ["a group of the zoo"] * 400}},
     ],
     ids=lambda changes: ",".join(f"{name}={str(value)[:20]}" for name, value in changes.items()),
 )
@@ -44,6 +46,14 @@ def test_what_a_genuine_token_may_look_like(changes: dict[str, Any]):
 
     assert answer.status_code == 200, answer.content
     assert answer.json()["id"] == SUB
+
+
+@pytest.mark.parametrize("where", ["/whoami", "/public"])
+def test_a_token_is_read_up_to_its_longest_and_beyond_that_the_answer_says_so(where: str):
+    for excess, status, expected in [(0, 401, "token_invalid"), (1, 431, "token_too_long")]:
+        answer = ask(f"Bearer {'a' * (MAX_TOKEN_LENGTH + excess)}", where)
+
+        assert (answer.status_code, code(answer)) == (status, expected)
 
 
 @pytest.mark.parametrize(

@@ -176,6 +176,16 @@ class CutOff(BytesIO):
         return piece
 
 
+class Stalling(BytesIO):
+    """A connection that the server gives up after its bytes."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        piece = super().read(size)
+        if not piece:
+            raise TimeoutError
+        return piece
+
+
 class Drips(BytesIO):
     """A connection that brings little at a time."""
 
@@ -1094,6 +1104,15 @@ def test_a_store_in_trouble_says_try_again_and_nothing_of_the_disk(settings):
         assert refused(answer, 503)
         assert answer.headers["Retry-After"] == "5"
         assert str(media).encode() not in answer.content
+
+
+def test_what_arrived_before_the_client_stalled_is_kept():
+    upload = Upload(length=30)
+
+    assert refused(upload.patch_chunked(Stalling(b"otter")), 408)
+
+    assert upload.offset == 5
+    assert upload.patch(b"x" * 25, 5).status_code == 204
 
 
 def test_a_bucket_that_went_away_takes_nothing():

@@ -1,0 +1,191 @@
+"""The worker of gunicorn: slow clients do not occupy its threads."""
+
+import json
+import socket
+from collections import deque
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from selectors import EVENT_READ
+from typing import Any
+
+from gunicorn import util
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+from backend.request_reader import LONG_TOKEN, MAX_SHORT_BODY, STALL_TIMEOUT, Progress, RequestReader, now
+
+REASONS = {400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fields Too Large"}
+#: The error codes of what gunicorn refuses itself. All others are `malformed`.
+ERROR_CODES = {413: "too_large", 414: "too_large", 431: "too_large", 500: "internal"}
+DETAILS = {
+    "request_timeout": "The request did not arrive in time: send it again.",
+    "token_too_long": "The access token is too long: keep less in the user's metadata.",
+}
+
+
+class Worker(ThreadWorker):
+    """A gthread worker that gives a thread only to requests that have arrived.
+
+    The main thread collects the head of a request, and its body up to MAX_SHORT_BODY. Requests with a longer
+    body have a thread while it arrives, and take turns: they have half of the threads at most.
+    All methods but `handle_request` run in the main thread, and do not wait.
+    """
+
+    @classmethod
+    def check_config(cls, cfg: Any, log: Any) -> None:
+        if cfg.is_ssl:
+            raise RuntimeError(
+                "TLS is not supported: remove certfile and keyfile, and set up a proxy for it."
+            )
+        super().check_config(cfg, log)
+
+    def init_process(self) -> None:
+        self.turns = max(1, self.cfg.threads // 2)
+        self.next_look = 0.0
+        self.long_requests: deque[TConn] = deque()
+        super().init_process()
+
+    def enqueue_req(self, conn: TConn) -> None:
+        """Give the connection a thread if its next request has arrived, else wait for more of it."""
+        reader = _reader(conn)
+        if reader.is_closing:
+            self._wait_for_data(conn) if reader.drop() else self._drop(conn)
+            return
+        match reader.collect():
+            case Progress.WHOLE:
+                super().enqueue_req(conn)
+            case Progress.PART:
+                self._wait_for_data(conn)
+            case Progress.LONG:
+                self.long_requests.append(conn)
+                self._start_long_requests()
+            case Progress.TOO_LONG:
+                code = "token_too_long" if LONG_TOKEN.search(reader.received) else "too_large"
+                self._refuse(conn, 431, code)
+            case Progress.NOT_HTTP:
+                self._refuse(conn, 400, "malformed")
+
+    def finish_request(self, conn: TConn, future: "Future[Any]") -> None:
+        reader = _reader(conn)
+        if reader.may_wait:
+            self.turns += 1
+        if not future.cancelled() and not future.exception() and future.result():
+            reader.start_request()
+            super().finish_request(conn, future)
+        else:
+            self._close(conn)
+        self._start_long_requests()
+
+    def murder_pending(self) -> None:
+        """End the requests that have not arrived in time. A worker that stops also ends idle connections."""
+        if self.alive and now() < self.next_look:
+            return
+        self.next_look = now() + 1
+        for conn in list(self.pending_conns):
+            reader = _reader(conn)
+            if reader.is_late or (reader.is_idle and not self.alive):
+                self.poller.unregister(conn.sock)
+                self.pending_conns.remove(conn)
+                self._end(conn)
+
+    def _end(self, conn: TConn) -> None:
+        reader = _reader(conn)
+        if reader.is_closing or reader.is_idle:
+            self._drop(conn)
+        elif b"\r\n\r\n" in reader.received:
+            super().enqueue_req(conn)  # the application answers, when it fails to read the body
+        else:
+            self._refuse(conn, 408, "request_timeout")
+
+    def handle_request(self, req: Any, conn: TConn) -> Any:
+        reader = _reader(conn)
+        reader.on_timeout = req.force_close
+        if reader.may_wait:
+            reader.start_body()
+        req.should_close = partial(_should_close, req, conn)
+        conn.sock.settimeout(STALL_TIMEOUT)
+        try:
+            return super().handle_request(req, conn)
+        finally:
+            del req.should_close  # the parser asks again before the next request
+
+    def _start_long_requests(self) -> None:
+        while self.long_requests and self.turns:
+            self.turns -= 1
+            conn = self.long_requests.popleft()
+            _reader(conn).may_wait = True
+            super().enqueue_req(conn)
+
+    def _wait_for_data(self, conn: TConn) -> None:
+        self.pending_conns.append(conn)
+        self.poller.register(conn.sock, EVENT_READ, partial(self.on_pending_socket_readable, conn))
+
+    def _refuse(self, conn: TConn, status: int, code: str) -> None:
+        self.log.warning("Refused a request from %s: %s", conn.client, code)
+        with suppress(OSError):
+            write_problem(conn.sock, status, REASONS[status], code)
+        self._close(conn)
+
+    def _close(self, conn: TConn) -> None:
+        """Close the connection when the client has closed it too, or does not in time.
+
+        If it was closed while the client sends, the client could lose the response (RFC 9112, 9.6).
+        """
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._drop(conn)
+            return
+        _reader(conn).start_closing()
+        self.enqueue_req(conn)
+
+    def _drop(self, conn: TConn) -> None:
+        self.nr_conns -= 1
+        conn.close()
+
+
+def _reader(conn: TConn) -> RequestReader:
+    """Return the reader of the connection, which takes the place of gunicorn's own."""
+    if not conn.initialized:
+        conn.init()
+        conn.parser.unreader = RequestReader(conn.sock)
+    reader: RequestReader = conn.parser.unreader
+    return reader
+
+
+def _should_close(request: Any, conn: TConn) -> bool:
+    """Return True if the connection cannot be used again. gunicorn asks before it sends the headers.
+
+    It drops what has arrived of a body that the application did not read, and does not wait for the rest.
+    """
+    _reader(conn).finish_within(0)
+    with suppress(Exception):  # a malformed or incomplete body
+        return type(request).should_close(request) or not conn.parser.finish_body(max_bytes=MAX_SHORT_BODY)
+    return True
+
+
+def write_problem(sock: socket.socket, status: int, reason: str, code: str) -> None:
+    """Answer with problem+json what never reaches Django. Every origin may read it: it has no secret."""
+    body = json.dumps(
+        {
+            "type": "about:blank",
+            "title": reason,
+            "status": status,
+            "detail": DETAILS.get(code, "The server could not read the request."),
+            "code": code,
+            "errors": [],
+        }
+    )
+    head = [
+        f"HTTP/1.1 {status} {reason}",
+        "Connection: close",
+        "Access-Control-Allow-Origin: *",
+        "Content-Type: application/problem+json",
+        f"Content-Length: {len(body)}",
+    ]
+    util.write_nonblock(sock, "\r\n".join([*head, "", body]).encode("latin-1"))
+
+
+def write_error(sock: socket.socket, status: int, reason: str, message: str) -> None:
+    """Answer a request that gunicorn refuses. It takes the place of `gunicorn.util.write_error`."""
+    write_problem(sock, status, reason, ERROR_CODES.get(status, "malformed"))
