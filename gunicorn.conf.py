@@ -10,13 +10,14 @@ from contextlib import suppress
 import structlog
 from gunicorn import glogging, util
 
-from backend.settings import BASE_DIR, LOGGING, PORT, SWEEP_EVERY, THREADS
+from backend.settings import BASE_DIR, FORWARDED_ALLOW_IPS, LOGGING, PORT, SWEEP_EVERY, THREADS
 
 wsgi_app = "backend.wsgi"
 bind = f"127.0.0.1:{PORT}"
 worker_class = "gthread"
 threads = THREADS  # each slow upload or download of the local store occupies one
 timeout = 60
+forwarded_allow_ips = ",".join(FORWARDED_ALLOW_IPS)
 limit_request_line = 8190
 limit_request_field_size = 16384  # above the maximum length of a token, so that longer ones get a 401
 control_socket_disable = True
