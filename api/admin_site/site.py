@@ -49,6 +49,10 @@ class LoginForm(AdminAuthenticationForm):
 class VivariumAdminSite(AdminSite):
     login_form = LoginForm
 
+    def get_urls(self) -> list[Any]:
+        """Leave out `r/`: it leads to rows of every model, also for users who may not see them."""
+        return [url for url in super().get_urls() if getattr(url, "name", None) != "view_on_site"]
+
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show the login form, or log in. 429 beyond the limits, with the message in the form."""
         response: Any = super().login(request, extra_context)
