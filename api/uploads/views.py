@@ -17,6 +17,7 @@ from rest_framework.viewsets import GenericViewSet
 from api.auth.principal import principal_of
 from api.filters import StrictOrderingFilter
 from api.idempotency import IDEMPOTENCY_KEY, RecordKey, run_once
+from api.query_parameters import KnownParametersMixin
 from api.throttling import CompletionRateThrottle, TicketRateThrottle
 from api.uploads import lifecycle, tickets
 from api.uploads.attachments import delete_row
@@ -56,7 +57,9 @@ DOWNLOAD = OpenApiParameter(
 )
 @extend_schema(tags=["uploads"])
 @method_decorator(vary_on_headers("Accept-Language"), name="dispatch")  # `problem.detail` is translated
-class UploadViewSet(mixins.RetrieveModelMixin, mixins.ListModelMixin, GenericViewSet[Upload]):
+class UploadViewSet(
+    KnownParametersMixin, mixins.RetrieveModelMixin, mixins.ListModelMixin, GenericViewSet[Upload]
+):
     serializer_class = UploadSerializer
     permission_classes = (IsTicketOwner,)
     filter_backends = (StrictOrderingFilter,)
@@ -140,7 +143,7 @@ class DownloadURLMixin:
     download_field: str
 
     @extend_schema(parameters=[DOWNLOAD], responses=DownloadURLSerializer, filters=False)
-    @action(detail=True, methods=["get"], url_path="download-url")
+    @action(detail=True, methods=["get"], url_path="download-url", query_parameters=["download"])
     def download_url(self: Any, request: Request, **lookup: str) -> Response:
         file = stored_file(self.get_object(), self.download_field)
         signed = file.signed_url(request.query_params.get("download"))
