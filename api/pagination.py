@@ -22,6 +22,13 @@ class StandardPagination(PageNumberPagination):
         except ValidationError as error:
             raise ValidationError({self.page_size_query_param: error.detail}) from None
 
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        """Add the range of `page` and `page_size`."""
+        parameters: list[dict[str, Any]] = super().get_schema_operation_parameters(view)
+        for parameter in parameters:
+            parameter["schema"]["minimum"] = 1
+        return parameters
+
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
         """Replace the example URLs of DRF, which show another API."""
         paginated = super().get_paginated_response_schema(schema)

@@ -13,17 +13,18 @@ from rest_framework.validators import UniqueValidator
 
 from api.catalog import rules
 from api.catalog.models import MAX_SLUG_LENGTH, EducationalService, Entry, Exhibition, Species
+from api.strict_fields import StrictCharField, StrictDecimalField, StrictModelSerializer
 from api.uploads.attachments import update_row
 
 ENTRY_FIELDS = ["slug", "description", "published", "image_url", "created_at", "updated_at"]
 
 
-class ScientificNameField(serializers.CharField):
+class ScientificNameField(StrictCharField):
     def to_internal_value(self, data: Any) -> str:
         return rules.clean_scientific_name(super().to_internal_value(data))
 
 
-class SlugField(serializers.CharField):
+class SlugField(StrictCharField):
     """A slug, which never changes, because it is printed on signs. Clients may send it back unchanged."""
 
     def __init__(self, **options: Any) -> None:
@@ -38,7 +39,7 @@ class SlugField(serializers.CharField):
         return slug
 
 
-class EntrySerializer(serializers.ModelSerializer[Any]):
+class EntrySerializer(StrictModelSerializer):
     slug = SlugField()
     image_url = serializers.SerializerMethodField(help_text="Public, without expiry; null without an image.")
 
@@ -127,7 +128,7 @@ class SpeciesSerializer(EntrySerializer):
 class SpeciesSlugsField(serializers.ListField):
     """Species by their slugs, in one query. Responses contain the species that the caller may see."""
 
-    child = serializers.CharField(max_length=MAX_SLUG_LENGTH)
+    child = StrictCharField(max_length=MAX_SLUG_LENGTH)
 
     def to_internal_value(self, data: Any) -> list[Species]:
         slugs = super().to_internal_value(data)
@@ -196,7 +197,7 @@ class ExhibitionSerializer(EntrySerializer):
     ]
 )
 class EducationalServiceSerializer(EntrySerializer):
-    price = serializers.DecimalField(
+    price = StrictDecimalField(
         max_digits=10, decimal_places=2, min_value=Decimal(0), required=False, allow_null=True
     )
 

@@ -7,6 +7,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_sc
 from rest_framework import serializers
 
 from api.documents.models import Document
+from api.strict_fields import StrictModelSerializer
 from api.uploads.attachments import update_row
 from api.uploads.serializers import SIGNED, FileFactsSerializer
 from storage.fields import FileFacts
@@ -36,7 +37,7 @@ DOCUMENT = {
         OpenApiExample("A document", DOCUMENT, response_only=True),
     ]
 )
-class DocumentSerializer(serializers.ModelSerializer[Document]):
+class DocumentSerializer(StrictModelSerializer):
     owner = serializers.UUIDField(source="owner_id", read_only=True)
     file = serializers.SerializerMethodField(help_text="null until a ticket is completed")
 

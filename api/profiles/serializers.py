@@ -9,6 +9,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_sc
 from rest_framework import serializers
 
 from api.profiles.models import Profile
+from api.strict_fields import StrictModelSerializer
 from api.uploads import quotas
 from api.uploads.attachments import update_row
 from api.uploads.serializers import FileFactsSerializer
@@ -46,7 +47,7 @@ LISTED = {name: value for name, value in PROFILE.items() if name != "storage"}
 
 
 @extend_schema_serializer(examples=[OpenApiExample("A profile", LISTED, response_only=True)])
-class ListedProfileSerializer(serializers.ModelSerializer[Profile]):
+class ListedProfileSerializer(StrictModelSerializer):
     """A profile in a list, without `storage`, which takes a query for each."""
 
     avatar = serializers.SerializerMethodField(help_text="null until a ticket is completed")

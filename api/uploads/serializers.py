@@ -8,6 +8,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_sc
 from rest_framework import serializers
 from rest_framework.reverse import reverse
 
+from api.strict_fields import StrictCharField, StrictIntegerField
 from api.uploads import tickets
 from api.uploads.models import Declared, Upload
 from api.uploads.tickets import Ticket
@@ -88,9 +89,9 @@ class UploadRequestSerializer(serializers.Serializer[Any]):
 
     # `context["file"]` is the StoredFile to replace. `save(owner=…)` issues the ticket.
 
-    filename = serializers.CharField(max_length=255, help_text="A name without a path.")
-    content_type = serializers.CharField(max_length=255)
-    size = serializers.IntegerField(min_value=1, help_text="The exact size in bytes.")
+    filename = StrictCharField(max_length=255, help_text="A name without a path.")
+    content_type = StrictCharField(max_length=255)
+    size = StrictIntegerField(min_value=1, help_text="The exact size in bytes.")
     sha256 = serializers.RegexField(
         r"\A[0-9a-fA-F]{64}\Z",
         required=False,
