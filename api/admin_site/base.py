@@ -66,6 +66,10 @@ class BoundedAdmin(admin.ModelAdmin):
         words = list(smart_split(search_term.replace("\0", "")))[:MAX_SEARCH_WORDS]
         return super().get_search_results(request, queryset, " ".join(words))
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """Take an empty `_to_field` in the query for none; Django would look for a field without a name."""
+        return super().get_object(request, object_id, from_field or None)
+
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """List only the chosen rows: the names of related rows may be hidden from this user."""
         _nested, counts, missing_permissions, protected = super().get_deleted_objects(objs, request)
