@@ -7,7 +7,7 @@ import structlog
 from gunicorn import glogging, util
 
 from backend.request_reader import MAX_HEAD
-from backend.settings import BASE_DIR, LOGGING, PORT, SWEEP_EVERY, THREADS
+from backend.settings import BASE_DIR, FORWARDED_ALLOW_IPS, LOGGING, PORT, SWEEP_EVERY, THREADS
 from backend.worker import write_error
 
 wsgi_app = "backend.wsgi"
@@ -15,6 +15,7 @@ bind = f"127.0.0.1:{PORT}"
 worker_class = "backend.worker.Worker"
 threads = THREADS  # each slow upload or download of the local store occupies one
 timeout = 60
+forwarded_allow_ips = ",".join(FORWARDED_ALLOW_IPS)
 limit_request_line = 8190
 limit_request_field_size = MAX_HEAD  # a token may have half of that, so the API can say that one is too long
 control_socket_disable = True

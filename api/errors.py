@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import quote
 
 import structlog
 from django.core.exceptions import (
@@ -230,9 +231,14 @@ def _flatten(details: Any, pointer: str) -> Iterator[dict[str, str]]:
         yield {"pointer": pointer, "code": str(details["code"]), "detail": str(details["message"])}
     elif isinstance(details, dict):
         for name, inner in details.items():
-            here = pointer if name == "non_field_errors" else f"{pointer}/{name}"
+            here = pointer if name == "non_field_errors" else f"{pointer}/{_escaped(str(name))}"
             yield from _flatten(inner, here)
     else:
         for index, inner in enumerate(details):
             leaf = isinstance(inner, dict) and {"message", "code"} == inner.keys()
             yield from _flatten(inner, pointer if leaf else f"{pointer}/{index}")
+
+
+def _escaped(name: str) -> str:
+    """Escape a name in a JSON pointer (RFC 6901, 3 and 6), because clients choose the names of parameters."""
+    return quote(name.replace("~", "~0").replace("/", "~1"))

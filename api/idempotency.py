@@ -29,7 +29,7 @@ KEY = re.compile(rf'"([ -~]{{1,{MAX_LENGTH}}})"|((?!")[ -~]{{1,{MAX_LENGTH}}})')
 
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
-    str,
+    {"type": "string", "pattern": "^[ -~]+$", "maxLength": MAX_LENGTH},
     OpenApiParameter.HEADER,
     description="Up to 255 printable ASCII characters, such as a UUID. For 24 hours, a repeated request with "
     "the same key gets what the first one created.",

@@ -8,8 +8,10 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import get_doc
 from drf_spectacular.utils import Direction, OpenApiExample, OpenApiResponse
 from rest_framework import serializers
+from rest_framework.permissions import SAFE_METHODS
 
 from api.errors import problem_body
+from api.permissions import IsStaffOrReadOnly
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -64,6 +66,12 @@ class EnglishSchemaGenerator(SchemaGenerator):
 
 class ProblemAutoSchema(AutoSchema):
     """Adds the problem responses to every operation."""
+
+    def get_auth(self) -> list[dict[str, Any]]:
+        """Add that no token is needed to what visitors may read."""
+        auth: list[dict[str, Any]] = super().get_auth()
+        is_for_visitors = any(isinstance(each, IsStaffOrReadOnly) for each in self.view.get_permissions())
+        return [*auth, {}] if is_for_visitors and self.method in SAFE_METHODS else auth
 
     def get_description(self) -> str:  # type: ignore[override]
         """Return the docstring of the action, and never that of the view class, which is for developers."""

@@ -14,9 +14,11 @@ from typing import Any
 
 import structlog
 from django.conf import settings
+from django.contrib.sessions.models import Session
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from api.admin_site.login_limits import AttemptCount
 from api.catalog import qr_codes
 from api.catalog.models import Species
 from api.exceptions import Refused, ScannerUnavailable
@@ -190,9 +192,15 @@ def purge_tickets(options: Options) -> Iterator[Task]:
             yield Task("purged", f"ticket {upload.pk}", partial(_purge, upload))
 
 
-def purge_keys(options: Options) -> Iterator[Task]:
-    """Delete the keys of requests and the ids of messages that are too old to be sent again."""
-    for rows in (IdempotencyKey.objects.expired(), WebhookMessage.objects.expired()):
+def purge_expired(options: Options) -> Iterator[Task]:
+    """Delete what is only kept for some time: keys of requests, ids of messages, counts and sessions."""
+    expired: tuple[QuerySet[Any], ...] = (
+        IdempotencyKey.objects.expired(),
+        WebhookMessage.objects.expired(),
+        AttemptCount.objects.expired(),
+        Session.objects.filter(expire_date__lt=timezone.now()),
+    )
+    for rows in expired:
         if number := rows.count():
             yield Task("purged", str(rows.model._meta.verbose_name_plural), partial(_delete, rows), number)
 
@@ -275,7 +283,7 @@ STEPS: tuple[Step, ...] = (
     delete_leftovers,
     make_qr_codes,
     purge_tickets,
-    purge_keys,
+    purge_expired,
 )
 #: The actions of a Result, which are the figures of the log. The README explains each.
 ACTIONS = (

@@ -8,16 +8,11 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from itertools import groupby, takewhile
-from typing import Any, TypeVar
+from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.db import models
 from django.utils.translation import gettext_lazy as _
-from rest_framework import serializers
-from rest_framework.fields import empty
-
-Row = TypeVar("Row", bound=models.Model)
 
 #: The characters with the Unicode property Default_Ignorable_Code_Point: nothing is displayed for them.
 INVISIBLE = re.compile(
@@ -104,25 +99,8 @@ def _has_virama(chars: Iterable[str]) -> bool:
     return VIRAMA in map(unicodedata.combining, takewhile(_is_mark, chars))
 
 
-class TextField(serializers.CharField):
-    """A CharField that cleans the text before it checks whether it is blank or too long."""
-
-    def run_validation(self, data: Any = empty) -> Any:
-        return super().run_validation(clean(data) if isinstance(data, str) else data)
-
-
-class ModelSerializer(serializers.ModelSerializer[Row]):
-    # A ModelSerializer that cleans all text. The schema would describe each subclass by a docstring.
-
-    serializer_field_mapping = {
-        **serializers.ModelSerializer.serializer_field_mapping,
-        models.CharField: TextField,
-        models.TextField: TextField,
-    }
-
-
 class TextFormField(forms.CharField):
-    """The same for forms."""
+    """A form field that cleans the text."""
 
     def to_python(self, value: Any) -> Any:
         return super().to_python(clean(value) if isinstance(value, str) else value)

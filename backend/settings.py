@@ -9,6 +9,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -101,6 +102,10 @@ PORT = env.int("PORT", 8000)
 THREADS = env.int("THREADS", 16)  # of each process of gunicorn; half of them may wait for Supabase Storage
 if THREADS < 2:
     raise ImproperlyConfigured("THREADS must be at least 2.")
+#: The proxies whose `X-Forwarded-…` headers are believed, also by gunicorn: addresses, networks, or `*`.
+FORWARDED_ALLOW_IPS = env.list("FORWARDED_ALLOW_IPS", default=["127.0.0.1", "::1"])
+with parsing("FORWARDED_ALLOW_IPS"):
+    [ip_network(each) for each in FORWARDED_ALLOW_IPS if each != "*"]
 
 PUBLIC_URL = env.str("PUBLIC_URL", "").rstrip("/")
 if not re.fullmatch(r"(https?://([\w.-]+|\[[\w:.]+\])(:\d{1,5})?(/[\w.~-]+)*)?", PUBLIC_URL, re.ASCII):
@@ -119,7 +124,7 @@ APPEND_SLASH = False  # a redirect would lose the body of a POST
 
 INSTALLED_APPS = [
     "api",  # before the admin, whose templates it adds to
-    "django.contrib.admin",
+    "api.admin_site.apps.VivariumAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -164,6 +169,17 @@ TEMPLATES = [
             ]
         },
     }
+]
+
+AUTHENTICATION_BACKENDS = ["api.admin_site.site.LimitedBackend"]  # for the admin; the API has access tokens
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12},
+    },
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 
 LANGUAGES = [("en", "English"), ("es", "Español")]

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
-from api.admin_site.base import ReadOnlyAdmin
+from api.admin_site.base import ReadOnlyAdmin, may_view
 from api.uploads.models import Upload
 
 
@@ -49,6 +49,13 @@ class TicketAdmin(ReadOnlyAdmin):
         (_("File"), {"fields": ["filename", "declared_shown", "found_shown"]}),
         (_("Record"), {"fields": ["id", "created_at", "updated_at", "expires_at"]}),
     ]
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
+        """Return the ticket, which knows whether the user of this request may see its resource."""
+        upload: Any = super().get_object(request, object_id, from_field)
+        if upload is not None:
+            upload.resource_is_visible = may_view(request, upload.model())
+        return upload
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
@@ -86,6 +93,8 @@ class TicketAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("resource"))
     def resource_link(self, upload: Upload) -> str:
+        if not getattr(upload, "resource_is_visible", False):
+            return str(upload.object_id)
         opts = upload.model()._meta
         try:
             url = reverse(f"admin:{opts.app_label}_{opts.model_name}_change", args=[upload.object_id])

@@ -17,7 +17,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from api.admin_site.base import ResourceAdmin
+from api.admin_site.base import ResourceAdmin, may_view
 from api.admin_site.direct_upload import ticket_urls
 from api.base_models import parse_uuid
 from api.catalog import qr_codes, rules
@@ -201,6 +201,17 @@ class ExhibitionAdmin(EntryAdmin):
         (None, {"fields": ["title", "location", "opens_on", "closes_on", "published"]}),
         (_("Content"), {"fields": ["description", "species"]}),
     ]
+
+    def get_exclude(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        """Leave out the names of species for those who may not see species."""
+        return [] if may_view(request, Species) else ["species"]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        excluded = self.get_exclude(request, obj)
+        return [
+            (title, {**options, "fields": [name for name in options["fields"] if name not in excluded]})
+            for title, options in super().get_fieldsets(request, obj)
+        ]
 
     def formfield_for_manytomany(
         self, db_field: ManyToManyField, request: HttpRequest, **options: Any

@@ -1,6 +1,7 @@
 """The filters of the catalogue."""
 
 import django_filters
+from drf_spectacular.utils import extend_schema_field
 
 from api.catalog.models import EducationalService, Exhibition, Species
 from api.filters import FilterSet
@@ -23,6 +24,9 @@ class ExhibitionFilters(FilterSet):
         model = Exhibition
         fields: list[str] = []
 
+    @extend_schema_field(
+        {"anyOf": [{"type": "string", "format": "date"}, {"type": "string", "maxLength": 0}]}
+    )
     def filter_open_on(self, queryset, name, day):  # type: ignore[no-untyped-def]
         return queryset.open_on(day)
 

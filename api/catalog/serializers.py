@@ -13,7 +13,7 @@ from rest_framework.validators import UniqueValidator
 
 from api.catalog import rules
 from api.catalog.models import MAX_SLUG_LENGTH, EducationalService, Entry, Exhibition, Species
-from api.text import ModelSerializer, TextField
+from api.serializer_fields import ModelSerializer, StrictDecimalField, TextField
 from api.uploads.attachments import update_row
 
 ENTRY_FIELDS = ["slug", "description", "published", "image_url", "created_at", "updated_at"]
@@ -24,7 +24,7 @@ class ScientificNameField(TextField):
         return rules.clean_scientific_name(super().to_internal_value(data))
 
 
-class SlugField(serializers.CharField):
+class SlugField(TextField):
     """A slug, which never changes, because it is printed on signs. Clients may send it back unchanged."""
 
     def __init__(self, **options: Any) -> None:
@@ -128,7 +128,7 @@ class SpeciesSerializer(EntrySerializer):
 class SpeciesSlugsField(serializers.ListField):
     """Species by their slugs, in one query. Responses contain the species that the caller may see."""
 
-    child = serializers.CharField(max_length=MAX_SLUG_LENGTH)
+    child = TextField(max_length=MAX_SLUG_LENGTH)
 
     def to_internal_value(self, data: Any) -> list[Species]:
         slugs = super().to_internal_value(data)
@@ -197,7 +197,7 @@ class ExhibitionSerializer(EntrySerializer):
     ]
 )
 class EducationalServiceSerializer(EntrySerializer):
-    price = serializers.DecimalField(
+    price = StrictDecimalField(
         max_digits=10, decimal_places=2, min_value=Decimal(0), required=False, allow_null=True
     )
 

@@ -17,6 +17,7 @@ from api.catalog.filters import EducationalServiceFilters, ExhibitionFilters, Sp
 from api.catalog.models import EducationalService, Exhibition, Species
 from api.catalog.serializers import EducationalServiceSerializer, ExhibitionSerializer, SpeciesSerializer
 from api.permissions import IsStaffOrReadOnly
+from api.query_parameters import KnownParametersMixin
 from api.throttling import FileRateThrottle
 from api.uploads.views import DeletionMixin, UploadURLMixin
 
@@ -31,7 +32,7 @@ SUMMARIES = {
 }
 
 
-class EntryViewSet(VisitorCacheMixin, DeletionMixin, UploadURLMixin, ModelViewSet[Any]):
+class EntryViewSet(KnownParametersMixin, VisitorCacheMixin, DeletionMixin, UploadURLMixin, ModelViewSet[Any]):
     upload_field = "image"
     permission_classes = (IsStaffOrReadOnly,)
     lookup_field = "slug"

@@ -1,12 +1,16 @@
 """The admin of documents: staff may read and delete them, but only owners change them."""
 
+from typing import Any
+
 from django.contrib import admin
+from django.http import HttpRequest
 from django.urls import URLPattern
 from django.utils.translation import gettext_lazy as _
 
-from api.admin_site.base import ReadOnlyAdmin, file_summary
+from api.admin_site.base import ReadOnlyAdmin, file_summary, may_view
 from api.admin_site.downloads import download_link, download_url
 from api.documents.models import Document
+from api.profiles.models import Profile
 
 
 @admin.register(Document)
@@ -14,7 +18,8 @@ class DocumentAdmin(ReadOnlyAdmin):
     list_display = ["title", "owner", "category", "visibility", "file_name", "updated_at"]
     list_filter = ["visibility", ("file", admin.EmptyFieldListFilter), "updated_at"]
     list_select_related = ["owner"]
-    search_fields = ["search_text", "owner__search_text", "=id", "=owner__id"]
+    linked_lookups = ["owner__id__exact"]  # from the page of a profile
+    search_fields = ["search_text", "=id", "=owner__id"]
     fieldsets = [
         (None, {"fields": ["title", "description", "category", "visibility", "owner"]}),
         (_("File"), {"fields": ["file_link", "sha256"]}),
@@ -23,6 +28,27 @@ class DocumentAdmin(ReadOnlyAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         return [download_url(self, "file"), *super().get_urls()]
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        return [self._shown(request, name) for name in self.list_display]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        return [
+            (title, {**options, "fields": [self._shown(request, name) for name in options["fields"]]})
+            for title, options in self.fieldsets
+        ]
+
+    def get_search_fields(self, request: HttpRequest) -> list[str]:
+        by_name = ["owner__search_text"] if may_view(request, Profile) else []
+        return [*self.search_fields, *by_name]
+
+    def _shown(self, request: HttpRequest, name: Any) -> Any:
+        """Return the field to show: not the name of the owner to those who may not see profiles."""
+        return "owner_key" if name == "owner" and not may_view(request, Profile) else name
+
+    @admin.display(description=_("owner"))
+    def owner_key(self, document: Document) -> str:
+        return str(document.owner_id)
 
     @admin.display(description=_("file"), ordering="file")
     def file_name(self, document: Document) -> str:

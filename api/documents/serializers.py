@@ -7,7 +7,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_sc
 from rest_framework import serializers
 
 from api.documents.models import Document
-from api.text import ModelSerializer
+from api.serializer_fields import ModelSerializer
 from api.uploads.attachments import update_row
 from api.uploads.serializers import SIGNED, FileFactsSerializer
 from storage.fields import FileFacts

@@ -28,6 +28,7 @@ from api.exceptions import Refused
 from api.idempotency import IDEMPOTENCY_KEY, RecordKey, run_once
 from api.permissions import IsOwnerOrReadOnly
 from api.profiles.models import Profile
+from api.query_parameters import KnownParametersMixin
 from api.throttling import FileRateThrottle, check_file_rate
 from api.uploads.attachments import revoke_urls
 from api.uploads.serializers import DownloadURLSerializer
@@ -54,7 +55,9 @@ from storage.base import SignedURL, store_of
     download_url=extend_schema(summary="Get a URL to read the file"),
 )
 @extend_schema(tags=["documents"])
-class DocumentViewSet(DeletionMixin, UploadURLMixin, DownloadURLMixin, ModelViewSet[Document]):
+class DocumentViewSet(
+    KnownParametersMixin, DeletionMixin, UploadURLMixin, DownloadURLMixin, ModelViewSet[Document]
+):
     upload_field = download_field = "file"
     serializer_class = DocumentSerializer
     permission_classes = (IsOwnerOrReadOnly,)

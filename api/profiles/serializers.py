@@ -9,7 +9,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_sc
 from rest_framework import serializers
 
 from api.profiles.models import Profile
-from api.text import ModelSerializer
+from api.serializer_fields import ModelSerializer
 from api.uploads import quotas
 from api.uploads.attachments import update_row
 from api.uploads.serializers import FileFactsSerializer

@@ -17,6 +17,7 @@ from api.permissions import IsOwnerOrReadOnly
 from api.profiles.erasure import erase, is_pending, summary
 from api.profiles.models import Profile
 from api.profiles.serializers import ErasedSerializer, ListedProfileSerializer, ProfileSerializer
+from api.query_parameters import KnownParametersMixin
 from api.uploads.views import DOWNLOAD, DownloadURLMixin, UploadURLMixin
 
 ID = OpenApiParameter("id", str, OpenApiParameter.PATH, description="A member's UUID, or `me`.")
@@ -50,6 +51,7 @@ class ProfilePermission(IsOwnerOrReadOnly):
 )
 @extend_schema(tags=["profiles"])
 class ProfileViewSet(
+    KnownParametersMixin,
     UploadURLMixin,
     DownloadURLMixin,
     mixins.RetrieveModelMixin,

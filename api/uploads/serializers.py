@@ -8,7 +8,8 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_sc
 from rest_framework import serializers
 from rest_framework.reverse import reverse
 
-from api.text import TextField, drop_invisible
+from api.serializer_fields import StrictIntegerField, TextField
+from api.text import drop_invisible
 from api.uploads import tickets
 from api.uploads.models import Declared, Upload
 from api.uploads.tickets import Ticket
@@ -88,12 +89,12 @@ class UploadRequestSerializer(serializers.Serializer[Any]):
     # `context["file"]` is the StoredFile to replace. `save(owner=…)` issues the ticket.
 
     filename = TextField(max_length=255, help_text="A name without a path.")
-    content_type = serializers.CharField(
+    content_type = TextField(
         max_length=255,
         allow_blank=True,
         help_text="Blank, or application/octet-stream: the type for the suffix of the file name.",
     )
-    size = serializers.IntegerField(min_value=1, help_text="The exact size in bytes.")
+    size = StrictIntegerField(min_value=1, help_text="The exact size in bytes.")
     sha256 = serializers.RegexField(
         r"\A[0-9a-fA-F]{64}\Z",
         required=False,

@@ -18,6 +18,7 @@ from rest_framework.viewsets import GenericViewSet
 from api.auth.principal import principal_of
 from api.filters import StrictOrderingFilter
 from api.idempotency import IDEMPOTENCY_KEY, RecordKey, run_once
+from api.query_parameters import KnownParametersMixin
 from api.text import drop_invisible
 from api.throttling import CompletionRateThrottle, TicketRateThrottle
 from api.uploads import lifecycle, tickets
@@ -58,7 +59,9 @@ DOWNLOAD = OpenApiParameter(
 )
 @extend_schema(tags=["uploads"])
 @method_decorator(vary_on_headers("Accept-Language"), name="dispatch")  # `problem.detail` is translated
-class UploadViewSet(mixins.RetrieveModelMixin, mixins.ListModelMixin, GenericViewSet[Upload]):
+class UploadViewSet(
+    KnownParametersMixin, mixins.RetrieveModelMixin, mixins.ListModelMixin, GenericViewSet[Upload]
+):
     serializer_class = UploadSerializer
     permission_classes = (IsTicketOwner,)
     filter_backends = (StrictOrderingFilter,)
@@ -145,7 +148,7 @@ class DownloadURLMixin:
     download_field: str
 
     @extend_schema(parameters=[DOWNLOAD], responses=DownloadURLSerializer, filters=False)
-    @action(detail=True, methods=["get"], url_path="download-url")
+    @action(detail=True, methods=["get"], url_path="download-url", query_parameters=["download"])
     def download_url(self: Any, request: Request, **lookup: str) -> Response:
         file = stored_file(self.get_object(), self.download_field)
         name = request.query_params.get("download")

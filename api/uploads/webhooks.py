@@ -20,6 +20,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from api.exceptions import Refused
+from api.query_parameters import KnownParametersMixin
 from api.uploads import lifecycle
 from api.uploads.models import Upload, WebhookMessage
 from storage import keys, webhooks
@@ -47,7 +48,7 @@ class WebhookAuthentication(BaseAuthentication):
         return "Bearer"
 
 
-class StorageWebhookView(APIView):
+class StorageWebhookView(KnownParametersMixin, APIView):
     schema = None  # the storage calls it, not the clients for whom the schema is
     authentication_classes = (WebhookAuthentication,)
     permission_classes = ()

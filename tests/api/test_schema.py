@@ -178,9 +178,11 @@ def test_the_answer_to_a_delete_has_no_body():
             assert "content" not in operation["responses"]["204"], name
 
 
-def test_every_operation_of_the_api_asks_for_the_bearer():
+def test_every_operation_of_the_api_takes_the_bearer_and_the_catalogue_is_read_without():
     for name, operation in OPERATIONS.items():
-        assert operation["security"] == ([{"supabase": []}] if "/api/v1/" in name else [{}]), name
+        bearer = [{"supabase": []}] if "/api/v1/" in name else []
+        is_open = not bearer or re.match("GET /api/v1/(species|exhibitions|educational-services)/", name)
+        assert operation["security"] == bearer + ([{}] if is_open else []), name
 
 
 def test_the_bearer_scheme_is_there_for_the_authorize_button():
@@ -209,6 +211,39 @@ def test_an_answer_has_the_fields_that_the_schema_says(alice: Caller):
     assert alice.get("uploads/").json().keys() == properties(schemas["PaginatedUploadList"])
     assert alice.get("uploads/").json()["results"][0].keys() == properties(schemas["Upload"])
     assert alice.get("nowhere/").json().keys() == properties(schemas["Problem"])
+
+
+def test_the_erasure_answers_what_the_schema_says(alice: Caller):
+    alice.document_with_file()
+
+    answer = alice.delete("profiles/me/")
+
+    described = OPERATIONS["DELETE /api/v1/profiles/{id}/"]["responses"]
+    assert {"200", "202"} == described.keys() - {"4XX", "5XX"}
+    assert answer.status_code == 200
+    assert answer.json().keys() == properties(described["200"]["content"]["application/json"]["schema"])
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("documents/", {"title": 1}),
+        ("documents/", {"title": True}),
+        ("species/", {"common_name": "x", "scientific_name": "Spheniscus demersus", "published": 0}),
+        ("species/", {"common_name": "x", "scientific_name": "Spheniscus demersus", "published": "no"}),
+        ("educational-services/", {"title": "x", "capacity": "3"}),
+        ("educational-services/", {"title": "x", "capacity": True}),
+        ("educational-services/", {"title": "x", "price": 12.5, "currency": "EUR"}),
+        ("exhibitions/", {"title": "x", "species": [1]}),
+    ],
+)
+def test_a_value_of_another_type_than_the_schema_says_is_refused(
+    path: str, body: dict[str, Any], curator: Caller
+):
+    answer = curator.post(path, body)
+
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["code"] in ("invalid", "blank", "not_text")
 
 
 # --- The pages --------------------------------------------------------------------------------------

@@ -203,9 +203,8 @@ def test_the_answer_is_json_whatever_is_accepted(debug, alice: Caller, accept: s
     assert code(alice.client.get(f"{DOCUMENTS}{MISSING}/", headers={"accept": accept})) == "not_found"
 
 
-@pytest.mark.parametrize("format_", ["html", "api", "xml", "json", "../"])
-def test_no_format_is_asked_for_in_the_query(alice: Caller, format_: str):
-    assert alice.get("documents/", format=format_).headers["Content-Type"] == JSON
+def test_no_format_is_asked_for_in_the_query(alice: Caller):
+    assert code(alice.get("documents/", format="html")) == "invalid"
 
 
 # --- Bodies -----------------------------------------------------------------------------------------
@@ -428,12 +427,12 @@ def test_a_filter_that_is_none_is_400(alice: Caller, parameter: str, value: str)
     assert answer.json()["errors"][0]["pointer"] == f"#/{parameter}"
 
 
-@pytest.mark.parametrize("size", ["0", "-1", "101", "x", "1e9", "9" * 5000, "", "\0"])
-def test_a_page_size_that_is_none_is_the_usual_one_or_the_largest(alice: Caller, size: str):
+@pytest.mark.parametrize("size", ["0", "-1", "x", "1e9", "9" * 5000, "", "\0"])
+def test_a_page_size_that_is_none_is_400(alice: Caller, size: str):
     answer = alice.get("documents/", page_size=size)
 
-    assert answer.status_code in (200, 404)
-    assert answer.status_code == 200 or code(answer) == "not_found"
+    assert code(answer) == "invalid"
+    assert answer.json()["errors"][0]["pointer"] == "#/page_size"
 
 
 def test_a_search_for_what_no_text_holds_is_400(alice: Caller):
@@ -773,7 +772,7 @@ def test_a_large_body_is_refused_by_a_real_server_too(server: Server, authorizat
 def test_a_hostile_charset_changes_nothing(member: httpx.Client, charset: str):
     headers = {"Content-Type": f"application/json; charset={charset}"}
 
-    answer = member.post(f"{DOCUMENTS}?x=1", content='{"title": "Pingüino"}'.encode(), headers=headers)
+    answer = member.post(DOCUMENTS, content='{"title": "Pingüino"}'.encode(), headers=headers)
     assert answer.status_code == 201, answer.text
     assert answer.json()["title"] == "Pingüino"
     assert member.get(f"{DOCUMENTS}?search=Pingüino", headers=headers).json()["count"] > 0
@@ -783,7 +782,7 @@ def test_a_hostile_charset_changes_nothing(member: httpx.Client, charset: str):
 def test_a_hostile_parameter_of_the_content_type_is_no_crash(member: httpx.Client, parameter: str):
     headers = {"Content-Type": f"application/json; {parameter}"}
 
-    assert member.get(f"{DOCUMENTS}?x=1", headers=headers).status_code == 200
+    assert member.get(f"{DOCUMENTS}?search=x", headers=headers).status_code == 200
     answer = member.post(DOCUMENTS, content=b'{"title": "x"}', headers=headers)
     assert answer.status_code in (201, 415)
 

@@ -243,6 +243,7 @@ def test_what_admits_more_than_members_is_off_unless_it_is_on(value: str, expect
         ("DOCUMENT_MAX_BYTES", "50MB"),
         ("DOCUMENT_MAX_BYTES", "$OTHER"),
         ("CHECKSUM_MAX_BYTES", "1e9"),
+        ("FORWARDED_ALLOW_IPS", "127.0.0.1,hush-hush"),
         ("DATABASE_URL", "hush-hush"),
         ("DATABASE_URL", "postgres://zoo:hush/hush@db.example.org/zoo"),
         ("CACHE_URL", "hush-hush"),

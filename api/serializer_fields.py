@@ -1,0 +1,72 @@
+"""Serializer fields that clean text, and that take the JSON type in the schema and no other."""
+
+from typing import Any, TypeVar
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+from rest_framework.fields import empty
+
+from api.text import clean
+
+Row = TypeVar("Row", bound=models.Model)
+
+
+class TextField(serializers.CharField):
+    """A CharField that cleans the text before it checks whether it is blank or too long.
+
+    It refuses numbers, which DRF turns into text.
+    """
+
+    def run_validation(self, data: Any = empty) -> Any:
+        return super().run_validation(clean(data) if isinstance(data, str) else data)
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        text: str = super().to_internal_value(data)
+        return text
+
+
+class StrictBooleanField(serializers.BooleanField):
+    """A BooleanField that refuses `0`, `"no"` and whatever else DRF takes for a boolean."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data
+
+
+class StrictIntegerField(serializers.IntegerField):
+    """An IntegerField that refuses numbers in quotes, and booleans."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if isinstance(data, str | bool):
+            self.fail("invalid")
+        number: int = super().to_internal_value(data)
+        return number
+
+
+class StrictDecimalField(serializers.DecimalField):
+    """A DecimalField that takes text only: JSON numbers are binary in most programs, and lose cents."""
+
+    default_error_messages = {"not_text": _('Send the number as text, such as "12.50".')}
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, int | float) and not isinstance(data, bool):
+            self.fail("not_text")
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class ModelSerializer(serializers.ModelSerializer[Row]):
+    # No docstring: the schema would describe each subclass by it.
+
+    serializer_field_mapping = {
+        **serializers.ModelSerializer.serializer_field_mapping,
+        models.CharField: TextField,
+        models.TextField: TextField,
+        models.BooleanField: StrictBooleanField,
+        models.PositiveIntegerField: StrictIntegerField,
+    }
