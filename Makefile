@@ -65,11 +65,11 @@ messages: dev ## collect and compile the translations (needs GNU gettext)
 TEXTS := api/locale
 
 lock: dev ## upgrade the locked versions and compile requirements*.in
-	@$(BIN)/pip-compile $(LOCK) -o requirements.txt requirements.in
-	@$(BIN)/pip-compile $(LOCK) --allow-unsafe -o requirements-dev.txt requirements-dev.in
+	@$(BIN)/uv pip compile $(LOCK) -o requirements.txt requirements.in
+	@$(BIN)/uv pip compile $(LOCK) -o requirements-dev.txt requirements-dev.in
 
-LOCK := -q --upgrade --strip-extras --generate-hashes --no-header \
-        --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+# One lock for every Python from this one on, and every system: what only some of them need has a marker.
+LOCK := -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header
 
 bench: dev ## run every measurement of bench/
 	@$(BIN)/python bench/memory.py
