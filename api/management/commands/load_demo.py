@@ -19,16 +19,17 @@ class Command(BaseCommand):
             raise CommandError("This requires DEBUG=true: demo data is for development.")
         listed = options["verbosity"] > 1
         uploads = logging.getLogger("api.uploads")
-        level, count = uploads.level, 0
+        level, created = uploads.level, 0
         try:
             if not listed:
                 uploads.setLevel(logging.WARNING)  # else there is a line for each file
-            for count, made in enumerate(load(), 1):
+            for made in load():
+                created += 1
                 if listed:
                     self.stdout.write(f"made {made}")
         except (StorageError, Refused) as error:
             raise CommandError(f"Some demo data could not be stored, run this again: {error}") from error
         finally:
             uploads.setLevel(level)
-        if count and not listed:
-            self.stdout.write(f"Loaded demo data. New entries, members and documents: {count}")
+        if created and not listed:
+            self.stdout.write(f"Loaded demo data. New entries, members and documents: {created}")
