@@ -1,4 +1,4 @@
-"""Why a token is refused is in the log, and with DEBUG in `detail`: the check, what was expected, what came."""
+"""Why a token is refused is in the log, and with DEBUG in `detail`: the check, what it expects, what came."""
 
 from collections.abc import Callable
 from typing import Any
