@@ -1,30 +1,28 @@
 # On a fresh machine, `make run` and `make test` are enough: they install what they need.
 
 PYTHON ?= python3
-PORT ?= $(or $(shell sed -n 's/^PORT=//p' .env 2>/dev/null),8000)
-BIN := .venv/bin
-export PORT
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL = "$(PYTHON)" -m backend.virtualenv "$(VENV)"
 
 .DEFAULT_GOAL := help
-.PHONY: help run install dev test test-slow test-postgresql test-all check format schema messages lock bench
+.PHONY: help run install dev python test test-slow test-postgresql test-all check format schema messages lock bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
-run: install .env ## serve on http://127.0.0.1:8000 (PORT=), with demo data
+run: python .env ## serve on http://127.0.0.1:8000 (PORT=), with demo data
+	@"$(PYTHON)" -m backend.port
+	@$(INSTALL) requirements.txt
 	@$(BIN)/python manage.py migrate --verbosity 0
 	@$(BIN)/python manage.py load_demo
-	@echo
-	@echo "  Docs      http://127.0.0.1:$(PORT)/api/docs/"
-	@echo "  A token   PORT=$(PORT) $(BIN)/python manage.py issue_token alice@example.org"
-	@echo "  Staff     PORT=$(PORT) $(BIN)/python manage.py issue_token curator@example.org --role staff"
-	@echo "  Admin     http://127.0.0.1:$(PORT)/admin/ after $(BIN)/python manage.py createsuperuser"
-	@echo
-	@exec $(BIN)/gunicorn
+	@exec env SHOW_BANNER=true $(BIN)/gunicorn
 
-install: $(BIN)/.installed ## install what manage.py and gunicorn need
+install: python ## install what manage.py and gunicorn need
+	@$(INSTALL) requirements.txt
 
-dev: $(BIN)/.installed-dev ## also install what tests and checks need
+dev: python ## also install what tests and checks need
+	@$(INSTALL) requirements.txt requirements-dev.txt
 
 test: dev ## the quick tests
 	@$(BIN)/pytest -m "not slow" --numprocesses auto
@@ -34,7 +32,9 @@ test-slow: dev ## only the slow tests
 
 test-postgresql: dev ## on TEST_DATABASE_URL, the tests whose outcome may depend on the database
 	@TEST_DATABASE_URL=$${TEST_DATABASE_URL:-postgres://root@127.0.0.1:5432/test} \
-	  $(BIN)/pytest -m database --numprocesses auto
+	  $(BIN)/pytest -m "$(MARKED)" --numprocesses auto
+
+MARKED := database
 
 test-all: dev ## everything: also the slow ones
 	@$(BIN)/pytest --numprocesses auto
@@ -65,11 +65,11 @@ messages: dev ## collect and compile the translations (needs GNU gettext)
 TEXTS := api/locale
 
 lock: dev ## upgrade the locked versions and compile requirements*.in
-	@$(BIN)/pip-compile $(LOCK) -o requirements.txt requirements.in
-	@$(BIN)/pip-compile $(LOCK) --allow-unsafe -o requirements-dev.txt requirements-dev.in
+	@$(BIN)/uv pip compile $(LOCK) -o requirements.txt requirements.in
+	@$(BIN)/uv pip compile $(LOCK) -o requirements-dev.txt requirements-dev.in
 
-LOCK := -q --upgrade --strip-extras --generate-hashes --no-header \
-        --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+# One lock for every Python from this one on, and every system: what only some of them need has a marker.
+LOCK := -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header
 
 bench: dev ## run every measurement of bench/
 	@$(BIN)/python bench/memory.py
@@ -82,16 +82,11 @@ bench: dev ## run every measurement of bench/
 	@$(BIN)/python bench/policies.py
 	@$(BIN)/python bench/hanging_store.py
 
-$(BIN)/.installed: requirements.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
-	@echo "Installing into .venv …"
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
-	@touch $@
+python:
+	@command -v "$(PYTHON)" >/dev/null || { echo "There is no $(PYTHON). $(NEEDED)" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and sys.executable + " is too old. $(NEEDED)")'
 
-$(BIN)/.installed-dev: $(BIN)/.installed requirements-dev.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-dev.txt
-	@touch $@
+NEEDED := Python 3.11 or newer is needed: name it with PYTHON=, or, on Debian, run apt install python3-venv
 
 .env:
 	@cp .env.example .env

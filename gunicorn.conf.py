@@ -1,5 +1,7 @@
 """The configuration of gunicorn, which reads this file from the current folder: run `gunicorn`."""
 
+import os
+import shlex
 import subprocess
 import sys
 
@@ -43,6 +45,23 @@ def when_ready(server):  # type: ignore[no-untyped-def]
         command = [sys.executable, str(BASE_DIR / "manage.py"), "sweep"]
         options = ["--every", str(SWEEP_EVERY), "--parent", str(server.pid)]
         server.sweep = subprocess.Popen([*command, *options])  # noqa: S603  (no user input)
+
+
+def post_worker_init(worker):  # type: ignore[no-untyped-def]
+    """Print the addresses for `make run`, once: the first worker is about to answer."""
+    if os.environ.get("SHOW_BANNER") and worker.age == 1:
+        with suppress(OSError):  # nobody reads it
+            print(banner(), flush=True)
+
+
+def banner() -> str:
+    manage = shlex.quote(os.path.relpath(os.path.join(sys.prefix, "bin", "python"))) + " manage.py"
+    return f"""
+  Docs      http://127.0.0.1:{PORT}/api/docs/
+  A token   PORT={PORT} {manage} issue_token alice@example.org
+  Staff     PORT={PORT} {manage} issue_token curator@example.org --role staff
+  Admin     http://127.0.0.1:{PORT}/admin/ after {manage} createsuperuser
+"""
 
 
 def on_reload(server):  # type: ignore[no-untyped-def]

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 import structlog
+from django.conf import settings
 from django.core.exceptions import (
     ObjectDoesNotExist,
     PermissionDenied,
@@ -24,6 +25,7 @@ from rest_framework.views import set_rollback
 
 from api.auth.jwks_client import KeysUnavailable
 from api.auth.sessions import SessionsUnavailable
+from api.auth.tokens import TokenInvalid
 from api.exceptions import Refused, ScannerUnavailable
 from storage.errors import ObjectMissing, StorageUnavailable
 
@@ -214,7 +216,10 @@ def _unauthorised(error: exceptions.APIException) -> HttpResponse:
     challenge = 'Bearer realm="vivarium"'
     if code != "not_authenticated":
         challenge += ', error="invalid_token"'  # RFC 6750, 3.1: only when a token was sent
-    return problem(code, headers={"WWW-Authenticate": challenge})
+    detail = ""
+    if settings.DEBUG and isinstance(error, TokenInvalid):
+        detail = f"{ERROR_CODES[code][1]} {error.reason}"
+    return problem(code, detail, headers={"WWW-Authenticate": challenge})
 
 
 def _retry_after(seconds: int | None) -> dict[str, str]:

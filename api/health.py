@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext
 from django.views.decorators.cache import cache_control
@@ -37,14 +38,26 @@ class LivenessView(HealthView):
 class ReadinessView(HealthView):
     @extend_schema(summary="Check that the server can work")
     def get(self, request: Request) -> Response:
-        """The database and the file storage answer. Nothing is written."""
+        """The database answers and is migrated, and the file storage answers. Nothing is written.
+
+        A 503 says in `part` what is not ready: `database`, `migrations` or `storage`.
+        """
         try:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT 1")
+            is_migrated = not pending_migrations()
         except DatabaseError as error:
-            raise Refused("not_ready", gettext("The database does not answer."), retry_after=5) from error
+            detail = gettext("The database does not answer.")
+            raise Refused("not_ready", detail, retry_after=5, part="database") from error
+        if not is_migrated:
+            detail = gettext("The database is not migrated: run `manage.py migrate`.")
+            raise Refused("not_ready", detail, retry_after=5, part="migrations")
         try:
             incoming_store().check_ready()
         except StorageUnavailable as error:
-            raise Refused("storage_unavailable", retry_after=5) from error
+            raise Refused("storage_unavailable", retry_after=5, part="storage") from error
         return Response({"status": "ok"})
+
+
+def pending_migrations() -> list[Any]:
+    """Return the migrations that the database lacks, as `migrate --check` does. Raises DatabaseError."""
+    executor = MigrationExecutor(connection)
+    return executor.migration_plan(executor.loader.graph.leaf_nodes())

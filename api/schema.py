@@ -26,7 +26,7 @@ class ProblemSerializer(serializers.Serializer[Any]):
     """An error (RFC 9457). Programs use `code`; `detail` is for people.
 
     A problem may have more members: `quota_exceeded` has `quota` (`bytes` or `open_tickets`), `used` and
-    `limit`.
+    `limit`; a 503 of `/readyz` has `part` (`database`, `migrations` or `storage`).
     """
 
     type = serializers.CharField(default="about:blank")

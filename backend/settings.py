@@ -99,6 +99,8 @@ DEBUG = env.bool("DEBUG", False)
 SECRET_KEY = env.str("SECRET_KEY", DEMO_SECRET_KEY if DEBUG else "")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
 PORT = env.int("PORT", 8000)
+if not 0 < PORT < 65536:
+    raise ImproperlyConfigured("PORT must be a number from 1 to 65535.")
 THREADS = env.int("THREADS", 16)  # of each process of gunicorn; half of them may wait for Supabase Storage
 if THREADS < 2:
     raise ImproperlyConfigured("THREADS must be at least 2.")

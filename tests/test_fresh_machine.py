@@ -13,13 +13,15 @@ import httpx
 import pytest
 
 from tests.support.server import ROOT
+from tests.test_readme import blocks
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """What git tracks, without `.venv`, `.env`, database or files."""
+    """What git tracks, without `.venv`, `.env`, database or files, in a folder with a space in its name."""
+    folder = tmp_path / "a clone"
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, text=True
     )
@@ -27,9 +29,9 @@ def clone(tmp_path: Path) -> Path:
         pytest.skip("this is no git checkout")
     for name in filter(None, listed.stdout.split("\0")):
         if (ROOT / name).is_file():
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, tmp_path / name)
-    return tmp_path
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    return folder
 
 
 def environment() -> dict[str, str]:
@@ -42,14 +44,46 @@ def environment() -> dict[str, str]:
     }
 
 
-def test_make_run(clone: Path):
+def python(minor: int) -> str:
+    """The Python 3.`minor` of this machine."""
+    name = f"python3.{minor}"
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")).glob(
+        f"versions/3.{minor}.*/bin/{name}"
+    )
+    for found in filter(None, [shutil.which(name), *map(str, pyenv)]):
+        if subprocess.run([found, "-c", ""], capture_output=True).returncode == 0:  # pyenv's may lead nowhere
+            return found
+    pytest.skip(f"there is no {name} here")
+
+
+def make(clone: Path, *arguments: str) -> subprocess.CompletedProcess:
+    command = ["make", *arguments]
+    return subprocess.run(command, cwd=clone, env=environment(), capture_output=True, text=True)
+
+
+def old_database(clone: Path) -> None:
+    """As an earlier version left it."""
+    settings = {**environment(), "DEBUG": "true"}
+    subprocess.run(
+        [sys.executable, "manage.py", "migrate", "-v0", "api", "0001"], cwd=clone, env=settings, check=True
+    )
+
+
+@pytest.mark.parametrize("minor", [None, 12, 13, 14])
+def test_make_run_and_the_main_job(clone: Path, minor: int | None):
+    """With the Python of the tests, and with each newer one that is here. Only what runs is installed."""
+    chosen = sys.executable if minor is None else python(minor)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
+    (clone / ".env").write_text(
+        (clone / ".env.example").read_text().replace("PORT=\n", f'PORT="{port}"\n', 1)
+    )
+    old_database(clone)
     log = clone / "run.log"
     with log.open("wb") as output:
         running = subprocess.Popen(
-            ["make", "run", f"PORT={port}", f"PYTHON={sys.executable}"],
+            ["make", "run", f"PYTHON={chosen}"],
             cwd=clone,
             env=environment(),
             stdout=output,
@@ -58,24 +92,49 @@ def test_make_run(clone: Path):
         )
     try:
         _wait_for(f"http://127.0.0.1:{port}/readyz", running, log)
-        printed = log.read_text()
-        assert f"http://127.0.0.1:{port}/api/docs/" in printed
-        assert f"http://127.0.0.1:{port}/admin/ after .venv/bin/python manage.py createsuperuser" in printed
-
+        started, banner = log.read_text().split("Booting worker", 1)
+        assert "Collecting django" in started or "Processing" in started, "progress is shown"
+        assert "Loaded demo data" in started
+        assert "upload_completed" not in started
+        assert f"http://127.0.0.1:{port}/api/docs/" in banner
+        assert f"http://127.0.0.1:{port}/admin/ after .venv/bin/python manage.py createsuperuser" in banner
         assert httpx.get(f"http://127.0.0.1:{port}/api/docs/").status_code == 200
-        [command] = [line.split("A token")[1] for line in printed.splitlines() if "A token" in line]
-        token = subprocess.run(
-            ["sh", "-c", command], cwd=clone, env=environment(), capture_output=True, text=True, check=True
-        ).stdout.strip()
+
+        [command] = [line.split("A token")[1] for line in banner.splitlines() if "A token" in line]
+        token = shell(clone, command).strip()
         documents = httpx.get(
             f"http://127.0.0.1:{port}/api/v1/documents/", headers={"Authorization": f"Bearer {token}"}
         ).json()
         assert documents["count"] >= 2
         assert all(document["file"] for document in documents["results"])
+        [job] = [block for block in blocks("bash") if "curl" in block]
+        assert shell(clone, job.replace("PORT=8000", f"PORT={port}")).endswith("the same bytes\n")
+        again = make(clone, "run")
+        assert again.returncode != 0
+        assert again.stderr.startswith(f"Port {port} cannot be used: ")
     finally:
-        os.killpg(running.pid, signal.SIGTERM)
+        os.killpg(running.pid, signal.SIGINT)  # Ctrl-C
         running.wait(timeout=30)
+    assert "Traceback" not in log.read_text()
+    shell(clone, ".venv/bin/python manage.py check")
+    shell(clone, ".venv/bin/python manage.py test tests.test_supabase_storage")
     assert not (clone / ".venv" / "bin" / "pytest").exists(), "what runs must not need what tests need"
+
+
+def shell(clone: Path, script: str) -> str:
+    command = ["bash", "-euo", "pipefail", "-c", script]
+    done = subprocess.run(command, cwd=clone, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("target", ["run", "install", "test"])
+def test_without_a_python_the_package_is_named(clone: Path, target: str):
+    done = make(clone, target, "PYTHON=python3.999")
+
+    assert done.returncode != 0
+    assert done.stderr.startswith("There is no python3.999. Python 3.11 or newer is needed")
+    assert "apt install python3-venv" in done.stderr.splitlines()[0]
 
 
 def _wait_for(url: str, running: subprocess.Popen, log: Path) -> None:

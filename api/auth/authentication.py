@@ -7,7 +7,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from api.auth.principal import Principal, principal_from_claims
-from api.auth.tokens import authentication_failed, verify
+from api.auth.tokens import TokenInvalid, verify
 
 
 class SupabaseAuthentication(BaseAuthentication):
@@ -22,7 +22,7 @@ class SupabaseAuthentication(BaseAuthentication):
             return None
         scheme, _, token = header.strip().partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
-            raise authentication_failed("token_invalid")
+            raise TokenInvalid("header", "Bearer and an access token")
         return principal_from_claims(verify(token.strip())), token.strip()
 
     def authenticate_header(self, request: Request) -> str:

@@ -34,7 +34,7 @@ class KeysUnavailable(Exception):
 
 
 class UnknownKey(jwt.InvalidKeyError):
-    """The key set is current and has no key of this id."""
+    """The key set is current and has no key of this id. Its text is the ids that there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class JWKSClient:
             return key
         if not self._is_usable(self.key_set):
             raise KeysUnavailable
-        raise UnknownKey
+        raise UnknownKey(", ".join(map(repr, self.key_set.keys)) if self.key_set else "")
 
     def _find(self, key_id: str) -> jwt.PyJWK | None:
         key_set = self.key_set

@@ -6,17 +6,21 @@ and `role` tell them from access tokens.
 
 import json
 import re
+import reprlib
 from typing import Any
 
 import jwt
+import structlog
 from django.conf import settings
 from jwt.utils import base64url_decode
 from rest_framework.exceptions import AuthenticationFailed
 
 from api.auth.jwks import ALGORITHMS
-from api.auth.jwks_client import public_key
+from api.auth.jwks_client import UnknownKey, public_key
 from api.base_models import parse_uuid
 from api.exceptions import Refused
+
+logger = structlog.get_logger("api.auth.tokens")
 
 ASYMMETRIC = set(ALGORITHMS.values())
 LEEWAY = 20  # seconds by which two clocks may differ
@@ -27,9 +31,23 @@ TOKEN = re.compile(r"([\w-]+)\.([\w-]+)\.[\w-]+", re.ASCII)
 #: of more than this, so that a longer token is answered by `verify`.
 MAX_TOKEN_LENGTH = 16 * 1024
 MAX_KEY_ID_LENGTH = 128  # characters; Supabase's are UUIDs
+MAX_SHOWN = 200  # characters of a text in the reason of a refusal
 REQUIRED_CLAIMS = ["exp", "iat", "iss", "aud", "sub", "role"]
 TIME_CLAIMS = ["exp", "iat", "nbf"]
 EXTENSION_HEADERS = {"crit", "b64"}  # refused (RFC 7515, 4.1.11; RFC 7797): Supabase does not send them
+
+
+class TokenInvalid(AuthenticationFailed):
+    """An access token that is refused, with the reason for developers: it is logged, and shown with DEBUG.
+
+    `check` is what failed, `expected` what it requires, `found` what the token has instead: never the token.
+    """
+
+    def __init__(self, check: str, expected: str, found: object = "something else") -> None:
+        super().__init__(code="token_invalid")
+        shown = repr(found[:MAX_SHOWN]) if isinstance(found, str) else reprlib.repr(found)
+        self.reason = f"{check}: expected {expected}, found {shown}."
+        logger.info("token_refused", check=check, expected=expected, found=shown)
 
 
 def verify(token: str) -> dict[str, Any]:
@@ -40,10 +58,12 @@ def verify(token: str) -> dict[str, Any]:
         claims = _decode(token)
     except jwt.ExpiredSignatureError:
         raise authentication_failed("token_expired") from None
-    except (jwt.PyJWTError, ValueError, TypeError, RecursionError, OverflowError):
-        raise authentication_failed("token_invalid") from None
-    if claims["role"] != "authenticated" or not _is_canonical_uuid(claims["sub"]):
-        raise authentication_failed("token_invalid")
+    except (jwt.PyJWTError, ValueError, TypeError, RecursionError, OverflowError) as error:
+        raise TokenInvalid("format", "an access token of Supabase Auth", str(error)) from None
+    if claims["role"] != "authenticated":
+        raise TokenInvalid("role", "authenticated", claims["role"])
+    if not _is_canonical_uuid(claims["sub"]):
+        raise TokenInvalid("subject", "a UUID", claims["sub"])
     if claims.get("is_anonymous") and not settings.SUPABASE_ALLOW_ANONYMOUS:
         raise authentication_failed("anonymous_not_allowed")
     if claims.get("client_id") and not settings.SUPABASE_ALLOW_OAUTH_CLIENTS:
@@ -55,8 +75,8 @@ def _decode(token: str) -> dict[str, Any]:
     """Return the claims if the signature, the times, the issuer and the audience are right.
 
     The header only selects the branch. Each branch has its own key and its own algorithms, so that a public
-    key is never used as a shared secret. Raises PyJWTError, ValueError, TypeError, RecursionError,
-    OverflowError, KeysUnavailable.
+    key is never used as a shared secret. Raises TokenInvalid, PyJWTError, ValueError, TypeError,
+    RecursionError, OverflowError, KeysUnavailable.
     """
     parts = TOKEN.fullmatch(token)
     if parts is None:
@@ -66,16 +86,39 @@ def _decode(token: str) -> dict[str, Any]:
     if EXTENSION_HEADERS & header.keys():
         raise ValueError("the header has a signature extension")
     if algorithm == "HS256" and settings.SUPABASE_JWT_SECRET:
-        _verify_with(settings.SUPABASE_JWT_SECRET, "HS256", token)
+        key, algorithm, name = settings.SUPABASE_JWT_SECRET, "HS256", "SUPABASE_JWT_SECRET"
     elif algorithm in ASYMMETRIC and settings.SUPABASE_JWKS_URL:
-        key = public_key(_key_id(header))
-        _verify_with(key, key.algorithm_name, token)
+        key = _public_key(header)
+        algorithm, name = key.algorithm_name, f"the public key {key.key_id!r}"
     else:
-        raise ValueError("no key for this algorithm")
+        raise TokenInvalid("algorithm", " or ".join(_algorithms()), algorithm)
+    try:
+        _verify_with(key, algorithm, token)
+    except jwt.InvalidSignatureError:
+        raise TokenInvalid("key", f"a signature by {name}", "one by another key") from None
+    except (jwt.InvalidIssuerError, jwt.InvalidAudienceError, jwt.MissingRequiredClaimError) as error:
+        raise _wrong_claim(error, _decode_part(parts[2])) from None
     claims = _decode_part(parts[2])
     if any(type(claims.get(name, 0)) not in (int, float) for name in TIME_CLAIMS):
         raise ValueError("a time is not a number")
     return claims
+
+
+def _algorithms() -> list[str]:
+    """Return the algorithms for which there are keys."""
+    shared = ["HS256"] if settings.SUPABASE_JWT_SECRET else []
+    return shared + (sorted(ASYMMETRIC) if settings.SUPABASE_JWKS_URL else [])
+
+
+def _public_key(header: dict[str, Any]) -> jwt.PyJWK:
+    """Return the key that the header names. Raises TokenInvalid, KeysUnavailable."""
+    key_id = header.get("kid")
+    if not isinstance(key_id, str) or not 0 < len(key_id) <= MAX_KEY_ID_LENGTH:
+        raise TokenInvalid("key", f"a key id of at most {MAX_KEY_ID_LENGTH} characters", key_id)
+    try:
+        return public_key(key_id)
+    except UnknownKey as error:
+        raise TokenInvalid("key", f"one of the public keys {error}", key_id) from None
 
 
 def _verify_with(key: Any, algorithm: str, token: str) -> None:
@@ -88,6 +131,15 @@ def _verify_with(key: Any, algorithm: str, token: str) -> None:
         leeway=LEEWAY,
         options={"require": REQUIRED_CLAIMS},
     )
+
+
+def _wrong_claim(error: jwt.PyJWTError, claims: dict[str, Any]) -> TokenInvalid:
+    """Return the refusal of a claim that is missing or wrong."""
+    if isinstance(error, jwt.InvalidIssuerError) or "iss" not in claims:
+        return TokenInvalid("issuer", settings.SUPABASE_JWT_ISSUER, claims.get("iss"))
+    if isinstance(error, jwt.InvalidAudienceError) or "aud" not in claims:
+        return TokenInvalid("audience", settings.SUPABASE_JWT_AUDIENCE, claims.get("aud"))
+    return TokenInvalid("claims", ", ".join(REQUIRED_CLAIMS), ", ".join(sorted(claims)))
 
 
 def _decode_part(part: str) -> dict[str, Any]:
@@ -103,13 +155,6 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(names) != len(pairs):
         raise ValueError("a duplicate name")
     return names
-
-
-def _key_id(header: dict[str, Any]) -> str:
-    value = header.get("kid")
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_KEY_ID_LENGTH:
-        raise ValueError("no key id, or one that is too long")
-    return value
 
 
 def _is_canonical_uuid(value: Any) -> bool:

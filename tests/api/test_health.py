@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client
 
 from tests.support.cast import PDF, Caller, code
@@ -76,7 +78,8 @@ def test_readyz_says_that_the_store_cannot_be_used(client: Client, db, settings,
         settings.MEDIA_ROOT = str(place)
         answer = client.get("/readyz")
         assert answer.status_code == 503
-        assert code(answer) == "storage_unavailable"
+        assert code(answer, "part") == "storage_unavailable"
+        assert answer.json()["part"] == "storage"
         assert int(answer.headers["Retry-After"]) > 0
         assert str(tmp_path) not in answer.content.decode()
     assert (tmp_path / "file").read_text() == "in the way"
@@ -90,7 +93,34 @@ def test_readyz_says_that_the_folder_is_not_ours_to_write(
     monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)
     settings.MEDIA_ROOT = str(tmp_path / "media")
 
-    assert code(client.get("/readyz")) == "storage_unavailable"
+    assert code(client.get("/readyz"), "part") == "storage_unavailable"
+
+
+@pytest.mark.parametrize("missing", [{"app": "sessions"}, {"app": "api"}, {}], ids=str)
+def test_readyz_says_that_migrations_are_pending(client: Client, db, missing: dict[str, str]):
+    recorded = MigrationRecorder(connection).migration_qs
+    before = list(recorded.all())
+    recorded.filter(**missing).delete()
+
+    answer = client.get("/readyz")
+
+    assert answer.status_code == 503
+    assert code(answer, "part") == "not_ready"
+    assert answer.json()["part"] == "migrations"
+    assert "manage.py migrate" in answer.json()["detail"]
+    assert int(answer.headers["Retry-After"]) > 0
+    assert client.get("/livez").status_code == 200
+
+    recorded.all().delete()
+    recorded.bulk_create(before)
+    assert client.get("/readyz").status_code == 200
+
+
+def test_readyz_says_that_there_are_no_tables_yet(client: Client, db):
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE django_migrations RENAME TO moved_away")
+
+    assert client.get("/readyz").json()["part"] == "migrations"
 
 
 PROBE = """
@@ -124,5 +154,6 @@ def test_readyz_says_that_the_database_is_down(database: str, tmp_path: Path):
     assert live.startswith("200 ")
     assert ready.startswith("503 5 ")
     assert '"not_ready"' in ready
+    assert '"part": "database"' in ready
     assert "hush-hush" not in done.stdout + done.stderr
     assert not (tmp_path / "media").exists()

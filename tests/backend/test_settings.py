@@ -256,6 +256,11 @@ def test_what_cannot_be_read_names_the_setting_and_never_its_value(name: str, va
     assert told == f"{name} has an invalid value."
 
 
+@pytest.mark.parametrize("value", ["0", "-1", "65536"])
+def test_a_port_that_there_is_not_is_refused(value: str):
+    assert refusal(DEBUG="true", PORT=value) == "PORT must be a number from 1 to 65535."
+
+
 def test_an_unknown_store_is_refused_with_the_cure():
     told = refusal(DEBUG="true", STORAGE="s3")
 

@@ -216,7 +216,7 @@ def pages_of(who: Caller, document: dict[str, Any]) -> int:
 
 
 def test_a_second_run_makes_nothing(debug):
-    printed = run("load_demo").splitlines()
+    printed = run("load_demo", "-v2").splitlines()
     before = everything()
 
     assert len(printed) == 14 + 3 + 3 + 2 + 3
@@ -261,7 +261,7 @@ def test_files_that_are_gone_are_brought_again(demo, settings):
     Species.objects.filter(slug="okapi").update(image="", image_facts=None, qr_code="")
     Document.objects.filter(title="Visitor rules").update(file="", file_facts=None)
 
-    assert len(run("load_demo").splitlines()) == 14 + 3 + 3 + 2 + 3
+    assert len(run("load_demo", "-v2").splitlines()) == 14 + 3 + 3 + 2 + 3
 
     assert_whole()
     assert run("load_demo") == ""
@@ -273,7 +273,7 @@ def test_rows_that_are_gone_are_made_again(demo, curator: Caller, alice: Caller)
         assert curator.delete(path).status_code == 204
     assert alice.delete("profiles/me/").status_code == 200
 
-    assert run("load_demo").splitlines() == [
+    assert run("load_demo", "-v2").splitlines() == [
         "made species okapi",
         "made exhibition wings-and-water",
         "made alice@example.org",
@@ -321,7 +321,7 @@ def test_what_is_on_now_begins_anew_unless_staff_changed_it(
     later = timezone.localdate() + timedelta(days=100)
     monkeypatch.setattr(timezone, "localdate", lambda: later)
 
-    printed = run("load_demo")
+    printed = run("load_demo", "-v2")
 
     assert printed == ("made exhibition wings-and-water\n" if is_on else "")
     now = {each["slug"] for each in listed(nobody, "exhibitions/", open_on=later)}
@@ -332,7 +332,11 @@ def test_what_is_on_now_begins_anew_unless_staff_changed_it(
 # --- Trouble --------------------------------------------------------------------------------------------
 
 
-def test_a_store_that_is_down_is_told_and_the_next_run_goes_on(debug, monkeypatch):
+def test_a_store_that_is_down_is_told_and_the_next_run_goes_on_and_says_so_in_one_line(
+    debug, monkeypatch, caplog
+):
+    caplog.set_level("INFO", "api")
+
     def down(*args: Any, **options: Any) -> None:
         raise StorageUnavailable("disk full")
 
@@ -341,7 +345,8 @@ def test_a_store_that_is_down_is_told_and_the_next_run_goes_on(debug, monkeypatc
         with pytest.raises(CommandError, match=r"run this again: disk full"):
             run("load_demo")
 
-    assert "african-penguin" in run("load_demo")
+    assert run("load_demo") == "Loaded demo data. New entries, members and documents: 25\n"
+    assert not [record for record in caplog.records if record.levelname == "INFO"]
     assert_whole()
 
 
