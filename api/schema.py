@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.utils import translation
+from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import get_doc
@@ -84,6 +85,21 @@ class ProblemAutoSchema(AutoSchema):
             for status in ("4XX", "5XX"):
                 bodies[status] = self._get_response_for_code(_problem(status), status, [MEDIA_TYPE])
         return bodies
+
+
+class DecimalFieldExtension(OpenApiSerializerFieldExtension):
+    """Clients may send a decimal number as text or as a JSON number. Responses have text."""
+
+    target_class = "rest_framework.fields.DecimalField"
+
+    def map_serializer_field(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, Any]:
+        text: dict[str, Any] = auto_schema._map_serializer_field(
+            self.target, direction, bypass_extensions=True
+        )
+        if direction == "response":
+            return text
+        nullable = {"nullable": True} if text.pop("nullable", False) else {}
+        return {"oneOf": [text, {"type": "number", "minimum": float(self.target.min_value or 0)}], **nullable}
 
 
 def _problem(status: str) -> OpenApiResponse:

@@ -3,7 +3,6 @@
 from typing import Any, TypeVar
 
 from django.db import models
-from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 from rest_framework.fields import empty
 
@@ -45,19 +44,6 @@ class StrictIntegerField(serializers.IntegerField):
             self.fail("invalid")
         number: int = super().to_internal_value(data)
         return number
-
-
-class StrictDecimalField(serializers.DecimalField):
-    """A DecimalField that takes text only: JSON numbers are binary in most programs, and lose cents."""
-
-    default_error_messages = {"not_text": _('Send the number as text, such as "12.50".')}
-
-    def to_internal_value(self, data: Any) -> Any:
-        if isinstance(data, int | float) and not isinstance(data, bool):
-            self.fail("not_text")
-        if not isinstance(data, str):
-            self.fail("invalid")
-        return super().to_internal_value(data)
 
 
 class ModelSerializer(serializers.ModelSerializer[Row]):

@@ -13,7 +13,7 @@ from rest_framework.validators import UniqueValidator
 
 from api.catalog import rules
 from api.catalog.models import MAX_SLUG_LENGTH, EducationalService, Entry, Exhibition, Species
-from api.serializer_fields import ModelSerializer, StrictDecimalField, TextField
+from api.serializer_fields import ModelSerializer, TextField
 from api.uploads.attachments import update_row
 
 ENTRY_FIELDS = ["slug", "description", "published", "image_url", "created_at", "updated_at"]
@@ -197,7 +197,7 @@ class ExhibitionSerializer(EntrySerializer):
     ]
 )
 class EducationalServiceSerializer(EntrySerializer):
-    price = StrictDecimalField(
+    price = serializers.DecimalField(
         max_digits=10, decimal_places=2, min_value=Decimal(0), required=False, allow_null=True
     )
 

@@ -233,7 +233,7 @@ def test_the_erasure_answers_what_the_schema_says(alice: Caller):
         ("species/", {"common_name": "x", "scientific_name": "Spheniscus demersus", "published": "no"}),
         ("educational-services/", {"title": "x", "capacity": "3"}),
         ("educational-services/", {"title": "x", "capacity": True}),
-        ("educational-services/", {"title": "x", "price": 12.5, "currency": "EUR"}),
+        ("educational-services/", {"title": "x", "price": True, "currency": "EUR"}),
         ("exhibitions/", {"title": "x", "species": [1]}),
     ],
 )
@@ -243,7 +243,7 @@ def test_a_value_of_another_type_than_the_schema_says_is_refused(
     answer = curator.post(path, body)
 
     assert answer.status_code == 400
-    assert answer.json()["errors"][0]["code"] in ("invalid", "blank", "not_text")
+    assert answer.json()["errors"][0]["code"] in ("invalid", "blank")
 
 
 # --- The pages --------------------------------------------------------------------------------------

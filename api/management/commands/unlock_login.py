@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
 from api.admin_site.login_limits import AttemptCount
+from storage.management.base import BaseCommand
 
 
 class Command(BaseCommand):
