@@ -122,11 +122,8 @@ class SignedStorage(Storage):
         """
 
     @abstractmethod
-    def copy(self, key: str, to: "SignedStorage", new_key: str, *, content_type: str | None = None) -> None:
-        """Copy the object, also to another bucket of the same store. Raises ObjectMissing, ObjectExists.
-
-        The copy has this content type; with None, that of the object.
-        """
+    def copy(self, key: str, to: "SignedStorage", new_key: str) -> None:
+        """Copy the object, also to another bucket of the same store. Raises ObjectMissing, ObjectExists."""
 
     @abstractmethod
     def read(self, key: str) -> BinaryIO:

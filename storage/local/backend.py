@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from django.utils.deconstruct import deconstructible
 
@@ -35,9 +35,8 @@ class LocalStorage(ProtocolStorage):
         resumable_uploads.remove_open(self.bucket, key)
         url_cache.delete(self.bucket, key)
 
-    def copy(self, key: str, to: SignedStorage, new_key: str, *, content_type: str | None = None) -> None:
-        facts: dict[str, Any] = {"content_type": content_type} if content_type else {}
-        self.objects.copy(keys.check(key), LocalObjects(to.bucket), keys.check(new_key), **facts)
+    def copy(self, key: str, to: SignedStorage, new_key: str) -> None:
+        self.objects.copy(keys.check(key), LocalObjects(to.bucket), keys.check(new_key))
 
     def read(self, key: str) -> BinaryIO:
         return self.objects.open(keys.check(key))[0]

@@ -99,9 +99,8 @@ class SupabaseStorage(ProtocolStorage):
         self._move_or_copy("move", key, to, new_key)
         url_cache.delete(self.bucket, key)
 
-    def copy(self, key: str, to: SignedStorage, new_key: str, *, content_type: str | None = None) -> None:
-        options = {"copyMetadata": False, "metadata": {"mimetype": content_type}} if content_type else {}
-        self._move_or_copy("copy", key, to, new_key, **options)
+    def copy(self, key: str, to: SignedStorage, new_key: str) -> None:
+        self._move_or_copy("copy", key, to, new_key)
 
     def read(self, key: str) -> BinaryIO:
         path = ("object", "authenticated", self.bucket, keys.check(key))
@@ -175,7 +174,7 @@ class SupabaseStorage(ProtocolStorage):
         """Return the object's id, which a move does not change, and its metadata. Raises ObjectMissing."""
         return self._call(lambda bucket: _parse_info(key, bucket.info(keys.check(key))), key)
 
-    def _move_or_copy(self, verb: str, key: str, to: SignedStorage, new_key: str, **options: Any) -> None:
+    def _move_or_copy(self, verb: str, key: str, to: SignedStorage, new_key: str) -> None:
         """Send one request, without retries: if the response is lost, it may have been done. The SDK cannot
         move to another bucket.
         """
@@ -184,7 +183,6 @@ class SupabaseStorage(ProtocolStorage):
             "sourceKey": keys.check(key),
             "destinationBucket": to.bucket,
             "destinationKey": keys.check(new_key),
-            **options,
         }
         json_object(request("POST", "object", verb, what=key, json=body), key)
 

@@ -29,10 +29,9 @@ class MemoryStorage(SignedStorage):
         info = ObjectInfo(key, len(content), content_type, cache_control, f'"{hash(content)}"', now, now)
         OBJECTS[self.bucket, key] = content, info
 
-    def copy(self, key: str, to: SignedStorage, new_key: str, *, content_type: str | None = None) -> None:
+    def copy(self, key: str, to: SignedStorage, new_key: str) -> None:
         content, info = self._object(key)
-        content_type = content_type or info.content_type
-        to.put(new_key, [content], content_type=content_type, cache_control=info.cache_control)
+        to.put(new_key, [content], content_type=info.content_type, cache_control=info.cache_control)
 
     def move(self, key: str, to: SignedStorage, new_key: str) -> None:
         self.copy(key, to, new_key)

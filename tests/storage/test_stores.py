@@ -793,17 +793,6 @@ def test_a_copy_is_another_object_with_the_same_bytes(store, other):
     assert other.describe("b").cache_control == "max-age=1"
 
 
-def test_a_copy_may_have_another_content_type(store, other):
-    put(store, "a", b"otter")
-
-    store.copy("a", other, "b", content_type="text/x-other")
-
-    assert content(other, "b") == b"otter"
-    assert store.describe("a").content_type == "text/x-first"
-    assert other.describe("b").content_type == "text/x-other"
-    assert other.describe("b").cache_control == "max-age=1"
-
-
 @pytest.mark.parametrize("verb", ["move", "copy"])
 def test_neither_move_nor_copy_overwrites(store, other, verb):
     put(store, "a", b"from")

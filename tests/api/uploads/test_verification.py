@@ -151,12 +151,14 @@ def test_a_store_without_limits_may_have_any_spelling_of_the_type(sent_as: str, 
     assert fetch(alice.download_url(document)).headers["Content-Type"] == "application/pdf"
 
 
-def test_a_copy_with_the_right_type_that_fails_is_made_by_the_next_call(alice: Caller, monkeypatch):
+def test_a_file_that_cannot_be_written_with_the_right_type_is_written_by_the_next_call(
+    alice: Caller, monkeypatch
+):
     document = alice.document()
     ticket = alice.ticket(document)
     send(ticket, **{"content-type": "application/x-pdf"})
     with monkeypatch.context() as patch:
-        patch.setattr(LocalStorage, "copy", down)
+        patch.setattr(LocalStorage, "put", down)
         assert code(alice.complete(ticket)) == "storage_unavailable"
 
     assert alice.complete(ticket).status_code == 200
