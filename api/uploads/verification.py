@@ -59,8 +59,8 @@ EARLIER_DETAILS = [  # rows of earlier versions have them
 
 MEBIBYTE = 1024 * 1024
 #: For opening one picture. That takes up to 8 bytes of memory for each pixel of a WebP or progressive JPEG
-#: image, at most 4 for each of another.
-LIMITS = Limits(memory=512 * MEBIBYTE, processor_seconds=10, seconds=10)
+#: image, at most 4 for each of another. On a busy machine a child gets only a part of a processor.
+LIMITS = Limits(memory=512 * MEBIBYTE, processor_seconds=10, seconds=30)
 CHILDREN = ChildProcesses(at_once=2, modules=[image_check.__name__])
 RETRY_AFTER = 5  # seconds, if no child process is available
 
@@ -230,7 +230,7 @@ def _check_image(
         verdict = child.run(image_check.check, [copy], arguments, limits=LIMITS, on_wait=renew_lease)
     except TooMuchTime as error:
         detail = _("The picture takes more than %(seconds)s seconds to open.")
-        raise VerificationFailed("image_invalid", detail, found, seconds=int(LIMITS.seconds)) from error
+        raise VerificationFailed("image_invalid", detail, found, seconds=LIMITS.processor_seconds) from error
     except TooMuchMemory as error:
         detail = _("The picture takes more than %(megabytes)s MB of memory to open.")
         megabytes = LIMITS.memory // MEBIBYTE
