@@ -35,6 +35,8 @@ from storage.fields import UploadField
 #: ignored by readers if the header begins within the first 1,024 bytes.
 PDF_HEADER, PDF_HEADER_WITHIN = b"%PDF-", 1024
 HEAD_SIZE = PDF_HEADER_WITHIN + len(PDF_HEADER) - 1  # bytes: all signatures are in the beginning of the file
+#: Types of files that hold another one, as mail programs and old Macs write them.
+WRAPPERS = ("application/mbox", "application/x-macbinary")
 BLANKS = b"\xef\xbb\xbf \t\r\n\f\0"  # after which browsers still recognise HTML
 PILLOW_FORMATS = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP", "image/gif": "GIF"}
 
@@ -178,7 +180,7 @@ def _is_other_file(row: puremagic.PureMagic) -> bool:
 
     Signatures of two bytes are also found in what printers and mail programs write, other than `MZ`.
     """
-    is_distinct = len(row.byte_match) > 2 or row.byte_match == b"MZ"
+    is_distinct = (len(row.byte_match) > 2 or row.byte_match == b"MZ") and row.mime_type not in WRAPPERS
     return is_distinct and row.mime_type.startswith(("application/", "audio/", "font/", "image/", "video/"))
 
 

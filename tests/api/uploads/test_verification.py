@@ -237,6 +237,8 @@ def test_signatures_are_looked_for_at_the_beginning_only():
         (b'--boundary\r\nContent-Disposition: form-data; name="f"\r\n\r\n', True),
         (b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n", True),
         (b"BMW, invoice: ", True),
+        (b"From alice@example.org Thu Dec 24 12:00:00 2026\r\n\r\n", True),
+        (b"\0\x08plan.pdf".ljust(102, b"\0") + b"mBIN".ljust(26, b"\0"), True),
         (b"\xaa" * 1023, True),
         (b"\xaa" * 1024, False),
         (b"<script>alert(1)</script>", False),
