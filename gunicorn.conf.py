@@ -1,6 +1,7 @@
 """The configuration of gunicorn, which reads this file from the current folder: run `gunicorn`."""
 
 import os
+import resource
 import shlex
 import subprocess
 import sys
@@ -16,11 +17,19 @@ from backend.worker import write_error
 wsgi_app = "backend.wsgi"
 bind = f"127.0.0.1:{PORT}"
 worker_class = "backend.worker.Worker"
+worker_connections = 1000  # of each process; beyond them, those that have sent the least are closed
 threads = THREADS  # each slow upload or download of the local store occupies one
 timeout = 60
 forwarded_allow_ips = ",".join(FORWARDED_ALLOW_IPS)
 limit_request_line = 8190
 limit_request_field_size = MAX_HEAD  # a token may have half of that, so the API can say that one is too long
+# A process that cannot open a file for a new connection ends. Many systems allow only 1,024 until asked.
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+enough = (
+    worker_connections + 32 * threads + 256
+)  # a thread has connections to the database, cache and storage
+if soft != resource.RLIM_INFINITY and soft < enough:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(enough, hard) if hard > 0 else enough, hard))
 control_socket_disable = True
 forwarder_headers = ""  # gunicorn would cut the value of a header SCRIPT_NAME from the path
 
