@@ -1,6 +1,7 @@
 """The configuration of gunicorn, which reads this file from the current folder: run `gunicorn`."""
 
 import os
+import re
 import resource
 import shlex
 import subprocess
@@ -37,7 +38,15 @@ logconfig_dict = LOGGING
 access_log_format = "%(m)s %(U)s %(s)s %(b)s %(M)sms"  # without %(r)s and %(q)s: queries contain tokens
 
 
+#: What a message of gunicorn quotes with `repr`.
+QUOTED = re.compile(r"""(?:\bb)?(['"]).*\1""", re.DOTALL)
+
+
 class logger_class(glogging.Logger):  # noqa: N801  (the name of a setting)
+    def warning(self, msg, *args, **options):  # type: ignore[no-untyped-def]
+        """Log why a request is refused, and not what gunicorn quotes of it: that may be a password."""
+        super().warning(QUOTED.sub("[redacted]", msg), *args, **options)
+
     def atoms(self, resp, req, environ, request_time):  # type: ignore[no-untyped-def]
         """Return the values of `access_log_format` only. gunicorn's own also copies every header."""
         return {

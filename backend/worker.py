@@ -3,7 +3,7 @@
 import json
 import socket
 from collections import deque
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from selectors import EVENT_READ
@@ -22,6 +22,7 @@ from backend.request_reader import (
     now,
 )
 
+LONG_REQUESTS_PER_THREAD = 2  # they mostly wait: 30 phones that upload at once do not wait for each other
 REASONS = {400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fields Too Large"}
 #: The error codes of what gunicorn refuses itself. All others are `malformed`.
 ERROR_CODES = {413: "too_large", 414: "too_large", 431: "too_large", 500: "internal"}
@@ -35,7 +36,8 @@ class Worker(ThreadWorker):
     """A gthread worker that gives a thread only to requests that have arrived.
 
     The main thread collects the head of a request, and its body up to MAX_SHORT_BODY. Requests with a longer
-    body have a thread while it arrives, and take turns: they have half of the threads at most.
+    body have a thread while it arrives, but not one of those for all others: they take turns with
+    LONG_REQUESTS_PER_THREAD more.
     All methods but `handle_request` run in the main thread, and do not wait.
     """
 
@@ -48,7 +50,8 @@ class Worker(ThreadWorker):
         super().check_config(cfg, log)
 
     def init_process(self) -> None:
-        self.turns = max(1, self.cfg.threads // 2)
+        self.turns = self.cfg.threads * LONG_REQUESTS_PER_THREAD
+        self.pool_of_long_requests = ThreadPoolExecutor(max_workers=self.turns)
         self.next_look = 0.0
         self.long_requests: deque[TConn] = deque()
         super().init_process()
@@ -142,7 +145,8 @@ class Worker(ThreadWorker):
             self.turns -= 1
             conn = self.long_requests.popleft()
             _reader(conn).may_wait = True
-            super().enqueue_req(conn)
+            future = self.pool_of_long_requests.submit(self.handle, conn)
+            future.add_done_callback(partial(self.method_queue.defer, self.finish_request, conn))
 
     def _wait_for_data(self, conn: TConn) -> None:
         self.pending_conns.append(conn)

@@ -196,6 +196,26 @@ def test_others_are_served_while_many_clients_drip(small: Server, kind: str):
 
 
 @pytest.mark.slow
+def test_more_phones_than_threads_upload_at_once(small: Server):
+    """A client that waits for `100 Continue` gets it when its request has a thread."""
+    key = f"Authorization: Bearer {small.service_key()}"
+    lines = (key, "Content-Length: 200000", "Content-Type: text/plain", "Expect: 100-continue", "", "")
+    with ExitStack() as stack:
+        phones = [
+            Client(small, f"POST /storage/v1/object/media/phone-{number}.txt", *lines) for number in range(8)
+        ]
+        for phone in phones:
+            stack.callback(phone.close)
+
+        assert {phone.socket.recv(25) for phone in phones} == {b"HTTP/1.1 100 Continue\r\n\r\n"}
+        for phone in phones:
+            phone.send("x" * 200_000)
+            phone.socket.shutdown(socket.SHUT_WR)
+
+        assert [phone.answer()[0] for phone in phones] == [200] * len(phones)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["a head", "a short body", "a long body", "chunks"])
 def test_who_drips_is_told_so_and_the_connection_closes(small: Server, kind: str):
     client = Client(small, *SLOW[kind])
