@@ -108,7 +108,7 @@ def requests(keeper: Keeper, rows: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
 
 
 def answer_to(client: Client, method: str, path: str, sent: dict[str, Any]) -> Any:
-    """Undo what the request changed: on PostgreSQL, a failed query stops the whole transaction of the test."""
+    """Send a request, and undo what it changed: on PostgreSQL, a failed query stops the whole transaction."""
     before = transaction.savepoint()
     try:
         return getattr(client, method)(path, sent)
