@@ -29,7 +29,7 @@ YEARS_AGO = count(10**9, -(10**5))  # seconds; each use is later than the one be
 
 @pytest.fixture(autouse=True)
 def _own_media_and_cache(settings, tmp_path_factory) -> None:
-    """... without `tmp_path`, which costs as much as a small test: it makes a link and looks for a free name."""
+    """Without `tmp_path`, which takes as long as a small test: it looks for a free name and makes a link."""
     folder = f"{tmp_path_factory.getbasetemp()}/store-{next(STORES)}"
     os.mkdir(folder)
     settings.MEDIA_ROOT = f"{folder}/media"
