@@ -205,7 +205,7 @@ HOSTILE_LINES = {
 
 @pytest.mark.parametrize("piece", HOSTILE_LINES.values(), ids=HOSTILE_LINES)
 def test_a_hostile_line_is_redacted_in_linear_time(piece: str):
-    hostile = piece * (1_000_000 // len(piece))
+    hostile = piece * (300_000 // len(piece))
 
     with processor_seconds(10):
         for line in (hostile, f"://{hostile}", f"{hostile} "):
