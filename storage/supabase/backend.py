@@ -173,7 +173,14 @@ class SupabaseStorage(ProtocolStorage):
 
     def _info(self, key: str) -> tuple[str, ObjectInfo]:
         """Return the object's id, which a move does not change, and its metadata. Raises ObjectMissing."""
-        return self._call(lambda bucket: _parse_info(key, bucket.info(keys.check(key))), key)
+        path = ("object", "info", self.bucket, keys.check(key))  # the SDK does not quote a `;` in the key
+
+        def get() -> tuple[str, ObjectInfo]:
+            info = json_object(request("GET", *path), key)
+            with translate_errors(key):
+                return _parse_info(key, info)
+
+        return retry(get)
 
     def _move_or_copy(self, verb: str, key: str, to: SignedStorage, new_key: str, **options: Any) -> None:
         """Send one request, without retries: if the response is lost, it may have been done. The SDK cannot
