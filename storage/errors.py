@@ -1,5 +1,6 @@
 """The exceptions of storage. Every store raises these and no others."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,6 +11,8 @@ class StorageError(Exception):
 
 class ObjectMissing(StorageError, FileNotFoundError):
     """The store answered that there is no such object."""
+
+    errno = errno.ENOENT
 
 
 class ObjectExists(StorageError, FileExistsError):
