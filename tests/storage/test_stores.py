@@ -12,9 +12,11 @@ from hashlib import md5, sha256
 from pathlib import Path
 from threading import Barrier
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
+from django.contrib.admin.widgets import AdminFileWidget
+from django.contrib.staticfiles.storage import ManifestFilesMixin
 from django.core.cache import cache
 from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
 from django.core.files import File
@@ -22,11 +24,14 @@ from django.core.files.base import ContentFile
 from django.core.files.images import ImageFile
 from django.core.files.storage import default_storage, storages
 from django.core.files.uploadedfile import SimpleUploadedFile, TemporaryUploadedFile
+from django.core.management import call_command
 from django.db import models
 from django.db.migrations.writer import MigrationWriter
+from django.templatetags.static import static as static_url
 from django.test.utils import isolate_apps, modify_settings
 from django.utils import timezone
 from PIL import Image
+from rest_framework import serializers
 
 from storage import keys, tokens, url_cache
 from storage.base import SignedStorage, SignedUpload, SignedURL, store_of
@@ -1202,6 +1207,120 @@ def test_a_models_fields_keep_their_files_in_it(store):
         assert file.read() == b"%PDF"
     animal.plan.delete(save=False)
     assert not store.exists("plans/guia_de_campo.pdf")
+
+
+@isolate_apps("tests")
+def test_a_picture_is_measured_after_it_was_read_and_closed(store):
+    class Photo(models.Model):  # noqa: DJ008
+        file = models.ImageField(storage=store)
+
+        class Meta:
+            app_label = "tests"
+
+    photo = Photo(file=store.save("otter.png", ContentFile(picture())))
+    with photo.file.open() as file:
+        assert file.read() == picture()
+
+    assert (photo.file.width, photo.file.height) == (7, 5)
+    assert photo.file.closed
+    with photo.file.open("rb") as file:
+        assert Image.open(file).size == (7, 5)
+
+
+@isolate_apps("tests")
+@pytest.mark.parametrize("name", ["docs/guía.pdf", "gone.pdf", "x" * 300])
+def test_a_row_whose_file_is_missing_is_shown_and_its_file_deleted(store, name):
+    class Report(models.Model):  # noqa: DJ008
+        file = models.FileField(storage=store)
+
+        class Meta:
+            app_label = "tests"
+
+    class ReportSerializer(serializers.ModelSerializer):
+        class Meta:
+            model = Report
+            fields = ["file"]
+
+    report = Report(file=name)
+
+    assert name in AdminFileWidget().render("file", report.file)
+    assert ReportSerializer(report).data["file"].startswith("http")
+    with pytest.raises(FileNotFoundError):
+        report.file.open()
+    report.file.delete(save=False)
+    assert not report.file
+
+
+# --- Static files ----------------------------------------------------------------------------------------
+
+
+class HashedLocal(ManifestFilesMixin, LocalStorage):
+    pass
+
+
+class HashedSupabase(ManifestFilesMixin, SupabaseStorage):
+    pass
+
+
+STATIC_FILES = {
+    "css/base.css": b"a { background: url(../img/dot.png) }",
+    "img/dot.png": b"dot",
+    "js/[id].js": b"otter",
+    "js/id.js": b"heron",
+    "a~b.txt": b"tilde",
+    "a%20b.txt": b"percent",
+    "archive.tar.gz": b"archive",
+}
+
+
+@pytest.fixture(params=["plain", "hashed"])
+def static_store(request, other, settings, tmp_path) -> SignedStorage:
+    """The storage of `collectstatic`, and files for it."""
+    kinds = {
+        (LocalStorage, "plain"): "storage.local.LocalStorage",
+        (SupabaseStorage, "plain"): "storage.supabase.SupabaseStorage",
+        (LocalStorage, "hashed"): f"{__name__}.HashedLocal",
+        (SupabaseStorage, "hashed"): f"{__name__}.HashedSupabase",
+    }
+    options = {"bucket": other.bucket, "public": True, "location": "static"}
+    entry = {"BACKEND": kinds[type(other), request.param], "OPTIONS": options}
+    settings.STORAGES = {**settings.STORAGES, "staticfiles": entry}
+    settings.STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
+    settings.STATICFILES_DIRS = [tmp_path / "assets"]
+    for name, file in STATIC_FILES.items():
+        path = tmp_path / "assets" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(file)
+    return storages["staticfiles"]
+
+
+def test_static_files_are_collected_once_and_served(static_store, fetch, other):
+    call_command("collectstatic", interactive=False, verbosity=0)
+    first = {info.key for info in other.walk()}
+    call_command("collectstatic", interactive=False, verbosity=0)
+
+    assert {info.key for info in other.walk()} == first
+    is_hashed = isinstance(static_store, ManifestFilesMixin)
+    for name, file in STATIC_FILES.items():
+        assert content(static_store, name) == file
+        # ManifestFilesMixin takes names as URLs have them.
+        status, body = fetch(static_url(quote(name) if is_hashed else name))
+        assert status == 200
+        assert body == file or name == "css/base.css"
+    assert len(first) == (2 * len(STATIC_FILES) + 1 if is_hashed else len(STATIC_FILES))
+    ages = {info.cache_control for info in other.walk()}
+    assert ages == ({"max-age=3600", "max-age=31536000"} if is_hashed else {"max-age=3600"})
+
+
+def test_static_files_of_before_are_cleared(static_store, other):
+    put(other, "static/old/deep/gone.css")
+    put(other, "elsewhere/kept.css")
+
+    call_command("collectstatic", interactive=False, verbosity=0, clear=True)
+
+    assert not static_store.exists("old")
+    assert static_store.exists("js/[id].js")
+    assert other.exists("elsewhere/kept.css")
 
 
 def test_a_signed_url_serves_the_bytes(store, fetch, signing):
