@@ -206,7 +206,7 @@ class SignedStorage(ObjectStorage):
                 except ObjectExists:
                     taken, name = name, self.get_available_name(name)
                     if name == taken:
-                        raise
+                        raise ObjectExists(key) from None
 
     def get_valid_name(self, name: str) -> str:
         return super().get_valid_name(keys.transliterate(name))

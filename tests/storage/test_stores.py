@@ -1035,7 +1035,7 @@ def test_a_class_that_knows_no_other_name_is_told_that_the_name_is_taken(store, 
         kind, "put", lambda self, key, *a, **k: (sent.append(key), put_once(self, key, *a, **k))
     )
 
-    with pytest.raises(FileExistsError):
+    with pytest.raises(FileExistsError, match=r"^a\.txt$"):
         kind(store.bucket).save("a.txt", ContentFile(b"second"))
 
     assert sent == ["a.txt"]
