@@ -35,7 +35,9 @@ class StorageConfig(AppConfig):
                 setattr(settings, name, value)
         if not hasattr(settings, "SUPABASE_JWT_SECRET"):  # it signs the URLs of the local store
             with suppress(ImproperlyConfigured):  # some commands run without a SECRET_KEY
-                settings.SUPABASE_JWT_SECRET = salted_hmac("storage.tokens", "").hexdigest()
+                settings.SUPABASE_JWT_SECRET = salted_hmac(
+                    "storage.tokens", "", algorithm="sha256"
+                ).hexdigest()
 
     def ready(self) -> None:
         from storage import checks  # noqa: F401  (registers the system checks)

@@ -110,7 +110,12 @@ class SignedStorage(ObjectStorage):
 
         Nothing else translates names to keys. Raises InvalidKey for path traversal.
         """
-        return "/".join(filter(None, (self.location, keys.from_name(name))))
+        return self._prefix + keys.from_name(name)
+
+    @property
+    def _prefix(self) -> str:
+        """What all keys start with: "" or the location with a slash."""
+        return f"{self.location}/" if self.location else ""
 
     def url(self, name: Name | None) -> str:
         """Return the public URL, or a signed one for a private bucket.
@@ -119,8 +124,8 @@ class SignedStorage(ObjectStorage):
         """
         name = os.fspath(name or "").replace("\\", "/").lstrip("/")
         key = self.key_of(name)
-        if not name or name.endswith("/"):
-            key = f"{key}/" if key else ""
+        if name.endswith("/") and key != self._prefix:
+            key += "/"
         if self.base_url:
             return f"{self.base_url}/{quote(key)}"
         if not self.public:
@@ -132,7 +137,7 @@ class SignedStorage(ObjectStorage):
         """Return True if there is an object or a folder with this name."""
         try:
             key = self.key_of(name)
-            return not key or self.has_object(key) or self.has_folder(f"{key}/")
+            return key == self._prefix or self.has_object(key) or self.has_folder(f"{key}/")
         except keys.InvalidKey:
             return False
 
@@ -160,7 +165,7 @@ class SignedStorage(ObjectStorage):
         """Return the names of the folders and of the files directly in `path`, none if it is missing."""
         key = self.key_of(os.fspath(path).lstrip("/"))
         try:
-            return self.list_folder(f"{key}/" if key else "")
+            return self.list_folder(key if key == self._prefix else f"{key}/")
         except keys.InvalidKey:
             return [], []
 
@@ -215,8 +220,8 @@ class SignedStorage(ObjectStorage):
         """Return the name in legal characters if it is free, else a similar name with the same suffix."""
         name = keys.from_name(name)
         folder = name[: name.rfind("/") + 1]
-        inside = len(self.location) + 1 if self.location else 0
-        limit = min(max_length or keys.MAX_KEY, keys.MAX_KEY - inside, len(folder) + keys.MAX_SEGMENT)
+        longest = keys.MAX_KEY - len(self._prefix)
+        limit = min(max_length or longest, longest, len(folder) + keys.MAX_SEGMENT)
         if self.file_overwrite and len(name) <= limit:
             return name
         return super().get_available_name(name, limit)

@@ -4,12 +4,13 @@ import inspect
 import re
 
 import pytest
+from django.apps import AppConfig
 from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 from django.core.files.storage.handler import StorageHandler
 from django.test.utils import isolate_apps
 
-from storage import apps, keys
+from storage import apps, keys, tokens
 from storage.base import SignedStorage
 from storage.local import LocalStorage
 from storage.supabase import SupabaseStorage
@@ -83,6 +84,17 @@ def test_its_examples_of_names_are_true():
 def test_what_it_says_is_not_there_is_not_there(act):
     with pytest.raises(NotImplementedError):
         act(LocalStorage("media"))
+
+
+def test_without_a_jwt_secret_the_local_store_signs_with_one_of_its_own(settings):
+    del settings.SUPABASE_JWT_SECRET
+
+    AppConfig.create("storage")
+
+    assert len(settings.SUPABASE_JWT_SECRET) == 64
+    assert settings.SUPABASE_JWT_SECRET != settings.SECRET_KEY
+    token = LocalStorage("media").url("a").partition("token=")[2]
+    assert tokens.check(token, "download", "media", "a")
 
 
 def test_the_readme_leads_to_it():

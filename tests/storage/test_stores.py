@@ -429,6 +429,10 @@ def test_many_files_may_be_open_at_once(store):
             assert set(file.read()) == {which}
 
 
+def test_a_file_needs_no_more_than_a_method_to_read(store):
+    assert content(store, store.save("a.txt", ReadOnly(b"otter"))) == b"otter"
+
+
 @pytest.mark.parametrize("save", [True, False], ids=["saving", "reading"])
 @pytest.mark.slow
 def test_memory_stays_flat_whatever_the_size(store, tmp_path, save):
@@ -1084,6 +1088,19 @@ def test_a_location_is_a_folder_of_the_bucket_for_all_that_has_a_name(store, oth
     assert not inside.exists("site/media/a/b.txt")
     inside.delete(name)
     assert not inside.exists(name)
+
+
+def test_a_location_is_no_file(store):
+    """Although the bucket has an object of this name, for others."""
+    put(store, "site")
+    inside = with_options(store, location="site")
+
+    assert inside.exists("")
+    assert inside.listdir(".") == ([], [])
+    inside.delete(".")
+    assert store.exists("site")
+    with pytest.raises(FileNotFoundError):
+        inside.open(".")
 
 
 def test_a_cdn_serves_a_public_bucket(make_store):
