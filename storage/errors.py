@@ -16,7 +16,7 @@ class ObjectMissing(StorageError, FileNotFoundError):
 
 
 class ObjectExists(StorageError, FileExistsError):
-    """There is already an object under this key, and nothing is ever overwritten."""
+    """There is already an object under this key. Only `replace` overwrites one."""
 
 
 class ObjectRefused(StorageError):
