@@ -44,11 +44,12 @@ NAMES = any_of.one_of(
 
 
 @pytest.fixture
-def outside(tmp_path) -> Path:
+def outside() -> Path:
     """A neighbour of the root, whom no name may reach."""
-    (tmp_path / "secret").write_bytes(b"secret")
+    folder = Path(django_settings.MEDIA_ROOT).parent
+    (folder / "secret").write_bytes(b"secret")
     service.bucket("things")
-    return tmp_path
+    return folder
 
 
 def untouched(outside: Path) -> bool:
