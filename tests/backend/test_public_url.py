@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from django.contrib.auth.models import User
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
 from django.test import Client, override_settings
 from django.urls import set_script_prefix
 
@@ -33,6 +35,17 @@ def visitor(**options: Any) -> httpx.Client:
     """An HTTP client of this process's WSGI application."""
     transport = httpx.WSGITransport(Application(), **options)
     return httpx.Client(transport=transport, base_url="http://127.0.0.1:8000")
+
+
+@pytest.fixture(autouse=True)
+def _keep_the_connection() -> Iterator[None]:
+    """A request would close the connection in which the test has its transaction, as in Django's Client."""
+    signals = (request_started, request_finished)
+    for signal in signals:
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in signals:
+        signal.connect(close_old_connections)
 
 
 @pytest.fixture
