@@ -146,10 +146,12 @@ class Command(BaseCommand):
             except DatabaseError as error:
                 is_stopped, failure = True, error
         is_partial = bool(transfer.limit or transfer.options.exclude or options["model"])
-        if options["report"]:
-            _write_report(report, options["report"], is_stopped)
-        for line in console.summary(report, is_stopped=is_stopped, is_partial=is_partial):
-            self.stdout.write(line)
+        try:
+            for line in console.summary(report, is_stopped=is_stopped, is_partial=is_partial):
+                self.stdout.write(line)
+        finally:  # also if the reader of the output has ended
+            if options["report"]:
+                _write_report(report, options["report"], is_stopped)
         if failure:
             raise failure
         if transfer.pending:
