@@ -24,6 +24,14 @@ install: python ## install what manage.py and gunicorn need
 dev: python ## also install what tests and checks need
 	@$(INSTALL) requirements.txt requirements-dev.txt
 
+# Compiled modules are kept, whatever the environment says: each process would compile every test anew.
+export PYTHONDONTWRITEBYTECODE :=
+
+# The quick tests write thousands of small files: in memory, where that has room for 2 GB.
+ifeq ($(shell [ "$$(df -Pk /dev/shm 2>/dev/null | awk 'END { print $$4 }')" -gt 2000000 ] 2>/dev/null && echo yes),yes)
+test test-postgresql: export TMPDIR := /dev/shm
+endif
+
 test: dev ## the quick tests
 	@$(BIN)/pytest -m "not slow" --numprocesses auto
 

@@ -1,6 +1,8 @@
 """The configuration of gunicorn, which reads this file from the current folder: run `gunicorn`."""
 
 import os
+import re
+import resource
 import shlex
 import subprocess
 import sys
@@ -16,11 +18,19 @@ from backend.worker import write_error
 wsgi_app = "backend.wsgi"
 bind = f"127.0.0.1:{PORT}"
 worker_class = "backend.worker.Worker"
+worker_connections = 1000  # of each process; beyond them, those that have sent the least are closed
 threads = THREADS  # each slow upload or download of the local store occupies one
 timeout = 60
 forwarded_allow_ips = ",".join(FORWARDED_ALLOW_IPS)
 limit_request_line = 8190
 limit_request_field_size = MAX_HEAD  # a token may have half of that, so the API can say that one is too long
+# A process that cannot open a file for a new connection ends. Many systems allow only 1,024 until asked.
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+enough = (
+    worker_connections + 32 * threads + 256
+)  # a thread has connections to the database, cache and storage
+if soft != resource.RLIM_INFINITY and soft < enough:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(enough, hard) if hard > 0 else enough, hard))
 control_socket_disable = True
 forwarder_headers = ""  # gunicorn would cut the value of a header SCRIPT_NAME from the path
 
@@ -28,7 +38,15 @@ logconfig_dict = LOGGING
 access_log_format = "%(m)s %(U)s %(s)s %(b)s %(M)sms"  # without %(r)s and %(q)s: queries contain tokens
 
 
+#: What a message of gunicorn quotes with `repr`.
+QUOTED = re.compile(r"""(?:\bb)?(['"]).*\1""", re.DOTALL)
+
+
 class logger_class(glogging.Logger):  # noqa: N801  (the name of a setting)
+    def warning(self, msg, *args, **options):  # type: ignore[no-untyped-def]
+        """Log why a request is refused, and not what gunicorn quotes of it: that may be a password."""
+        super().warning(QUOTED.sub("[redacted]", msg), *args, **options)
+
     def atoms(self, resp, req, environ, request_time):  # type: ignore[no-untyped-def]
         """Return the values of `access_log_format` only. gunicorn's own also copies every header."""
         return {

@@ -190,7 +190,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
             headers = _retry_after(error.retry_after)
             return problem(error.code, error.detail, headers=headers, members=error.members)
         case exceptions.ValidationError():
-            return problem("invalid", errors=list(_flatten(error.get_full_details(), "#")))
+            errors = list(_flatten(error.get_full_details(), "#"))
+            return problem("invalid", getattr(error, "summary", ""), errors)
         case exceptions.AuthenticationFailed() | exceptions.NotAuthenticated():
             return _unauthorised(error)
         case exceptions.Throttled():

@@ -11,6 +11,14 @@ from rest_framework.request import Request
 MAX_ERRORS = 10  # a query may have a thousand parameters
 
 
+class RefusedParameters(ValidationError):
+    """The detail of its problem is that of the first error, because nobody expects a query to be refused."""
+
+    def __init__(self, errors: dict[str, Any]) -> None:
+        super().__init__(errors)
+        self.summary = next(iter(errors.values()))[0]
+
+
 class KnownParametersMixin:
     """A mixin for views: 400 for unknown and for repeated query parameters.
 
@@ -26,7 +34,7 @@ class KnownParametersMixin:
             return  # 405 follows
         known = list(self.known_parameters())
         if errors := dict(islice(_errors(request, known), MAX_ERRORS)):
-            raise ValidationError(errors)
+            raise RefusedParameters(errors)
 
     def known_parameters(self) -> Iterator[str]:
         yield from self.query_parameters
@@ -44,12 +52,15 @@ class KnownParametersMixin:
 def _errors(request: Request, known: list[str]) -> Iterator[tuple[str, Any]]:
     for name, values in request.query_params.lists():
         if name not in known:
-            yield name[:100], ValidationError(_unknown(known), "unknown").detail
+            yield name[:100], ValidationError(_unknown(name, known), "unknown").detail
         elif len(values) > 1:
-            yield name, ValidationError(gettext("Send this parameter once."), "repeated").detail
+            message = gettext("Send the parameter %(name)s once.") % {"name": name}
+            yield name, ValidationError(message, "repeated").detail
 
 
-def _unknown(known: list[str]) -> str:
+def _unknown(name: str, known: list[str]) -> str:
+    shown = repr(name[:50])
     if not known:
-        return gettext("Unknown parameter: this request takes none.")
-    return gettext("Unknown parameter: choose from %(known)s.") % {"known": ", ".join(known)}
+        return gettext("Unknown parameter %(name)s: this request takes none.") % {"name": shown}
+    message = gettext("Unknown parameter %(name)s: choose from %(known)s.")
+    return message % {"name": shown, "known": ", ".join(known)}

@@ -18,6 +18,8 @@ from django.db.models import F, Func, GeneratedField, TextField, Value
 from django.db.models.functions import Concat
 from django.db.models.lookups import Contains
 
+from api.text import IGNORABLE
+
 #: What `fold` drops, as a character class for the regular expressions of Python and of PostgreSQL. The marks
 #: of other scripts stay, because they make other letters, for example the vowels of Devanagari.
 DROPPED = (
@@ -26,8 +28,7 @@ DROPPED = (
     r"\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"  # accents
     r"\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7"  # Hebrew points
     r"\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e8\u06ea-\u06ed\u08ca-\u08ff"  # harakat
-    r"\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufe00-\ufe0f\ufeff"  # invisible characters
-    "]"
+    rf"{IGNORABLE}]"
 )
 #: Characters without a decomposition, in lower case.
 REPLACED = {

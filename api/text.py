@@ -14,11 +14,13 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-#: The characters with the Unicode property Default_Ignorable_Code_Point: nothing is displayed for them.
-INVISIBLE = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
-    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]+"
+#: The characters with the Unicode property Default_Ignorable_Code_Point: nothing is displayed for them. It is
+#: a part of a character class, for the regular expressions of Python and of PostgreSQL.
+IGNORABLE = (
+    r"\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    r"\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
+INVISIBLE = re.compile(f"[{IGNORABLE}]+")
 OVERRIDES = re.compile("[\u202d\u202e]")  # display what follows backwards: `fdp.exe` as `exe.pdf`
 NON_JOINER, JOINER = "\u200c", "\u200d"
 #: The tags after a black flag that make it the flag of a region, such as Scotland.

@@ -12,11 +12,13 @@ from gunicorn.http.unreader import SocketUnreader
 PATIENCE = 20  # seconds that a client may be silent or too slow
 FIRST_PATIENCE = 5  # seconds for the first bytes of a long body: other requests may wait for the thread
 MIN_RATE = 8 * 1024  # bytes a second: more slowly, a request uses up the client's PATIENCE
+STOP_LINGER = 2  # seconds that a worker which stops waits for a request on an idle connection
 STALL_TIMEOUT = 30  # seconds that a client may take to receive a block of a response
 LINGER_SECONDS = 10  # for the client to read the response before the connection is closed
 LINGER_BYTES = 64 * 1024 * 1024  # that the client may still send meanwhile
 MAX_HEAD = 32 * 1024  # bytes of the request line and all headers
 MAX_SHORT_BODY = 64 * 1024  # bytes: longer bodies are not collected in memory
+MAX_BUFFER = MAX_HEAD + MAX_SHORT_BODY  # bytes that a connection has in memory before it has a thread
 MAX_TOKEN_LINE = 16 * 1024  # bytes of an Authorization header
 
 NOT_HTTP = re.compile(rb"[^\r!-~]")  # a request line begins with a method, or an empty line comes before it
@@ -87,24 +89,32 @@ class RequestReader(SocketUnreader):
         return not self.buf.getvalue()
 
     @property
+    def last_moment(self) -> float:
+        return min(self.deadline, self.end)
+
+    @property
     def is_late(self) -> bool:
-        return now() >= min(self.deadline, self.end)
+        return now() >= self.last_moment
 
     def collect(self) -> Progress:
         """Read what has arrived of the next request, without waiting, and return how much that is.
 
-        A connection that the client has closed is WHOLE: the parser handles it.
+        A connection that the client has closed is WHOLE: the parser handles it. If the client sends many
+        requests at once, the rest stays in the socket.
         """
         self.deadline = min(self.deadline, now() + PATIENCE)
+        if len(self.received) >= MAX_BUFFER:
+            return progress(self.received)
         self.sock.settimeout(0)
         try:
-            data = self.sock.recv(MAX_HEAD + MAX_SHORT_BODY)
+            data = self.sock.recv(MAX_BUFFER - len(self.received))
         except BlockingIOError:
             return progress(self.received)
         except OSError:
             data = b""
         if not data:
             return Progress.WHOLE
+        self.end = math.inf
         self._postpone(len(data))
         self.unread(self.take_buffered() + data)
         return progress(self.received)
@@ -133,8 +143,8 @@ class RequestReader(SocketUnreader):
         self.deadline = now() + FIRST_PATIENCE
 
     def finish_within(self, seconds: float) -> None:
-        """Let the rest of the request take at most this time."""
-        self.end = now() + seconds
+        """Let the rest of the request take at most this time, or less if that was said before."""
+        self.end = min(self.end, now() + seconds)
 
     def chunk(self, size_hint: int | None = None) -> bytes:
         """Return the next bytes. Raises TimeoutError if the client is too slow, or nobody may wait for it."""

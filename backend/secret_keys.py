@@ -37,6 +37,8 @@ def check_keys(keys: Mapping[str, str]) -> None:
             "SUPABASE_SECRET_KEY is neither a secret key (sb_secret_…) nor a service_role JSON web token. "
             f"{COPY_SECRET_KEY}"
         )
+    if secret_key:
+        _check_randomness("SUPABASE_SECRET_KEY", secret_key.removeprefix("sb_secret_"))
 
 
 def check_webhook_secret(secret: str) -> None:
@@ -55,7 +57,11 @@ def _check_secret(name: str, secret: str, min_length: int, unit: str) -> None:
         secret = webhooks.signing_key(secret).decode("latin-1")
     if len(secret) < min_length:
         raise ImproperlyConfigured(f"{name} is shorter than {min_length} {unit}.")
-    if len({*secret}) < MIN_DIFFERENT_CHARACTERS or re.fullmatch(r"(.+?)\1+", secret, re.DOTALL):
-        raise ImproperlyConfigured(f"{name} repeats a few characters: make a random one.")
+    _check_randomness(name, secret)
     if api_keys.parse(secret).kind != "unknown":
         raise ImproperlyConfigured(f"{name} is an API key, which clients may know: make a secret of its own.")
+
+
+def _check_randomness(name: str, secret: str) -> None:
+    if len({*secret}) < MIN_DIFFERENT_CHARACTERS or re.fullmatch(r"(.+?)\1+", secret, re.DOTALL):
+        raise ImproperlyConfigured(f"{name} repeats a few characters: make a random one.")

@@ -174,6 +174,7 @@ TEMPLATES = [
 ]
 
 AUTHENTICATION_BACKENDS = ["api.admin_site.site.LimitedBackend"]  # for the admin; the API has access tokens
+LOGIN_REDIRECT_URL = "admin:index"  # if `next` is no page of this server
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {

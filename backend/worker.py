@@ -3,7 +3,7 @@
 import json
 import socket
 from collections import deque
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from selectors import EVENT_READ
@@ -12,8 +12,17 @@ from typing import Any
 from gunicorn import util
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
-from backend.request_reader import LONG_TOKEN, MAX_SHORT_BODY, STALL_TIMEOUT, Progress, RequestReader, now
+from backend.request_reader import (
+    LONG_TOKEN,
+    MAX_SHORT_BODY,
+    STALL_TIMEOUT,
+    STOP_LINGER,
+    Progress,
+    RequestReader,
+    now,
+)
 
+LONG_REQUESTS_PER_THREAD = 2  # they mostly wait: 30 phones that upload at once do not wait for each other
 REASONS = {400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fields Too Large"}
 #: The error codes of what gunicorn refuses itself. All others are `malformed`.
 ERROR_CODES = {413: "too_large", 414: "too_large", 431: "too_large", 500: "internal"}
@@ -27,7 +36,8 @@ class Worker(ThreadWorker):
     """A gthread worker that gives a thread only to requests that have arrived.
 
     The main thread collects the head of a request, and its body up to MAX_SHORT_BODY. Requests with a longer
-    body have a thread while it arrives, and take turns: they have half of the threads at most.
+    body have a thread while it arrives, but not one of those for all others: they take turns with
+    LONG_REQUESTS_PER_THREAD more.
     All methods but `handle_request` run in the main thread, and do not wait.
     """
 
@@ -40,7 +50,8 @@ class Worker(ThreadWorker):
         super().check_config(cfg, log)
 
     def init_process(self) -> None:
-        self.turns = max(1, self.cfg.threads // 2)
+        self.turns = self.cfg.threads * LONG_REQUESTS_PER_THREAD
+        self.pool_of_long_requests = ThreadPoolExecutor(max_workers=self.turns)
         self.next_look = 0.0
         self.long_requests: deque[TConn] = deque()
         super().init_process()
@@ -77,16 +88,36 @@ class Worker(ThreadWorker):
         self._start_long_requests()
 
     def murder_pending(self) -> None:
-        """End the requests that have not arrived in time. A worker that stops also ends idle connections."""
+        """End the requests that have not arrived in time, and one more if no other connection is accepted.
+
+        gunicorn calls this after each round of events.
+        """
+        if self.nr_conns >= self.worker_connections:
+            self._make_room()
         if self.alive and now() < self.next_look:
             return
         self.next_look = now() + 1
         for conn in list(self.pending_conns):
             reader = _reader(conn)
-            if reader.is_late or (reader.is_idle and not self.alive):
-                self.poller.unregister(conn.sock)
-                self.pending_conns.remove(conn)
+            if reader.is_idle and not self.alive:
+                reader.finish_within(STOP_LINGER)  # the client may be sending a request already
+            if reader.is_late:
+                self._stop_waiting(conn)
                 self._end(conn)
+
+    def _make_room(self) -> None:
+        """Close the waiting connection that is the first to be late: it has sent nothing, or the least."""
+        waiting = [*self.pending_conns, *self.long_requests]
+        if not waiting:
+            return
+        conn = min(waiting, key=lambda conn: _reader(conn).last_moment)
+        if conn in self.long_requests:
+            self.long_requests.remove(conn)
+        else:
+            self._stop_waiting(conn)
+        if not _reader(conn).is_idle and not _reader(conn).is_closing:
+            self._write_refusal(conn, 408, "request_timeout")
+        self._drop(conn)
 
     def _end(self, conn: TConn) -> None:
         reader = _reader(conn)
@@ -114,17 +145,25 @@ class Worker(ThreadWorker):
             self.turns -= 1
             conn = self.long_requests.popleft()
             _reader(conn).may_wait = True
-            super().enqueue_req(conn)
+            future = self.pool_of_long_requests.submit(self.handle, conn)
+            future.add_done_callback(partial(self.method_queue.defer, self.finish_request, conn))
 
     def _wait_for_data(self, conn: TConn) -> None:
         self.pending_conns.append(conn)
         self.poller.register(conn.sock, EVENT_READ, partial(self.on_pending_socket_readable, conn))
 
+    def _stop_waiting(self, conn: TConn) -> None:
+        self.poller.unregister(conn.sock)
+        self.pending_conns.remove(conn)
+
     def _refuse(self, conn: TConn, status: int, code: str) -> None:
+        self._write_refusal(conn, status, code)
+        self._close(conn)
+
+    def _write_refusal(self, conn: TConn, status: int, code: str) -> None:
         self.log.warning("Refused a request from %s: %s", conn.client, code)
         with suppress(OSError):
             write_problem(conn.sock, status, REASONS[status], code)
-        self._close(conn)
 
     def _close(self, conn: TConn) -> None:
         """Close the connection when the client has closed it too, or does not in time.

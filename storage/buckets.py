@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from storage.base import SignedStorage, signed_stores
-from storage.content_types import aliases_of
+from storage.content_types import UNKNOWN, aliases_of
 from storage.fields import UploadField, upload_fields
 
 
@@ -57,7 +57,10 @@ def _bucket(store: SignedStorage) -> Bucket:
 
 
 def _content_types(store: SignedStorage, fields: list[UploadField]) -> set[str]:
-    """Return the types of the fields, for the incoming bucket also under their other names."""
+    """Return the types of the fields; for the incoming bucket also their other names, and UNKNOWN.
+
+    Browsers know no type for some files, and SDKs then send UNKNOWN. The bytes decide.
+    """
     accepted = {kind for field in fields for kind in field.accepts}
     aliases = {alias for kind in accepted for alias in aliases_of(kind)}
-    return accepted | aliases if store.incoming else accepted
+    return accepted | aliases | {UNKNOWN} if store.incoming else accepted

@@ -19,7 +19,7 @@ HOST = re.compile(r"[a-z0-9._-]+|\[[0-9a-f:.]+\]")
 LOOPBACK = re.compile(r"localhost\b|127\.")
 USUAL_PORTS = {"http": 80, "https": 443}
 OPAQUE_ORIGINS = ("null", "file://")  # of pages without a host; django-cors-headers accepts both
-#: The last two parts of the host are given, so that nobody can register a domain that matches.
+#: The last two parts of the host are given: anybody can register a domain below a top-level domain.
 PATTERN = re.compile(r"https?://(?=[^/]*\*)(?:[a-z0-9*-]+\.)+[a-z0-9-]+\.[a-z0-9-]+(?::[0-9]{1,5})?")
 
 

@@ -23,12 +23,16 @@ from tests.support.proxy import Proxy
 from tests.support.server import CLIENTS, ROOT, Server, shared_server, stop_shared_server
 from tests.support.site import Site
 
+STORES = count()
 YEARS_AGO = count(10**9, -(10**5))  # seconds; each use is later than the one before
 
 
 @pytest.fixture(autouse=True)
-def _own_media_and_cache(settings, tmp_path: Path) -> None:
-    settings.MEDIA_ROOT = str(tmp_path / "media")
+def _own_media_and_cache(settings, tmp_path_factory) -> None:
+    """Without `tmp_path`, which takes as long as a small test: it looks for a free name and makes a link."""
+    folder = f"{tmp_path_factory.getbasetemp()}/store-{next(STORES)}"
+    os.mkdir(folder)
+    settings.MEDIA_ROOT = f"{folder}/media"
     cache.clear()
 
 

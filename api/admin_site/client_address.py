@@ -1,5 +1,6 @@
 """The network address of a client, also behind proxies."""
 
+import re
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from django.conf import settings
@@ -7,6 +8,7 @@ from django.http import HttpRequest
 
 Address = IPv4Address | IPv6Address
 
+WITH_PORT = re.compile(r"(?P<v4>[\d.]+):\d+|\[(?P<v6>[^\]]+)\](:\d+)?", re.ASCII)
 IPV6_PREFIX = 64  # the network of one customer, who may use any address in it
 
 
@@ -30,8 +32,10 @@ def client_network(request: HttpRequest) -> str:
 
 
 def _parse(text: str) -> Address | None:
+    """Return the address without its port, which some proxies add; None if there is none."""
+    match = WITH_PORT.fullmatch(text.strip())
     try:
-        address = ip_address(text.strip())
+        address = ip_address(match["v4"] or match["v6"] if match else text.strip())
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address

@@ -19,6 +19,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F
 from django.http import HttpRequest, HttpResponseBase
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.crypto import get_random_string, salted_hmac
 from django.utils.translation import ngettext
@@ -122,7 +123,7 @@ def remember_device(response: HttpResponseBase, account: str) -> None:
         DEVICE_COOKIE,
         f"{get_random_string(22)} {_by_account(account).key}",
         max_age=DEVICE_LIFETIME,
-        path="/admin/",
+        path=reverse("admin:index"),
         secure=settings.SESSION_COOKIE_SECURE,
         httponly=True,
         samesite="Lax",

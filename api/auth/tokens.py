@@ -58,6 +58,8 @@ def verify(token: str) -> dict[str, Any]:
         claims = _decode(token)
     except jwt.ExpiredSignatureError:
         raise authentication_failed("token_expired") from None
+    except jwt.ImmatureSignatureError as error:
+        raise TokenInvalid("time", "a token that is valid by this server's clock", str(error)) from None
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError, OverflowError) as error:
         raise TokenInvalid("format", "an access token of Supabase Auth", str(error)) from None
     if claims["role"] != "authenticated":

@@ -8,9 +8,10 @@ rows of a JPEG.
 import errno
 import struct
 import warnings
+from collections.abc import Iterator
 from io import SEEK_CUR, SEEK_END, BytesIO
 from typing import BinaryIO, Literal
-from zlib import crc32
+from zlib import crc32, decompressobj
 
 from PIL import Image, JpegImagePlugin, MpoImagePlugin, TiffImagePlugin, WebPImagePlugin
 
@@ -21,6 +22,12 @@ Image.preinit()
 PRELOADED = (MpoImagePlugin, TiffImagePlugin, WebPImagePlugin)
 
 PNG_SIGNATURE_SIZE = 8  # bytes
+PNG_HEADER = struct.Struct(">IIBBBBB")  # the content of IHDR
+CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by the colour type
+#: The columns and rows of each pass of an interlaced PNG (8.2): the first one, and the step to the next.
+ADAM7 = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+FILTERS = 5  # types, one at the beginning of each row
+INFLATED_SIZE = 16 * 1024 * 1024  # bytes of pixels in memory
 CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")  # a browser refuses a PNG with any other
 ANCILLARY = 0x20  # the bit of the first letter of a PNG chunk that draws nothing (PNG specification, 5.4)
 END_OF_JPEG = b"\xff\xd9"
@@ -61,39 +68,79 @@ def check(file: BinaryIO, image_format: str, max_pixels: int) -> Verdict:
 
 
 def _check(file: BinaryIO, image_format: str) -> None:
-    """Raises Incomplete, WrongChecksum, and what Pillow raises."""
+    """Raises Incomplete, WrongChecksum, and what Pillow and zlib raise."""
     if image_format == "PNG":
-        file = _critical_chunks(file)
+        file, pixels = _critical_chunks(file)
     with Image.open(file, formats=[image_format]) as image:
-        if image_format == "JPEG":
+        if image_format == "PNG":
+            _check_png(file, pixels)
+        elif image_format == "JPEG":
             _check_jpeg(file)
-        elif image_format != "WEBP":  # opening checks its structure; decoding would take twice the memory
-            image.load()
+        elif image_format == "GIF":
+            image.load()  # a WebP's structure is checked on opening; decoding would take twice the memory
 
 
-def _critical_chunks(file: BinaryIO) -> BytesIO:
-    """Return the PNG without ancillary chunks, of which neither size nor content can then do any harm.
+def _critical_chunks(file: BinaryIO) -> tuple[BytesIO, bytes]:
+    """Return what is before the pixels of a PNG, without ancillary chunks, and the compressed pixels.
 
-    An animation is one of them: its first picture is checked. Raises WrongChecksum.
+    Neither size nor content of an ancillary chunk can then do any harm. Only the first picture of an
+    animation is kept: the others are in such chunks. Raises WrongChecksum.
     """
     size = _size(file)
-    kept = BytesIO(file.read(PNG_SIGNATURE_SIZE))
+    kept, pixels, before = BytesIO(file.read(PNG_SIGNATURE_SIZE)), BytesIO(), b""
     kept.seek(0, SEEK_END)
     while len(head := file.read(8)) == 8:
         length, kind = struct.unpack(">I4s", head)
+        resumes_pixels = kind == b"IDAT" and before != kind and pixels.tell() > 0
+        if (kind == b"IHDR") != (before == b"") or resumes_pixels:
+            raise SyntaxError("chunk in a wrong place")
+        before = kind
         if kind[0] & ANCILLARY:
             file.seek(length + 4, SEEK_CUR)
             continue
         if kind not in CRITICAL:
             raise SyntaxError("unknown critical chunk")
+        if kind == b"IEND":
+            break
         content, checksum = file.read(min(length, size)), file.read(4)
         if len(checksum) == 4 and crc32(kind + content) != int.from_bytes(checksum):
             raise WrongChecksum
-        kept.write(head + content + checksum)
-        if kind == b"IEND":
-            break
+        kept.write(head)  # of the pixels, Pillow reads no more than this
+        if kind == b"IDAT":
+            pixels.write(content)
+        else:
+            kept.write(content + checksum)
     kept.seek(0)
-    return kept
+    return kept, pixels.getvalue()
+
+
+def _check_png(file: BinaryIO, pixels: bytes) -> None:
+    """Raise Incomplete if rows are missing, and SyntaxError or zlib.error if one cannot be read.
+
+    Pillow takes a PNG whose pixels end with a row for a complete one.
+    """
+    file.seek(PNG_SIGNATURE_SIZE + 8)
+    inflate = decompressobj()
+    for rows, row_size in _passes(*PNG_HEADER.unpack(file.read(PNG_HEADER.size))):
+        done, size = 0, rows * row_size
+        while done < size:
+            part = inflate.decompress(pixels, min(INFLATED_SIZE, size - done))
+            pixels = inflate.unconsumed_tail
+            if not part:
+                raise Incomplete
+            if max(part[-done % row_size :: row_size], default=0) >= FILTERS:
+                raise SyntaxError("unknown filter")
+            done += len(part)
+
+
+def _passes(
+    width: int, height: int, depth: int, colour: int, _compression: int, _filter: int, interlaced: int
+) -> Iterator[tuple[int, int]]:
+    """Yield the number of rows, and the bytes of each, of every pass over the pixels."""
+    for left, top, column_step, row_step in ADAM7 if interlaced else [(0, 0, 1, 1)]:
+        columns = len(range(left, width, column_step))
+        if columns:
+            yield len(range(top, height, row_step)), 1 + (columns * CHANNELS[colour] * depth + 7) // 8
 
 
 def _is_cut_off_webp(file: BinaryIO) -> bool:

@@ -4,7 +4,7 @@ No storage call is made inside a transaction. Every write to a ticket checks its
 `api.uploads.claims`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,7 @@ from storage import keys
 from storage.base import incoming_store
 from storage.errors import ObjectExists, ObjectMissing, StorageError
 from storage.fields import FileFacts, StoredFile, stored_file
+from storage.files import read_chunks
 
 State = Upload.State
 
@@ -254,11 +255,21 @@ def _choose_final_key(upload: Upload, file: StoredFile) -> None:
 
 
 def _relabel(upload: Upload, file: StoredFile, content_type: str, renew_lease: Callable[[], None]) -> None:
-    """Copy the object to a new final key with this content type. Raises ObjectMissing, StorageUnavailable."""
-    verified = upload.final_key
+    """Write the object to a new final key with this content type. Raises ObjectMissing, StorageUnavailable.
+
+    A copy would be served with the old type, whatever its metadata says (measured on Storage v1.36.4).
+    """
+    store, verified = file.storage, upload.final_key
+    cache_control = store.describe(verified).cache_control
     _choose_final_key(upload, file)
-    renew_lease()
-    file.storage.copy(verified, file.storage, upload.final_key, content_type=content_type)
+
+    def chunks() -> Iterator[bytes]:
+        for chunk in read_chunks(source):
+            renew_lease()
+            yield chunk
+
+    with store.read(verified) as source:
+        store.put(upload.final_key, chunks(), content_type=content_type, cache_control=cache_control)
 
 
 def _record(upload: Upload, file: StoredFile, found: VerifiedFile) -> None:

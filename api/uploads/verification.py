@@ -27,14 +27,17 @@ from api.uploads.child_process import (
 )
 from api.uploads.models import Declared, Problem
 from storage import content_types
-from storage.base import SignedStorage, read_chunks
+from storage.base import SignedStorage
 from storage.errors import translate_os_errors
 from storage.fields import UploadField
+from storage.files import read_chunks
 
 #: What comes before the header of a PDF (a byte order mark, a line break, the commands of a printer) is
 #: ignored by readers if the header begins within the first 1,024 bytes.
 PDF_HEADER, PDF_HEADER_WITHIN = b"%PDF-", 1024
 HEAD_SIZE = PDF_HEADER_WITHIN + len(PDF_HEADER) - 1  # bytes: all signatures are in the beginning of the file
+#: Types of files that hold another one, as mail programs and old Macs write them.
+WRAPPERS = ("application/mbox", "application/x-macbinary")
 BLANKS = b"\xef\xbb\xbf \t\r\n\f\0"  # after which browsers still recognise HTML
 PILLOW_FORMATS = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP", "image/gif": "GIF"}
 
@@ -59,8 +62,8 @@ EARLIER_DETAILS = [  # rows of earlier versions have them
 
 MEBIBYTE = 1024 * 1024
 #: For opening one picture. That takes up to 8 bytes of memory for each pixel of a WebP or progressive JPEG
-#: image, at most 4 for each of another.
-LIMITS = Limits(memory=512 * MEBIBYTE, processor_seconds=10, seconds=10)
+#: image, at most 4 for each of another. On a busy machine a child gets only a part of a processor.
+LIMITS = Limits(memory=512 * MEBIBYTE, processor_seconds=10, seconds=30)
 CHILDREN = ChildProcesses(at_once=2, modules=[image_check.__name__])
 RETRY_AFTER = 5  # seconds, if no child process is available
 
@@ -178,7 +181,7 @@ def _is_other_file(row: puremagic.PureMagic) -> bool:
 
     Signatures of two bytes are also found in what printers and mail programs write, other than `MZ`.
     """
-    is_distinct = len(row.byte_match) > 2 or row.byte_match == b"MZ"
+    is_distinct = (len(row.byte_match) > 2 or row.byte_match == b"MZ") and row.mime_type not in WRAPPERS
     return is_distinct and row.mime_type.startswith(("application/", "audio/", "font/", "image/", "video/"))
 
 
@@ -230,7 +233,7 @@ def _check_image(
         verdict = child.run(image_check.check, [copy], arguments, limits=LIMITS, on_wait=renew_lease)
     except TooMuchTime as error:
         detail = _("The picture takes more than %(seconds)s seconds to open.")
-        raise VerificationFailed("image_invalid", detail, found, seconds=int(LIMITS.seconds)) from error
+        raise VerificationFailed("image_invalid", detail, found, seconds=LIMITS.processor_seconds) from error
     except TooMuchMemory as error:
         detail = _("The picture takes more than %(megabytes)s MB of memory to open.")
         megabytes = LIMITS.memory // MEBIBYTE

@@ -61,13 +61,14 @@ def test_readyz_is_ready_before_the_first_upload_and_writes_nothing(client: Clie
     assert files_below(tmp_path) == []
 
 
-def test_readyz_leaves_a_store_in_use_as_it_is(alice: Caller, client: Client, tmp_path: Path):
+def test_readyz_leaves_a_store_in_use_as_it_is(alice: Caller, client: Client, settings):
     alice.document_with_file(PDF)
-    before = files_below(tmp_path)
+    media = Path(settings.MEDIA_ROOT)
+    before = files_below(media)
 
     assert client.get("/readyz").status_code == 200
 
-    assert files_below(tmp_path) == before != []
+    assert files_below(media) == before != []
 
 
 def test_readyz_says_that_the_store_cannot_be_used(client: Client, db, settings, tmp_path: Path):

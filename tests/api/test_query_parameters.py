@@ -56,14 +56,15 @@ def test_a_misspelt_filter_is_refused_with_those_that_exist(nobody: Caller):
     assert error == {
         "pointer": "#/opn_on",
         "code": "unknown",
-        "detail": "Unknown parameter: choose from page, page_size, open_on, search, ordering.",
+        "detail": "Unknown parameter 'opn_on': choose from page, page_size, open_on, search, ordering.",
     }
+    assert answer.json()["detail"] == error["detail"]
 
 
 def test_a_request_that_takes_none_says_so(alice: Caller):
     answer = alice.post("documents/?title=x", {"title": "Feeding plan"})
 
-    assert answer.json()["errors"][0]["detail"] == "Unknown parameter: this request takes none."
+    assert answer.json()["errors"][0]["detail"] == "Unknown parameter 'title': this request takes none."
     assert alice.get("documents/").json()["count"] == 0
 
 

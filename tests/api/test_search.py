@@ -65,6 +65,8 @@ SAME = [
     ("black\u2011footed – ferret", "black-footed - ferret"),
     ("Panthera × leo", "panthera x leo"),
     ("❤️ pan\u200bda", "❤ panda"),
+    ("葛\U000e0100城", "葛城"),
+    ("ᠮ\u180bᠣᠷᠢ", "ᠮᠣᠷᠢ"),
 ]
 DIFFERENT = [("パンダ", "ハンタ"), ("कि", "कु"), ("熊猫", "熊貓"), ("🦁", "🐯"), ("ab", "a b")]
 

@@ -96,7 +96,7 @@ def test_gathering_the_messages_finds_nothing_new(gettext, tmp_path: Path):
     tools = ROOT / ".venv" / "bin"
 
     done = subprocess.run(
-        ["make", f"BIN={tools}", f"--assume-old={tools}/.installed-dev", "messages"],
+        ["make", f"BIN={tools}", "INSTALL=true", "messages"],
         cwd=tmp_path,
         env={**os.environ, "DJANGO_SETTINGS_MODULE": "backend.settings"},
         capture_output=True,

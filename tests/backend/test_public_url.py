@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client, override_settings
 from django.urls import set_script_prefix
 
@@ -89,6 +90,22 @@ def test_the_api_keeps_its_headers_under_a_prefix(mounted: httpx.Client):
         assert "Authorization" in each.headers["Vary"]
         assert each.headers["Access-Control-Allow-Origin"] == ORIGIN
     assert refused.json()["code"] == "not_found"
+
+
+def test_all_cookies_of_the_admin_come_back_to_it_under_a_prefix(mounted: httpx.Client):
+    User.objects.create_superuser("keeper", password="a right and proper password")
+    token = mounted.get("/admin/login/").cookies["csrftoken"]
+    form = {"username": "keeper", "password": "a right and proper password", "csrfmiddlewaretoken": token}
+    headers = {"cookie": f"csrftoken={token}", "origin": "http://127.0.0.1:8000"}
+
+    answer = mounted.post("/admin/login/", data={**form, "next": "//evil.example"}, headers=headers)
+
+    assert answer.headers["Location"] == "/vivarium/admin/"
+    assert {cookie.name: cookie.path for cookie in answer.cookies.jar} == {
+        "csrftoken": "/vivarium/",
+        "sessionid": "/vivarium/",
+        "admin_device": "/vivarium/admin/",
+    }
 
 
 def test_the_admin_keeps_its_headers_files_and_cookies_under_a_prefix(mounted: httpx.Client):

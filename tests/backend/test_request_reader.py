@@ -8,6 +8,7 @@ import pytest
 from backend import request_reader
 from backend.request_reader import (
     FIRST_PATIENCE,
+    MAX_BUFFER,
     MAX_HEAD,
     MAX_SHORT_BODY,
     MIN_RATE,
@@ -116,6 +117,23 @@ def test_each_request_of_a_connection_has_a_time_of_its_own(wire: Wire):
     assert not wire.reader.is_late
     wire.send(HEAD)
     assert not wire.reader.is_late
+
+
+def test_of_many_requests_at_once_only_a_part_is_in_memory(wire: Wire):
+    request = HEAD + b"\r\n"
+    wire.end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * MAX_BUFFER)
+    wire.client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * MAX_BUFFER)
+    wire.client.setblocking(False)
+    sent = wire.client.send(request * (3 * MAX_BUFFER // len(request)))
+    answered = b""
+
+    while wire.reader.collect() is Progress.WHOLE and len(answered) < sent - len(request):
+        assert len(wire.reader.received) <= MAX_BUFFER
+        answered += wire.reader.read(len(request))
+        wire.reader.start_request()
+
+    assert sent > 2 * MAX_BUFFER
+    assert answered == (request * sent)[: len(answered)]
 
 
 def test_a_long_body_may_take_as_long_as_it_keeps_the_rate(wire: Wire):

@@ -54,6 +54,13 @@ def test_a_secret_that_repeats_itself_is_refused(name: str, secret: str):
     assert refusal(**{name: secret}) == f"{name} repeats a few characters: make a random one."
 
 
+@pytest.mark.parametrize("random_part", ["a" * 31, "k" * 25 + "Zoo_1", "Zu9k3BfPq7" * 3])
+def test_a_secret_key_for_the_local_store_must_be_random_too(random_part: str):
+    told = refusal(SUPABASE_SECRET_KEY=f"sb_secret_{random_part}")
+
+    assert told == "SUPABASE_SECRET_KEY repeats a few characters: make a random one."
+
+
 @pytest.mark.parametrize("name", SECRETS)
 @pytest.mark.parametrize(
     "key", ["sb_publishable_Hc3Jd6Fg1Ms5PaEoUiQtZk_Lm2RqWeX", token("anon"), token("service_role")]

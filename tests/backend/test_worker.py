@@ -2,9 +2,12 @@
 
 import json
 import re
+import resource
+import signal
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -193,6 +196,26 @@ def test_others_are_served_while_many_clients_drip(small: Server, kind: str):
 
 
 @pytest.mark.slow
+def test_more_phones_than_threads_upload_at_once(small: Server):
+    """A client that waits for `100 Continue` gets it when its request has a thread."""
+    key = f"Authorization: Bearer {small.service_key()}"
+    lines = (key, "Content-Length: 200000", "Content-Type: text/plain", "Expect: 100-continue", "", "")
+    with ExitStack() as stack:
+        phones = [
+            Client(small, f"POST /storage/v1/object/media/phone-{number}.txt", *lines) for number in range(8)
+        ]
+        for phone in phones:
+            stack.callback(phone.close)
+
+        assert {phone.socket.recv(25) for phone in phones} == {b"HTTP/1.1 100 Continue\r\n\r\n"}
+        for phone in phones:
+            phone.send("x" * 200_000)
+            phone.socket.shutdown(socket.SHUT_WR)
+
+        assert [phone.answer()[0] for phone in phones] == [200] * len(phones)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["a head", "a short body", "a long body", "chunks"])
 def test_who_drips_is_told_so_and_the_connection_closes(small: Server, kind: str):
     client = Client(small, *SLOW[kind])
@@ -252,3 +275,57 @@ def test_an_upload_that_is_slow_but_steady_is_received(small: Server):
     )
 
     assert answer.status_code == 200, answer.text
+
+
+@pytest.fixture
+def crowded(tmp_path) -> Iterator[Server]:
+    """A process that accepts 20 connections at once."""
+    with Server(tmp_path, workers=1, GUNICORN_CMD_ARGS="--worker-connections 20", THREADS="4") as server:
+        yield server
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["silent", "a head", "a long body"])
+def test_clients_that_wait_make_room_for_others(crowded: Server, kind: str):
+    waiting = [Client(crowded, *SLOW[kind]) for _ in range(MANY)]
+    try:
+        for _ in range(5):
+            assert httpx.get(f"{crowded.url}/livez", timeout=5).status_code == 200
+    finally:
+        for client in waiting:
+            client.close()
+
+
+@pytest.mark.slow
+def test_a_low_limit_of_open_files_does_not_end_the_process(tmp_path):
+    low, (limit, maximum) = 128, resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (low, maximum))
+    try:
+        server = Server(tmp_path, workers=1).__enter__()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, maximum))
+    with ExitStack() as stack:
+        stack.callback(server.stop)
+        clients = [socket.create_connection(("127.0.0.1", server.port), timeout=5) for _ in range(2 * low)]
+        for client in clients:
+            stack.callback(client.close)
+
+        assert httpx.get(f"{server.url}/livez", timeout=5).status_code == 200
+        clients[0].sendall(b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert clients[0].recv(65536).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.slow
+def test_a_request_that_begins_while_the_process_stops_is_answered(tmp_path):
+    with Server(tmp_path, workers=1) as server:
+        clients = [socket.create_connection(("127.0.0.1", server.port), timeout=10) for _ in range(10)]
+        assert httpx.get(f"{server.url}/livez").status_code == 200  # so the connections are accepted, too
+
+        server.process.send_signal(signal.SIGHUP)
+        for client in clients:
+            time.sleep(0.1)
+            client.sendall(b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+
+        for client in clients:
+            assert client.recv(65536).startswith(b"HTTP/1.1 200")
+            client.close()

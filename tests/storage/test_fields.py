@@ -16,7 +16,7 @@ from api.documents.models import Document
 from api.profiles.models import Profile
 from storage import buckets, checks, keys
 from storage.buckets import Bucket
-from storage.content_types import canonical
+from storage.content_types import UNKNOWN, canonical
 from storage.errors import ObjectMissing
 from storage.fields import FileFacts, UploadField, upload_fields
 
@@ -190,8 +190,7 @@ def test_what_arrives_may_be_as_wide_as_the_widest_field():
 
     assert arrivals.file_size_limit == max(field.max_bytes for field in fields)
     accepted = {kind for field in fields for kind in field.accepts}
-    assert accepted <= set(arrivals.allowed_mime_types)
-    assert {canonical(kind) for kind in arrivals.allowed_mime_types} == accepted
+    assert {canonical(kind) for kind in arrivals.allowed_mime_types} == accepted | {UNKNOWN}
     assert "image/jpg" in arrivals.allowed_mime_types
     assert "image/jpg" not in buckets.declared()["documents"].allowed_mime_types
 
@@ -317,3 +316,15 @@ def test_a_project_that_does_not_know_our_signatures_is_told_with_the_cure(setti
 
     assert problem.id == "storage.E006"
     assert "SUPABASE_JWT_ISSUER" in problem.hint
+
+
+def test_a_field_that_records_keys_has_a_store_without_a_location(settings, monkeypatch):
+    entry = settings.STORAGES["documents"]
+    inside = {**entry, "OPTIONS": {**entry["OPTIONS"], "location": "site"}}
+    settings.STORAGES = {**settings.STORAGES, "documents": inside}
+
+    monkeypatch.setattr(checks, "upload_fields", lambda: [field_with()])
+
+    [error] = checks.check_fields(None)
+
+    assert error.id == "storage.E017"

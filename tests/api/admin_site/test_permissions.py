@@ -179,8 +179,9 @@ def test_the_lookups_that_pages_link_to_are_taken(rows: dict[str, Any]):
     keeper = Keeper("keeper", "*")
     for kind in KINDS:
         below = f"{APPS.get(kind, 'api')}/{kind}/"
-        for spec in keeper.get(below).context["cl"].filter_specs:
-            for choice in spec.choices(keeper.get(below).context["cl"]):
+        page = keeper.get(below).context["cl"]
+        for spec in page.filter_specs:
+            for choice in spec.choices(page):
                 answer = keeper.client.get(f"/admin/{below}{choice['query_string']}")
                 assert answer.status_code == 200, choice
     profile = rows["profile"]

@@ -1,5 +1,6 @@
 """Why a token is refused is in the log, and with DEBUG in `detail`: the check, what it expects, what came."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -98,6 +99,12 @@ REFUSALS: dict[str, tuple[Callable[[], str], str, str, str]] = {
         "algorithm",
         "HS256 or ES256 or EdDSA or RS256",
         "'none'",
+    ),
+    "a clock that is fast": (
+        lambda: token(nbf=int(time.time()) + 1000),
+        "time",
+        "a token that is valid by this server's clock",
+        "'The token is not yet valid (nbf)'",
     ),
     "role": (lambda: token(role="service_role"), "role", "authenticated", "'service_role'"),
     "subject": (lambda: token(sub="alice"), "subject", "a UUID", "'alice'"),

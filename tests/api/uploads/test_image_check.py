@@ -2,6 +2,7 @@
 
 import errno
 import io
+import struct
 import subprocess
 import sys
 import zlib
@@ -86,6 +87,44 @@ def test_a_png_is_valid_if_all_its_pixels_are_there(mode: str):
         assert check(rest, "PNG", 80 * 60) == "incomplete"
 
 
+def png_of_rows(content: bytes, *, is_interlaced: bool = False) -> bytes:
+    """A grey PNG of 8 × 8 pixels, with these rows."""
+    header = struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, is_interlaced)
+    return PNG[:8] + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(content)) + PNG[-12:]
+
+
+def test_a_png_without_its_last_rows_is_incomplete():
+    assert check(png_of_rows(bytes(8 * 9)), "PNG") == "valid"
+    assert check(png_of_rows(bytes(9 * 9)), "PNG") == "valid"  # one row more, which is not drawn
+    assert check(png_of_rows(bytes(7 * 9)), "PNG") == "incomplete"
+
+
+def test_a_png_without_the_last_pixel_of_an_interlaced_picture_is_incomplete():
+    size = 2 + 2 + 3 + 2 * 3 + 2 * 5 + 4 * 5 + 4 * 9  # of the rows in seven passes
+
+    assert check(png_of_rows(bytes(size), is_interlaced=True), "PNG") == "valid"
+    assert check(png_of_rows(bytes(size - 1), is_interlaced=True), "PNG") == "incomplete"
+
+
+IHDR, IDAT, IEND = PNG[8:33], PNG[33:-12], PNG[-12:]
+HALVES = [chunk(b"IDAT", half) for half in (IDAT[8:20], IDAT[20:-4])]
+TEXT = chunk(b"tEXt", b"Title\0Otter")
+
+
+@pytest.mark.parametrize(
+    ("chunks", "verdict"),
+    [
+        ([IHDR, *HALVES, TEXT, IEND], "valid"),
+        ([IHDR, IDAT, IEND[:-1] + b"?"], "valid"),
+        ([IHDR, HALVES[0], TEXT, HALVES[1], IEND], "invalid"),
+        ([TEXT, IHDR, IDAT, IEND], "invalid"),
+        ([IHDR, IHDR, IDAT, IEND], "invalid"),
+    ],
+)
+def test_browsers_need_the_chunks_of_a_png_in_order(chunks: list[bytes], verdict: str):
+    assert check(b"".join([PNG[:8], *chunks]), "PNG") == verdict
+
+
 def broken(kind: bytes, content: bytes) -> bytes:
     """A chunk with a wrong checksum."""
     return chunk(kind, content)[:-1] + b"?"
@@ -124,6 +163,7 @@ def test_the_first_picture_of_an_animation_is_checked():
         (PNG[:8] + broken(b"IHDR", PNG[16:29]) + PNG[33:], "PNG", "damaged"),
         (PNG[:33] + chunk(b"IDAT", PNG[41:-40]) + PNG[-12:], "PNG", "incomplete"),
         (PNG[:33] + chunk(b"IDAT", b"not compressed") + PNG[-12:], "PNG", "invalid"),
+        (png_of_rows(bytes(9) + b"\5" + bytes(6 * 9 + 8)), "PNG", "invalid"),
         (PNG[:33] + b"\x7f\xff\xff\xffIDAT", "PNG", "incomplete"),
         (PNG[:33] + chunk(b"CgBI", bytes(4)) + PNG[33:], "PNG", "invalid"),
         (WEBP[:-1], "WEBP", "incomplete"),
@@ -136,7 +176,7 @@ def test_the_first_picture_of_an_animation_is_checked():
         (b"", "PNG", "invalid"),
     ],
 )
-def test_lies_and_rests_are_not_valid(content: bytes, image_format: str, verdict: str):
+def test_the_verdict_says_what_is_wrong_with_a_picture(content: bytes, image_format: str, verdict: str):
     assert check(content, image_format, 80 * 60) == verdict
 
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from io import StringIO
 
 import pytest
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
@@ -18,6 +20,7 @@ from api.models import Upload
 from storage.local import LocalStorage
 from tests.api.documents.test_documents import keys_of
 from tests.api.profiles.test_profiles import PNG
+from tests.backend.test_settings import read
 from tests.support.cast import PDF, Caller, announcement, body, code, down, fetch, send
 from tests.support.server import ROOT
 
@@ -259,17 +262,13 @@ def test_without_clamav_nothing_is_published(alice: Caller, clamd, settings):
 # --- Start-up ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("UPLOAD_SCANNER", "nowhere.to.be.found"),
-        ("UPLOAD_SCANNER", "api.uploads.scanning.nobody"),
-        ("UPLOAD_SCANNER", "api.uploads.clamav.MAX_REPLY"),
-        ("CLAMAV_ADDRESS", "localhost"),
-    ],
-)
-def test_a_scanner_that_does_not_exist_is_refused_at_start_up(name: str, value: str):
-    environment = {**os.environ, "ENV_FILE": os.devnull, "DEBUG": "true", name: value}
+def test_a_scanner_that_does_not_exist_keeps_a_process_from_starting():
+    environment = {
+        **os.environ,
+        "ENV_FILE": os.devnull,
+        "DEBUG": "true",
+        "UPLOAD_SCANNER": "nowhere.to.be.found",
+    }
     started = subprocess.run(
         [sys.executable, "-c", "import backend.wsgi"],
         cwd=ROOT,
@@ -279,4 +278,17 @@ def test_a_scanner_that_does_not_exist_is_refused_at_start_up(name: str, value: 
     )
 
     assert started.returncode == 1
-    assert f"ImproperlyConfigured: {name}" in started.stderr
+    assert "ImproperlyConfigured: UPLOAD_SCANNER" in started.stderr
+
+
+@pytest.mark.parametrize("path", ["api.uploads.scanning.nobody", "api.uploads.clamav.MAX_REPLY"])
+def test_a_scanner_that_is_no_function_is_refused_at_start_up(path: str, settings):
+    settings.UPLOAD_SCANNER = path
+
+    with pytest.raises(ImproperlyConfigured, match="UPLOAD_SCANNER"):
+        apps.get_app_config("api").ready()
+
+
+def test_an_address_of_clamav_without_a_port_is_refused_at_start_up():
+    with pytest.raises(ImproperlyConfigured, match="CLAMAV_ADDRESS"):
+        read("CLAMAV_ADDRESS", DEBUG="true", CLAMAV_ADDRESS="localhost")

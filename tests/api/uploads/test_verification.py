@@ -120,6 +120,7 @@ def test_what_is_not_as_declared_is_refused_and_gone(
     [
         (JPEG, "image/jpeg", "image/jpg", "image/jpeg"),
         (PDF, "application/x-pdf", "application/x-pdf", "application/pdf"),
+        (PDF, "", "application/octet-stream", "application/pdf"),  # as SDKs send a file without a type
     ],
 )
 def test_a_file_that_was_sent_under_another_name_of_its_type_is_served_under_the_right_one(
@@ -138,25 +139,26 @@ def test_a_file_that_was_sent_under_another_name_of_its_type_is_served_under_the
     assert keys_of("uploads") == set()
 
 
-@pytest.mark.parametrize("sent_as", ["application/octet-stream", "Application/PDF; charset=binary"])
-def test_a_store_without_limits_may_have_any_spelling_of_the_type(sent_as: str, alice: Caller, monkeypatch):
+def test_a_store_without_limits_may_have_any_spelling_of_the_type(alice: Caller, monkeypatch):
     declared = {**buckets.declared(), "uploads": buckets.Bucket("uploads")}
     monkeypatch.setattr(buckets, "declared_bucket", declared.get)
     document = alice.document()
     ticket = alice.ticket(document)
-    send(ticket, **{"content-type": sent_as})
+    send(ticket, **{"content-type": "Application/PDF; charset=binary"})
 
     assert alice.complete(ticket).status_code == 200
 
     assert fetch(alice.download_url(document)).headers["Content-Type"] == "application/pdf"
 
 
-def test_a_copy_with_the_right_type_that_fails_is_made_by_the_next_call(alice: Caller, monkeypatch):
+def test_a_file_that_cannot_be_written_with_the_right_type_is_written_by_the_next_call(
+    alice: Caller, monkeypatch
+):
     document = alice.document()
     ticket = alice.ticket(document)
     send(ticket, **{"content-type": "application/x-pdf"})
     with monkeypatch.context() as patch:
-        patch.setattr(LocalStorage, "copy", down)
+        patch.setattr(LocalStorage, "put", down)
         assert code(alice.complete(ticket)) == "storage_unavailable"
 
     assert alice.complete(ticket).status_code == 200
@@ -237,6 +239,8 @@ def test_signatures_are_looked_for_at_the_beginning_only():
         (b'--boundary\r\nContent-Disposition: form-data; name="f"\r\n\r\n', True),
         (b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n", True),
         (b"BMW, invoice: ", True),
+        (b"From alice@example.org Thu Dec 24 12:00:00 2026\r\n\r\n", True),
+        (b"\0\x08plan.pdf".ljust(102, b"\0") + b"mBIN".ljust(26, b"\0"), True),
         (b"\xaa" * 1023, True),
         (b"\xaa" * 1024, False),
         (b"<script>alert(1)</script>", False),
@@ -265,7 +269,7 @@ def many_small_segments() -> bytes:
     ("limits", "detail"),
     [
         ({"memory": 60 * 1024 * 1024, "seconds": 60}, "The picture takes more than 60 MB of memory to open."),
-        ({"seconds": 0.05}, "The picture takes more than 0 seconds to open."),
+        ({"seconds": 0.05}, "The picture takes more than 10 seconds to open."),
     ],
 )
 def test_a_picture_that_takes_too_much_is_refused_and_the_next_one_is_not(

@@ -87,7 +87,7 @@ def test_deleting_takes_away_the_folders_that_it_leaves_empty(store, media):
 # --- Hostile names ----------------------------------------------------------------------------------------
 
 
-def test_a_hostile_name_reaches_nothing_outside_of_its_bucket(store, media, tmp_path):
+def test_a_hostile_name_reaches_nothing_outside_of_its_bucket(store, media):
     for name in HOSTILE:
         for act in (
             lambda name: store.save(name, ContentFile(b"x")),
@@ -95,11 +95,11 @@ def test_a_hostile_name_reaches_nothing_outside_of_its_bucket(store, media, tmp_
             store.delete,
             store.open,
         ):
-            with suppress(SuspiciousFileOperation):
+            with suppress(SuspiciousFileOperation, FileNotFoundError, ValueError):
                 act(name)
 
     assert sorted(os.listdir(media)) == [".objects", "documents"]
-    assert os.listdir(tmp_path) == ["media"]
+    assert os.listdir(media.parent) == ["media"]
 
 
 def test_a_key_is_not_copied_or_moved_onto_itself(store):
@@ -130,7 +130,7 @@ def test_a_key_that_a_folder_cannot_have_beside_another_is_an_object_all_the_sam
         with pytest.raises(ObjectExists):
             put(store, key)
         store.delete(key)
-        assert not store.exists(key)
+        assert not store.has_object(key)
 
     assert content(store, "file") == content(store, "folder/x") == b"kept"
     assert arriving(media) == []
