@@ -25,10 +25,9 @@ forwarded_allow_ips = ",".join(FORWARDED_ALLOW_IPS)
 limit_request_line = 8190
 limit_request_field_size = MAX_HEAD  # a token may have half of that, so the API can say that one is too long
 # A process that cannot open a file for a new connection ends. Many systems allow only 1,024 until asked.
+# Each thread also has connections to the database, the cache and the storage.
 soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-enough = (
-    worker_connections + 32 * threads + 256
-)  # a thread has connections to the database, cache and storage
+enough = worker_connections + 32 * threads + 256
 if soft != resource.RLIM_INFINITY and soft < enough:
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(enough, hard) if hard > 0 else enough, hard))
 control_socket_disable = True

@@ -86,7 +86,7 @@ class RequestReader(SocketUnreader):
 
     @property
     def is_idle(self) -> bool:
-        return not self.buf.getvalue()
+        return not self.received
 
     @property
     def last_moment(self) -> float:
@@ -162,7 +162,7 @@ class RequestReader(SocketUnreader):
         try:
             if self.is_late or not self.may_wait:
                 raise TimeoutError("The request did not arrive in time")
-            self.sock.settimeout(min(self.deadline, self.end) - now())
+            self.sock.settimeout(self.last_moment - now())
             return bytes(super().chunk(size_hint))
         except TimeoutError:
             self.on_timeout()

@@ -102,9 +102,8 @@ class Server:
             )
         for _ in range(300):
             try:
-                httpx.get(
-                    f"{self.url}/readyz", verify=False
-                ).raise_for_status()  # certificates take long to load
+                # Without `verify`, httpx does not load certificates, which takes long.
+                httpx.get(f"{self.url}/readyz", verify=False).raise_for_status()
                 return
             except httpx.HTTPError:
                 time.sleep(0.1)
