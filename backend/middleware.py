@@ -165,13 +165,16 @@ class RequestBodyMiddleware:
 def content_security_policy() -> str:
     """Return the value of the header Content-Security-Policy."""
     stores = " ".join(sorted({store.origin for store in signed_stores()}))
+    images = " ".join(
+        [stores, *sorted({f"{store.base_url}/" for store in signed_stores() if store.base_url})]
+    )
     return "; ".join(
         [
             "default-src 'none'",
             "script-src 'self'",
             "style-src 'self'",
             "font-src 'self'",
-            f"img-src 'self' data: blob: {stores}",  # blob: the preview of an image that is not uploaded yet
+            f"img-src 'self' data: blob: {images}",  # blob: the preview of an image that is not uploaded yet
             f"connect-src 'self' {stores}",
             "form-action 'self'",
             "frame-ancestors 'none'",

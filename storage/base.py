@@ -1,89 +1,59 @@
 """SignedStorage, the base class of every store: a Django storage that signs upload and download URLs.
 
-This is the interface of every store; it contains nothing of a store's protocol. A store implements the
-methods of the first section, and Django's own methods call them. Every store guarantees that `exists` is
-False only if the store answered that there is no such object, that deleting a missing object succeeds, and
-that no object is ever overwritten.
+A store implements the methods of `ObjectStorage`, which take keys. Django's methods, which take the names of
+files, are here: they translate names to keys, and call those.
 """
 
+import inspect
 import io
-import tempfile
-from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, BinaryIO
+import os
+from contextlib import suppress
+from datetime import datetime
+from typing import IO, Any
+from urllib.parse import quote
 
+from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.base import File
-from django.core.files.storage import Storage, storages
+from django.core.files.storage import storages
 from django.utils import timezone
 from django.utils.deconstruct import deconstructible
 
-from storage import content_types, keys
+from storage import content_types, files, keys
+from storage.contract import ObjectInfo, ObjectStorage, SignedUpload, SignedURL
 from storage.errors import ObjectExists, ObjectMissing
 
-CHUNK_SIZE = 256 * 1024  # bytes read or written at once, whatever the size of the file
-PUBLIC_MAX_AGE = 31536000  # seconds: an object of a public bucket never changes under its key
+__all__ = [
+    "PRIVATE_MAX_AGE",
+    "PUBLIC_MAX_AGE",
+    "ObjectInfo",
+    "SignedStorage",
+    "SignedURL",
+    "SignedUpload",
+    "incoming_store",
+    "signed_stores",
+    "store_of",
+]
+
+Name = str | os.PathLike[str]
+
+PUBLIC_MAX_AGE = 31536000  # seconds, for objects of public buckets whose keys are never used again
 PRIVATE_MAX_AGE = 3600  # seconds
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectInfo:
-    """The metadata of an object. `size` in bytes, times aware, `etag` quoted as in HTTP."""
-
-    key: str
-    size: int
-    content_type: str
-    cache_control: str
-    etag: str
-    created_at: datetime
-    last_modified: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class SignedURL:
-    """A URL that serves one object until `expires_at`."""
-
-    url: str
-    expires_at: datetime
-
-    def __repr__(self) -> str:
-        """Omit the URL, which gives access to the file: logs and tracebacks contain reprs."""
-        return f"<SignedURL until {self.expires_at:%Y-%m-%dT%H:%M:%SZ}>"
-
-
-@dataclass(frozen=True, slots=True)
-class SignedUpload:
-    """What a client needs to upload one object: send its bytes with `method` and `headers` to `url`.
-
-    `token` is for the store's own SDK. `resumable` is for clients that upload in parts: a JSON object that
-    names its protocol. A store that does not support them leaves `token` empty and `resumable` None.
-    """
-
-    bucket: str
-    key: str
-    url: str
-    headers: dict[str, str]
-    expires_at: datetime
-    method: str = "PUT"
-    token: str = ""
-    resumable: dict[str, Any] | None = None
-
-    def __repr__(self) -> str:
-        """Omit the URL and the token, as SignedURL does."""
-        return f"<SignedUpload {self.bucket}/{self.key} until {self.expires_at:%Y-%m-%dT%H:%M:%SZ}>"
-
-
 @deconstructible
-class SignedStorage(Storage):
+class SignedStorage(ObjectStorage):
     """One bucket, with its OPTIONS in STORAGES.
 
     `public`: everybody may read its objects, at URLs that do not expire. `incoming`: clients upload to this
     bucket first; one bucket has this option. `owned`: the first folder of each key is the id of the owner,
     who may read the object. `shared`: every member may read the objects in the folder `shared/`.
+
+    For Django's own methods: `location`: the folder of the bucket that they use. `base_url`: the address
+    under which a CDN serves a public bucket. `cache_control`: the header of saved files. `url_expires`: how
+    many seconds a URL of a private bucket is valid, by default DOWNLOAD_URL_TTL. `file_overwrite`: `save`
+    replaces a file with the same name.
     """
 
     def __init__(
@@ -94,172 +64,167 @@ class SignedStorage(Storage):
         incoming: bool = False,
         owned: bool = False,
         shared: bool = False,
+        location: str = "",
+        base_url: str = "",
+        cache_control: str = f"max-age={PRIVATE_MAX_AGE}",
+        url_expires: int | None = None,
+        file_overwrite: bool = False,
+        **unknown: Any,
     ) -> None:
+        if apps.apps_ready and not apps.is_installed("storage"):
+            raise ImproperlyConfigured('Add "storage" to INSTALLED_APPS.')
+        if unknown:
+            known = list(inspect.signature(SignedStorage.__init__).parameters)[1:-1]
+            wrong = ", ".join(map(repr, unknown))
+            raise ImproperlyConfigured(f"STORAGES: no store has the option {wrong}, only {', '.join(known)}.")
+        if url_expires is not None and not (isinstance(url_expires, int) and url_expires > 0):
+            raise ImproperlyConfigured("STORAGES: url_expires must be a positive number of seconds.")
+        if base_url and not public:
+            raise ImproperlyConfigured("STORAGES: base_url needs public: a CDN cannot read a private bucket.")
         self.bucket = bucket or settings.SUPABASE_STORAGE_BUCKET
         self.public = public
         self.incoming = incoming
         self.owned = owned
         self.shared = shared
+        self.location = keys.from_name(location.strip("/"))
+        self.base_url = base_url.rstrip("/")
+        self.cache_control = cache_control
+        self.url_expires = url_expires
+        self.file_overwrite = file_overwrite
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.bucket}>"
 
-    # --- Implemented by each store. All raise InvalidKey and StorageUnavailable ---------------------
+    def cache_control_for(self, key: str) -> str:
+        """Return the Cache-Control header for a file that is saved under this key.
 
-    @abstractmethod
-    def describe(self, key: str) -> ObjectInfo:
-        """Return the metadata of the object. Raises ObjectMissing."""
-
-    @abstractmethod
-    def put(self, key: str, chunks: Iterable[bytes], *, content_type: str, cache_control: str) -> None:
-        """Create the object atomically. Raises ObjectExists, ObjectRefused."""
-
-    @abstractmethod
-    def move(self, key: str, to: "SignedStorage", new_key: str) -> None:
-        """Move the object, also to another bucket of the same store. Raises ObjectMissing, ObjectExists.
-
-        Atomic: of several calls that move one object, one succeeds.
+        Only a public file with a hash of its content in the name is never replaced by another.
         """
+        is_immutable = self.public and keys.CONTENT_HASH.search(key.rpartition("/")[2])
+        return f"max-age={PUBLIC_MAX_AGE}" if is_immutable else self.cache_control
 
-    @abstractmethod
-    def copy(self, key: str, to: "SignedStorage", new_key: str) -> None:
-        """Copy the object, also to another bucket of the same store. Raises ObjectMissing, ObjectExists."""
+    # --- Django's Storage, by name. All raise InvalidKey for path traversal, except exists() ------------
 
-    @abstractmethod
-    def read(self, key: str) -> BinaryIO:
-        """Open the object for reading. The file is seekable. Raises ObjectMissing."""
+    def key_of(self, name: Name) -> str:
+        """Return the key of the object with this name: the name below `location`, in legal characters.
 
-    @abstractmethod
-    def delete_object(self, key: str) -> None:
-        """Delete the object. Raises ObjectMissing."""
-
-    @abstractmethod
-    def listdir(self, path: str) -> tuple[list[str], list[str]]:
-        """Return the names of the folders and of the objects directly in `path`. Raises ObjectMissing."""
-
-    @abstractmethod
-    def walk(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """Yield the metadata of every object whose key starts with the prefix, ordered by key.
-
-        Memory stays flat, however many objects there are: they are read in pages. An object that is created
-        or deleted meanwhile may be missing.
+        Nothing else translates names to keys. Raises InvalidKey for path traversal.
         """
-
-    @abstractmethod
-    def sign_upload(
-        self, key: str, content_type: str, *, seconds: int, max_age: int, size: int | None = None
-    ) -> SignedUpload:
-        """Return what a client needs to create this object within `seconds`. It cannot overwrite an object.
-
-        `max_age`: the number of seconds for which caches may keep the object. `size`: the number of bytes
-        that the client declared. A store may refuse more.
-        """
-
-    @abstractmethod
-    def sign_downloads(self, wanted: Sequence[str], *, seconds: int) -> dict[str, SignedURL]:
-        """Return a URL for each of up to 1000 keys, by key, with one call to the store.
-
-        Keys of objects that are known to be missing are omitted.
-        """
-
-    @abstractmethod
-    def sign_download(self, key: str, *, seconds: int, filename: str | None = None) -> SignedURL:
-        """Return a URL for one key. Raises ObjectMissing if the object is known to be missing.
-
-        `filename`: with None browsers show the object, with "" they save it under its key, else under that
-        name.
-        """
-
-    @abstractmethod
-    def public_url(self, key: str) -> str:
-        """Return the unsigned URL of an object of a public bucket. It does not expire."""
+        return self._prefix + keys.from_name(name)
 
     @property
-    @abstractmethod
-    def origin(self) -> str:
-        """The scheme, host and port of the store's URLs: `https://files.example.org`."""
+    def _prefix(self) -> str:
+        """What all keys start with: "" or the location with a slash."""
+        return f"{self.location}/" if self.location else ""
 
-    @abstractmethod
-    def check_ready(self) -> None:
-        """Raise StorageUnavailable if objects cannot be read and written. Writes nothing."""
+    def url(self, name: Name | None) -> str:
+        """Return the public URL, or a signed one for a private bucket.
 
-    # --- Optional -----------------------------------------------------------------------------------
-
-    def delete_leftovers(self, min_age: timedelta, *, dry_run: bool = False) -> Iterator[str]:
-        """Delete what interrupted uploads left in the bucket, and yield the key of each.
-
-        Only what nobody has written to for `min_age` is deleted. With `dry_run` nothing is deleted. A store
-        whose interrupted uploads leave nothing behind needs no such method.
+        That of a missing object answers with a status from 400 to 499.
         """
-        return iter(())
+        name = os.fspath(name or "").replace("\\", "/").lstrip("/")
+        key = self.key_of(name)
+        if name.endswith("/") and key != self._prefix:
+            key += "/"
+        if self.base_url:
+            return f"{self.base_url}/{quote(key)}"
+        if not self.public:
+            with suppress(ObjectMissing, keys.InvalidKey):
+                return self.sign_download(key, seconds=self.url_expires or settings.DOWNLOAD_URL_TTL).url
+        return self.public_url(key)
 
-    def delete_parts(self, key: str) -> None:
-        """Delete the parts of unfinished uploads of this key, and no object. A store may have none."""
-        return
-
-    # --- Django's Storage ---------------------------------------------------------------------------
-
-    def url(self, name: str | None) -> str:
-        """Return the public URL in a public bucket, else a URL that is signed for DOWNLOAD_URL_TTL."""
-        key = keys.check(name or "")
-        if self.public:
-            return self.public_url(key)
-        return self.sign_download(key, seconds=settings.DOWNLOAD_URL_TTL).url
-
-    def exists(self, name: str) -> bool:
+    def exists(self, name: Name) -> bool:
+        """Return True if there is an object or a folder with this name."""
         try:
-            self.describe(name)
-        except (ObjectMissing, keys.InvalidKey):
+            key = self.key_of(name)
+            return key == self._prefix or self.has_object(key) or self.has_folder(f"{key}/")
+        except keys.InvalidKey:
             return False
-        return True
 
-    def size(self, name: str) -> int:
-        return self.describe(name).size
+    def is_name_available(self, name: str, max_length: int | None = None) -> bool:
+        """Return True if no object has this name: a folder may have the same."""
+        return not (max_length and len(name) > max_length) and not self.has_object(self.key_of(name))
 
-    def get_created_time(self, name: str) -> datetime:
-        return _as_configured(self.describe(name).created_at)
+    def size(self, name: Name) -> int:
+        return self._describe(name).size
 
-    def get_modified_time(self, name: str) -> datetime:
-        return _as_configured(self.describe(name).last_modified)
+    def get_created_time(self, name: Name) -> datetime:
+        return _as_configured(self._describe(name).created_at)
 
-    def delete(self, name: str) -> None:
-        self.delete_if_exists(name)
+    def get_modified_time(self, name: Name) -> datetime:
+        return _as_configured(self._describe(name).last_modified)
 
-    def delete_if_exists(self, name: str) -> bool:
-        """Delete the object. Returns False if there was none. Raises StorageUnavailable."""
+    def delete(self, name: Name) -> None:
+        if not name:
+            raise ValueError("The name must be given to delete().")
+        key = self.key_of(name)
+        with suppress(keys.InvalidKey):  # too long: there is no such object
+            self.delete_if_exists(key)
+
+    def listdir(self, path: Name) -> tuple[list[str], list[str]]:
+        """Return the names of the folders and of the files directly in `path`, none if it is missing."""
+        key = self.key_of(os.fspath(path).lstrip("/"))
         try:
-            self.delete_object(name)
-        except ObjectMissing:
-            return False
-        return True
+            return self.list_folder(key if key == self._prefix else f"{key}/")
+        except keys.InvalidKey:
+            return [], []
 
-    def _open(self, name: str, mode: str = "rb") -> File:
-        if mode not in ("r", "rb"):
-            raise ValueError("Objects are written whole, with save(): open them for reading only.")
-        file = self.read(name)
-        return File(file if mode == "rb" else io.TextIOWrapper(file, encoding="utf-8"), name=name)
+    def save(self, name: Name | None, content: Any, max_length: int | None = None) -> str:
+        return super().save(os.fspath(name) if name is not None else None, content, max_length=max_length)
 
-    def _save(self, name: str, content: File) -> str:
-        content_type = getattr(content, "content_type", None) or content_types.guess(name)
-        cache_control = f"max-age={PUBLIC_MAX_AGE if self.public else PRIVATE_MAX_AGE}"
-        with _seekable(content) as file:
+    def _describe(self, name: Name) -> ObjectInfo:
+        key = self.key_of(name)
+        try:
+            return self.describe(key)
+        except keys.InvalidKey:
+            raise ObjectMissing(key) from None
+
+    def _open(self, name: Name, mode: str = "rb") -> File:
+        name = os.fspath(name)
+        return files.ObjectFile(self._open_object(name, mode), name, mode, self._open_object)
+
+    def _open_object(self, name: str, mode: str) -> IO[Any]:
+        is_text, key = files.is_text(mode), self.key_of(name)
+        try:
+            file = self.read(key)
+        except keys.InvalidKey:
+            raise ObjectMissing(key) from None
+        return io.TextIOWrapper(file, encoding="utf-8") if is_text else file
+
+    def _save(self, name: Name, content: File) -> str:
+        """Create the object, under another name if this one was taken since get_available_name() was called.
+
+        Raises ObjectExists if the class has no other name.
+        """
+        name = keys.from_name(name)
+        content_type = content_types.header(getattr(content, "content_type", None)) or content_types.guess(
+            name
+        )
+        write = self.replace if self.file_overwrite else self.put
+        with files.rewindable(content) as file:
             while True:
+                key = self.key_of(name)
+                options = {"content_type": content_type, "cache_control": self.cache_control_for(key)}
                 try:
-                    self.put(name, _chunks(file), content_type=content_type, cache_control=cache_control)
-                except ObjectExists:  # created since get_available_name() was called
-                    name = self.get_available_name(name)
-                else:
+                    write(key, files.chunks(file), **options)
                     return name
+                except ObjectExists:
+                    taken, name = name, self.get_available_name(name)
+                    if name == taken:
+                        raise ObjectExists(key) from None
 
     def get_valid_name(self, name: str) -> str:
-        return keys.transliterate(super().get_valid_name(keys.transliterate(name)))
+        return super().get_valid_name(keys.transliterate(name))
 
-    def get_available_name(self, name: str, max_length: int | None = None) -> str:
-        """Return the name if it is a legal key and free, else a similar name with the same suffix."""
-        name = keys.from_name(str(name))
+    def get_available_name(self, name: Name, max_length: int | None = None) -> str:
+        """Return the name in legal characters if it is free, else a similar name with the same suffix."""
+        name = keys.from_name(name)
         folder = name[: name.rfind("/") + 1]
-        limits = (max_length or keys.MAX_KEY, keys.MAX_KEY, len(folder) + keys.MAX_SEGMENT)
-        return super().get_available_name(name, min(limits))
+        longest = keys.MAX_KEY - len(self._prefix)
+        limit = min(max_length or longest, longest, len(folder) + keys.MAX_SEGMENT)
+        if self.file_overwrite and len(name) <= limit:
+            return name
+        return super().get_available_name(name, limit)
 
 
 def store_of(alias: str) -> SignedStorage:
@@ -283,31 +248,6 @@ def incoming_store() -> SignedStorage:
     raise ImproperlyConfigured('No entry of STORAGES has the option "incoming": True.')
 
 
-def _chunks(content: File) -> Iterator[bytes]:
-    for chunk in content.chunks(CHUNK_SIZE):
-        yield chunk.encode() if isinstance(chunk, str) else chunk
-
-
-@contextmanager
-def _seekable(content: File) -> Iterator[File]:
-    """Yield a file whose chunks can be read several times: a temporary copy if `content` cannot seek."""
-    if content.seekable():
-        yield content
-        return
-    with tempfile.SpooledTemporaryFile(max_size=CHUNK_SIZE) as copy:
-        for chunk in _chunks(content):
-            copy.write(chunk)
-        yield File(copy)
-
-
 def _as_configured(time: datetime) -> datetime:
     """Return the time as Django's Storage does: aware if USE_TZ, else naive in the local time zone."""
     return time if settings.USE_TZ else timezone.make_naive(time)
-
-
-def read_chunks(file: BinaryIO, length: int | None = None) -> Iterator[bytes]:
-    """Yield the bytes of the file from its current position, at most `length` of them."""
-    while chunk := file.read(CHUNK_SIZE if length is None else min(CHUNK_SIZE, length)):
-        if length is not None:
-            length -= len(chunk)
-        yield chunk

@@ -43,6 +43,15 @@ def _check_field(field: UploadField) -> list[CheckMessage]:
                 id="storage.E002",
             )
         )
+    if field.storage.location:
+        problems.append(
+            Error(
+                f"{field} uses {field.alias!r} of STORAGES, which has a location.",
+                hint="Remove the option location: an UploadField records whole keys, not names.",
+                obj=field,
+                id="storage.E017",
+            )
+        )
     names = {each.name for each in field.model._meta.get_fields()}
     for name in set(field.facts_fields) - names:
         problems.append(

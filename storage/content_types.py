@@ -1,8 +1,12 @@
 """Content types in one spelling, whatever clients call them."""
 
 import mimetypes
+import re
+from typing import Any
 
 UNKNOWN = "application/octet-stream"
+#: What can be sent as Content-Type: `text/plain; charset=utf-8` (RFC 9110, 8.3.1).
+HEADER = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(?:[ \t]*;[ -~]*)?", re.ASCII)
 #: Other names of content types, which some browsers and programs send.
 ALIASES = {
     "image/jpg": "image/jpeg",
@@ -28,3 +32,8 @@ def guess(name: str) -> str:
     """Return the type for the suffix of a file name or key, UNKNOWN if there is none."""
     content_type, encoding = mimetypes.guess_type(name)
     return content_type if content_type and not encoding else UNKNOWN
+
+
+def header(value: Any) -> str:
+    """Return the value if it can be sent as Content-Type, else ""."""
+    return value if isinstance(value, str) and HEADER.fullmatch(value) else ""

@@ -1,5 +1,6 @@
 """The exceptions of storage. Every store raises these and no others."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,9 +12,11 @@ class StorageError(Exception):
 class ObjectMissing(StorageError, FileNotFoundError):
     """The store answered that there is no such object."""
 
+    errno = errno.ENOENT
+
 
 class ObjectExists(StorageError, FileExistsError):
-    """There is already an object under this key, and nothing is ever overwritten."""
+    """There is already an object under this key. Only `replace` overwrites one."""
 
 
 class ObjectRefused(StorageError):

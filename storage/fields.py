@@ -69,7 +69,7 @@ class StoredFile(FieldFile):
 
     def exists(self) -> bool:
         """Return True if a key is recorded and the store has the object. Raises StorageUnavailable."""
-        return bool(self.key) and self.storage.exists(self.key)
+        return bool(self.key) and self.storage.has_object(self.key)
 
     def signed_url(self, filename: str | None = None) -> SignedURL:
         """Return a URL that serves the file for DOWNLOAD_URL_TTL. Raises ObjectMissing, StorageUnavailable.

@@ -1,10 +1,13 @@
 """Makes and validates object keys: the paths of objects in a bucket."""
 
+import hashlib
 import mimetypes
 import os
 import re
 import secrets
 import unicodedata
+from pathlib import PurePosixPath
+from urllib.parse import unquote
 
 from anyascii import anyascii
 from django.core.exceptions import SuspiciousFileOperation
@@ -15,11 +18,11 @@ from django.utils.text import get_valid_filename
 LEGAL = re.compile(r"[A-Za-z0-9_/!.*'()&$@=;:+,?\- ]+", re.ASCII)
 #: The characters of the keys that this server makes: the real server mis-signs keys with `+ & = ; : @ $ , ?`.
 PLAIN = re.compile(r"[A-Za-z0-9/_.-]+", re.ASCII)
-#: In a name that is refused and not corrected: control characters, backslashes, and path segments that are
-#: empty, `.` or `..`, also percent-encoded.
-HOSTILE = re.compile(r"[\x00-\x1f\x7f\\]|(?:^|/)\.{0,2}(?:/|\Z)|%(?:00|2e|2f|5c)", re.IGNORECASE)
+#: The hash in the names of Django's ManifestFilesMixin: `base.5f8c1a2b3c4d.css`.
+CONTENT_HASH = re.compile(r"\.[0-9a-f]{12}(?:\.|\Z)")
 MAX_KEY = 1024  # characters, the length of the column of an UploadField
 MAX_SEGMENT = 255  # bytes, the limit of file systems; Supabase answers 500 for a longer segment
+MAX_SUFFIXES = 100  # characters of what counts as the suffixes of a name, such as `.tar.gz`
 MAX_FILENAME = 100  # characters of a file name that its key keeps, without the suffix
 
 SUFFIXES = {"image/jpeg": ".jpg", "image/tiff": ".tif", "text/plain": ".txt", "audio/mpeg": ".mp3"}
@@ -51,6 +54,13 @@ def check_characters(key: str) -> str:
 def check_prefix(prefix: str) -> str:
     """Return the prefix if a legal key can start with it. Raises InvalidKey."""
     return prefix and check_characters(prefix)
+
+
+def check_folder(folder: str) -> str:
+    """Return the folder if it is "" or a legal key and a slash. Raises InvalidKey."""
+    if folder and not folder.endswith("/"):
+        raise InvalidKey("Invalid key")
+    return folder and f"{check(folder[:-1])}/"
 
 
 def is_valid_path(key: str) -> bool:
@@ -96,19 +106,45 @@ def suffix(content_type: str) -> str:
     return SUFFIXES.get(content_type) or mimetypes.guess_extension(content_type) or ""
 
 
-def from_name(name: str) -> str:
-    """Return the name unchanged if it is legal, else with its illegal segments transliterated.
+def from_name(name: str | os.PathLike[str]) -> str:
+    """Return the key for a name that Django or a program chose.
 
-    Raises InvalidKey if the name is hostile.
+    Backslashes are slashes, and empty segments and `.` are left out, as in FileSystemStorage. Each segment
+    that is not legal is replaced by a similar one with digits of its hash: `guía.pdf` becomes
+    `guia-1f3a0c5e.pdf`. So a name always has the same key, two names have two keys, and a key is its own
+    name. Raises InvalidKey for path traversal, also if it is percent-encoded.
     """
-    if HOSTILE.search(name):
-        raise InvalidKey("Invalid key")
-    return "/".join(part if LEGAL.fullmatch(part) else transliterate(part) for part in name.split("/"))
+    path = str(os.fspath(name) if isinstance(name, os.PathLike) else name).replace("\\", "/")
+    decoded = unquote(path, errors="replace").replace("\\", "/")
+    if decoded.startswith("/") or ".." in decoded.split("/"):
+        raise InvalidKey(f"{path!a} leads outside the bucket")
+    return "/".join(_legal_segment(part) for part in path.split("/") if part not in ("", "."))
+
+
+def _legal_segment(segment: str) -> str:
+    if len(segment) <= MAX_SEGMENT and LEGAL.fullmatch(segment):
+        return segment
+    digits = hashlib.sha256(segment.encode(errors="surrogatepass")).hexdigest()[:8]
+    stem, ending = _split(segment)
+    stem = _plain(stem)[: MAX_SEGMENT // 2]
+    return f"{stem}-{digits}{_plain(ending)}" if stem else f"{digits}{_plain(ending)}"
 
 
 def transliterate(name: str) -> str:
-    """Return the file name in characters that every URL and store accepts: `guía.pdf` becomes `guia.pdf`."""
-    stem, dot, ending = unicodedata.normalize("NFKC", name).rpartition(".")
-    parts = (stem or ending, ending if stem else "")
-    stem, ending = (re.sub(r"[^A-Za-z0-9_ -]", "", anyascii(part)) for part in parts)
-    return f"{stem.strip() or secrets.token_hex(4)}{dot if ending else ''}{ending}"
+    """Return the file name in characters that every URL and store accepts: `guía.pdf` becomes `guia.pdf`.
+
+    A random stem replaces one of which nothing is left.
+    """
+    stem, ending = _split(name)
+    return f"{_plain(stem) or secrets.token_hex(4)}{_plain(ending)}"
+
+
+def _split(filename: str) -> tuple[str, str]:
+    """Return the stem and all suffixes, as Django splits a name: `archive` and `.tar.gz`, `.env` and ""."""
+    ending = "".join(PurePosixPath(filename).suffixes)
+    return (filename.removesuffix(ending), ending) if len(ending) <= MAX_SUFFIXES else (filename, "")
+
+
+def _plain(text: str) -> str:
+    ascii_text = anyascii(unicodedata.normalize("NFKC", text))
+    return re.sub(r"[^A-Za-z0-9_. -]", "", ascii_text).strip()

@@ -19,9 +19,10 @@ from api.uploads.models import Removal, Upload
 from api.uploads.scanning import Hold, Reject, ScannedFile
 from api.uploads.verification import VerificationFailed, VerifiedFile
 from storage import keys
-from storage.base import incoming_store, read_chunks
+from storage.base import incoming_store
 from storage.errors import ObjectExists, ObjectMissing, StorageError
 from storage.fields import FileFacts, StoredFile, stored_file
+from storage.files import read_chunks
 
 State = Upload.State
 

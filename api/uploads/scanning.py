@@ -14,7 +14,8 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
-from storage.base import SignedStorage, read_chunks
+from storage.base import SignedStorage
+from storage.files import read_chunks
 
 
 @dataclass(frozen=True, slots=True)

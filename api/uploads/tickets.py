@@ -88,7 +88,7 @@ def _sign(file: StoredFile, key: str, declared: Declared) -> SignedUpload:
 
 def _sign_again(file: StoredFile, upload: Upload) -> SignedUpload | None:
     """Return None if the object has arrived: some stores sign no upload URL for an object that exists."""
-    if incoming_store().exists(upload.path):
+    if incoming_store().has_object(upload.path):
         return None
     try:
         return _sign(file, upload.path, upload.declared)

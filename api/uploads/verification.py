@@ -27,9 +27,10 @@ from api.uploads.child_process import (
 )
 from api.uploads.models import Declared, Problem
 from storage import content_types
-from storage.base import SignedStorage, read_chunks
+from storage.base import SignedStorage
 from storage.errors import translate_os_errors
 from storage.fields import UploadField
+from storage.files import read_chunks
 
 #: What comes before the header of a PDF (a byte order mark, a line break, the commands of a printer) is
 #: ignored by readers if the header begins within the first 1,024 bytes.

@@ -9,7 +9,7 @@ from typing import BinaryIO
 from django.utils.deconstruct import deconstructible
 
 from storage import keys, tokens, url_cache
-from storage.base import ObjectInfo, SignedStorage
+from storage.contract import ObjectInfo, ObjectStorage
 from storage.errors import ObjectMissing, StorageUnavailable
 from storage.local import disk, resumable_uploads
 from storage.local.objects import LocalObjects
@@ -30,23 +30,24 @@ class LocalStorage(ProtocolStorage):
     def put(self, key: str, chunks: Iterable[bytes], *, content_type: str, cache_control: str) -> None:
         self.objects.write(keys.check(key), chunks, content_type=content_type, cache_control=cache_control)
 
-    def move(self, key: str, to: SignedStorage, new_key: str) -> None:
+    def move(self, key: str, to: ObjectStorage, new_key: str) -> None:
         self.objects.move(keys.check(key), LocalObjects(to.bucket), keys.check(new_key))
         resumable_uploads.remove_open(self.bucket, key)
         url_cache.delete(self.bucket, key)
 
-    def copy(self, key: str, to: SignedStorage, new_key: str) -> None:
+    def copy(self, key: str, to: ObjectStorage, new_key: str) -> None:
         self.objects.copy(keys.check(key), LocalObjects(to.bucket), keys.check(new_key))
 
     def read(self, key: str) -> BinaryIO:
         return self.objects.open(keys.check(key))[0]
 
-    def listdir(self, path: str) -> tuple[list[str], list[str]]:
-        inside = f"{keys.check(path.strip('/'))}/" if path.strip("/") else ""
-        folders, objects = self.objects.children(inside)
-        if inside and not folders and not objects:
-            raise ObjectMissing(path)
-        return folders, objects
+    def replace(self, key: str, chunks: Iterable[bytes], *, content_type: str, cache_control: str) -> None:
+        self.objects.write(
+            keys.check(key), chunks, content_type=content_type, cache_control=cache_control, replace=True
+        )
+
+    def list_folder(self, folder: str) -> tuple[list[str], list[str]]:
+        return self.objects.children(keys.check_folder(folder))
 
     def walk(self, prefix: str = "") -> Iterator[ObjectInfo]:
         for key in self.objects.walk(keys.check_prefix(prefix)):

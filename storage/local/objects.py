@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from storage import keys
-from storage.base import read_chunks
 from storage.errors import ObjectExists, ObjectMissing, StorageError, translate_os_errors
+from storage.files import read_chunks
 from storage.local import disk
 from storage.local.metadata import (
     StoredObject,

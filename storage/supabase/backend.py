@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.deconstruct import deconstructible
 
 from storage import keys, tokens, url_cache
-from storage.base import ObjectInfo, SignedStorage, read_chunks
+from storage.contract import ObjectInfo, ObjectStorage
 from storage.errors import (
     ObjectExists,
     ObjectMissing,
@@ -21,6 +21,7 @@ from storage.errors import (
     StorageUnavailable,
     translate_os_errors,
 )
+from storage.files import read_chunks
 from storage.protocol import TUS_CHUNK_SIZE, ProtocolStorage
 from storage.supabase import tus
 from storage.supabase.client import call, json_object, request, retry, translate_errors
@@ -95,26 +96,37 @@ class SupabaseStorage(ProtocolStorage):
                 self.delete_object(staging_key)
             raise
 
-    def move(self, key: str, to: SignedStorage, new_key: str) -> None:
+    def move(self, key: str, to: ObjectStorage, new_key: str) -> None:
         self._move_or_copy("move", key, to, new_key)
         url_cache.delete(self.bucket, key)
 
-    def copy(self, key: str, to: SignedStorage, new_key: str) -> None:
+    def copy(self, key: str, to: ObjectStorage, new_key: str) -> None:
         self._move_or_copy("copy", key, to, new_key)
 
     def read(self, key: str) -> BinaryIO:
         path = ("object", "authenticated", self.bucket, keys.check(key))
         return open_object(lambda headers: request("GET", *path, headers=headers, stream=True))
 
-    def listdir(self, path: str) -> tuple[list[str], list[str]]:
-        prefix = f"{keys.check(path.strip('/'))}/" if path.strip("/") else ""
+    def replace(self, key: str, chunks: Iterable[bytes], *, content_type: str, cache_control: str) -> None:
+        """Replace the object with one request: who reads meanwhile gets the old one.
+
+        Raises StorageUnavailable if another call replaced it at the same time.
+        """
+        with _spool(chunks) as (file, size, md5), deadline(PUT_SECONDS + transfer_seconds(size)):
+            self._send(file, size, keys.check(key), content_type, cache_control)
+            if not self._has_content(key, size, md5):
+                raise StorageUnavailable("The object that arrived differs from the file that was sent")
+
+    def list_folder(self, folder: str) -> tuple[list[str], list[str]]:
+        keys.check_folder(folder)
         folders, objects = [], []
-        for page in self._pages({"prefix": prefix, "with_delimiter": True}):
-            folders += [folder.name.removeprefix(prefix).rstrip("/") for folder in page.folders]
-            objects += [found.name.removeprefix(prefix) for found in page.objects]
-        if prefix and not folders and not objects:
-            raise ObjectMissing(path)
-        return [folder for folder in folders if prefix or folder != STAGING_FOLDER], objects
+        for page in self._pages({"prefix": folder, "with_delimiter": True}):
+            folders += [found.name.removeprefix(folder).rstrip("/") for found in page.folders]
+            objects += [found.name.removeprefix(folder) for found in page.objects]
+        return [name for name in folders if folder or name != STAGING_FOLDER], objects
+
+    def has_folder(self, folder: str) -> bool:
+        return bool(self._page({"prefix": keys.check_folder(folder), "limit": 1}).objects)
 
     def walk(self, prefix: str = "") -> Iterator[ObjectInfo]:
         inside_staging = prefix.startswith(f"{STAGING_FOLDER}/")
@@ -172,9 +184,16 @@ class SupabaseStorage(ProtocolStorage):
 
     def _info(self, key: str) -> tuple[str, ObjectInfo]:
         """Return the object's id, which a move does not change, and its metadata. Raises ObjectMissing."""
-        return self._call(lambda bucket: _parse_info(key, bucket.info(keys.check(key))), key)
+        path = ("object", "info", self.bucket, keys.check(key))  # the SDK does not quote a `;` in the key
 
-    def _move_or_copy(self, verb: str, key: str, to: SignedStorage, new_key: str) -> None:
+        def get() -> tuple[str, ObjectInfo]:
+            info = json_object(request("GET", *path), key)
+            with translate_errors(key):
+                return _parse_info(key, info)
+
+        return retry(get)
+
+    def _move_or_copy(self, verb: str, key: str, to: ObjectStorage, new_key: str) -> None:
         """Send one request, without retries: if the response is lost, it may have been done. The SDK cannot
         move to another bucket.
         """
@@ -217,7 +236,7 @@ class SupabaseStorage(ProtocolStorage):
     def _send(
         self, file: BinaryIO, size: int, staging_key: str, content_type: str, cache_control: str
     ) -> str:
-        """Upload the file under the staging key, replacing an object of an earlier attempt. Return its id."""
+        """Upload the file under the key, replacing an object that is there. Return its id."""
         if size > TUS_CHUNK_SIZE:
             tus.upload(file, size, self.bucket, staging_key, content_type, cache_control)
             return self._info(staging_key)[0]

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from contextvars import ContextVar
 from datetime import timedelta
 from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -40,8 +41,12 @@ TIMEOUT = httpx.Timeout(15, connect=5)  # seconds without a byte
 ATTEMPTS = 3  # each takes at most REQUEST_SECONDS; with the pauses between them, below 100 seconds
 MAX_RETRY_AFTER = 5  # seconds between two attempts; if the server asks for more, the caller gets the error
 INVALID_URL_ERRORS = (httpx.UnsupportedProtocol, httpx.InvalidURL)
+PROGRAMMING_ERRORS = (TypeError, AttributeError, NameError, AssertionError, ImportError, NotImplementedError)
 RANGE_NOT_SATISFIABLE = 416  # the requested range starts after the last byte of the object
 HEADERS = {"User-Agent": "vivarium"}
+
+#: Whether the SDK has received a response in the current call.
+_has_response: ContextVar[bool] = ContextVar("has_response", default=False)
 
 
 def _key_headers() -> Headers:
@@ -64,7 +69,8 @@ def call(act: "Callable[[SyncStorageClient], Result]", what: str) -> Result:
         sdk = load_sdk()
 
     def attempt() -> Result:
-        with translate_errors(what):
+        _has_response.set(False)
+        with translate_errors(what, is_response=_has_response.get):
             return act(sdk)
 
     return retry(attempt)
@@ -78,7 +84,7 @@ def request(method: str, *path: str, what: str = "", stream: bool = False, **opt
     Raises StorageError.
     """
     headers = {**HEADERS, **options.pop("headers", {})}
-    with _limits(), translate_errors(what or path[-1]):
+    with _limits(), translate_errors(what or path[-1], is_response=lambda: False):
         url = f"{_endpoint()}/" + "/".join(quote(part) for part in path)
         extensions = {"timeout": TIMEOUT.as_dict()}
         sent = httpx.Request(method, url, headers=headers, extensions=extensions, **options)
@@ -108,17 +114,23 @@ def json_object(response: httpx.Response, what: str) -> dict[str, Any]:
 class translate_errors:  # noqa: N801  (used as `with translate_errors(…):`)
     """Translate errors of the SDK and of HTTP to StorageError. `what` names the object or bucket.
 
+    A programming error such as a TypeError is translated only if it comes from reading a response, which the
+    SDK does without checking its form: `is_response` returns whether there was one by then.
+
     The new error has no cause, context or traceback frame of the old one: these may contain the secret key.
     """
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, is_response: Callable[[], bool] = lambda: True) -> None:
         self.what = what
+        self.is_response = is_response
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, frames: Any) -> None:
         if not isinstance(error, Exception) or isinstance(error, StorageError | keys.InvalidKey):
+            return
+        if isinstance(error, PROGRAMMING_ERRORS) and not self.is_response():
             return
         translated = _translated(error, self.what)
         del error, frames
@@ -255,5 +267,8 @@ def _sdk(endpoint: str) -> "SyncStorageClient":
     from storage3 import SyncStorageClient  # noqa: PLC0415  (slow to load, and not needed by every process)
 
     no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))  # all threads share the client
-    client = httpx.Client(transport=transport, headers=HEADERS, timeout=TIMEOUT, cookies=no_cookies)
+    hooks = {"response": [lambda response: _has_response.set(True)]}
+    client = httpx.Client(
+        transport=transport, headers=HEADERS, timeout=TIMEOUT, cookies=no_cookies, event_hooks=hooks
+    )
     return SyncStorageClient(f"{endpoint}/", {}, http_client=client)

@@ -7,8 +7,8 @@ from typing import Any, BinaryIO
 
 import httpx
 
-from storage.base import CHUNK_SIZE
 from storage.errors import StorageUnavailable
+from storage.files import CHUNK_SIZE
 from storage.supabase.client import RANGE_NOT_SATISFIABLE, retry
 
 #: Sends a GET request with these headers and returns the streamed response. Raises StorageError.

@@ -1,5 +1,6 @@
 """Uploads a large object in parts by the TUS protocol, and resumes after an interruption."""
 
+import re
 from base64 import b64encode
 from collections.abc import Callable
 from typing import BinaryIO
@@ -7,8 +8,8 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
-from storage.base import read_chunks
 from storage.errors import ObjectExists, StorageUnavailable
+from storage.files import read_chunks
 from storage.protocol import TUS_CHUNK_SIZE
 from storage.supabase.client import request, retry
 
@@ -34,11 +35,17 @@ def _create(size: int, bucket: str, key: str, content_type: str, cache_control: 
         "bucketName": bucket,
         "objectName": key,
         "contentType": content_type,
-        "cacheControl": cache_control.removeprefix("max-age="),
+        "cacheControl": _max_age(cache_control),
     }
     encoded = ",".join(f"{name} {b64encode(value.encode()).decode()}" for name, value in metadata.items())
     headers = {**COMMON_HEADERS, "Upload-Length": str(size), "Upload-Metadata": encoded}
     return retry(lambda: _upload_path(request("POST", "upload", "resumable", headers=headers)))
+
+
+def _max_age(cache_control: str) -> str:
+    """Return the seconds: for anything else than a number, Storage stores `no-cache` (seen in v1.36.4)."""
+    found = re.search(r"max-age=(\d+)", cache_control)
+    return found[1] if found else cache_control
 
 
 def _upload_path(response: httpx.Response) -> tuple[str, ...]:

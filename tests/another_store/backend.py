@@ -10,6 +10,7 @@ from django.utils.deconstruct import deconstructible
 
 from storage import keys
 from storage.base import ObjectInfo, SignedStorage, SignedUpload, SignedURL
+from storage.contract import ObjectStorage
 from storage.errors import ObjectExists, ObjectMissing
 
 OBJECTS: dict[tuple[str, str], tuple[bytes, ObjectInfo]] = {}
@@ -29,11 +30,11 @@ class MemoryStorage(SignedStorage):
         info = ObjectInfo(key, len(content), content_type, cache_control, f'"{hash(content)}"', now, now)
         OBJECTS[self.bucket, key] = content, info
 
-    def copy(self, key: str, to: SignedStorage, new_key: str) -> None:
+    def copy(self, key: str, to: ObjectStorage, new_key: str) -> None:
         content, info = self._object(key)
         to.put(new_key, [content], content_type=info.content_type, cache_control=info.cache_control)
 
-    def move(self, key: str, to: SignedStorage, new_key: str) -> None:
+    def move(self, key: str, to: ObjectStorage, new_key: str) -> None:
         self.copy(key, to, new_key)
         self.delete_object(key)
 
@@ -44,8 +45,8 @@ class MemoryStorage(SignedStorage):
         self._object(key)
         del OBJECTS[self.bucket, key]
 
-    def listdir(self, path: str) -> tuple[list[str], list[str]]:
-        inside = [key.removeprefix(f"{path}/") for bucket, key in OBJECTS if bucket == self.bucket]
+    def list_folder(self, folder: str) -> tuple[list[str], list[str]]:
+        inside = [key.removeprefix(folder) for bucket, key in OBJECTS if bucket == self.bucket]
         return [], [name for name in inside if "/" not in name]
 
     def walk(self, prefix: str = "") -> Iterator[ObjectInfo]:

@@ -670,7 +670,7 @@ def test_urls_that_are_signed_with_another_secret(check, settings):
         ("put", "PUT", "/upload/sign/", {"status": 403, "body": b"{}", "headers": JSON}, "refuses a URL"),
         ("put", "PUT", "/upload/sign/", {"status": 500, "forwards": True}, "answered 500"),
         ("describe", "GET", "/object/info/", {"status": 500}, "answered 500"),
-        ("describe", "GET", "/object/info/", {"body": b"[]", "headers": JSON}, "Error"),
+        ("describe", "GET", "/object/info/", {"body": b"[]", "headers": JSON}, "invalid response"),
         ("sign_download", "POST", "/object/sign/", {"status": 403}, "refuses the secret key"),
         ("get", "GET", "/object/sign/", {"status": 502, "body": b"<html>", "headers": HTML}, "A gateway"),
         ("get", "GET", "/object/sign/", {"body": b"scanned, and clean"}, "bytes differ"),

@@ -316,3 +316,15 @@ def test_a_project_that_does_not_know_our_signatures_is_told_with_the_cure(setti
 
     assert problem.id == "storage.E006"
     assert "SUPABASE_JWT_ISSUER" in problem.hint
+
+
+def test_a_field_that_records_keys_has_a_store_without_a_location(settings, monkeypatch):
+    entry = settings.STORAGES["documents"]
+    inside = {**entry, "OPTIONS": {**entry["OPTIONS"], "location": "site"}}
+    settings.STORAGES = {**settings.STORAGES, "documents": inside}
+
+    monkeypatch.setattr(checks, "upload_fields", lambda: [field_with()])
+
+    [error] = checks.check_fields(None)
+
+    assert error.id == "storage.E017"

@@ -152,12 +152,13 @@ def test_a_key_can_end_with_the_name_of_the_file(name, plain):
         ("guía.pdf", "guia.pdf"),
         ("Feeding plan.PDF", "Feeding plan.PDF"),
         ("a/b\\c.pdf", "abc.pdf"),
-        ("archive.tar.gz", "archivetar.gz"),
+        ("archive.tar.gz", "archive.tar.gz"),
+        ("report.v1.2.pdf", "report.v1.2.pdf"),
+        (".env", ".env"),
         ("no ending", "no ending"),
         ("evil\u202efdp.exe", "evilfdp.exe"),
-        ("..pdf", None),
-        ("..", None),
-        (".pdf", "pdf"),
+        ("..pdf", "..pdf"),
+        (".pdf", ".pdf"),
         ("фото.jpg", "foto.jpg"),
         ("🦆", "duck"),
         ("\u0378.jpg", None),
@@ -172,6 +173,83 @@ def test_any_name_has_a_plain_form(name, plain):
 
     assert made == plain or (plain is None and re.fullmatch(r"[0-9a-f]{8}(\.\w+)?", made)), made
     assert keys.check(made) == made
+
+
+ILLEGAL = [
+    "guía.pdf",
+    "[id].js",
+    "a~b.txt",
+    "a%20b.txt",
+    "#",
+    "x" * 300 + ".tar.gz",
+    "\u0378.jpg",
+    "\ud800",
+    "a\n",
+]
+
+
+@pytest.mark.parametrize("name", ILLEGAL, ids=lambda name: ascii(name)[:30])
+def test_a_name_that_no_key_can_be_has_one_key_of_its_own(name):
+    key = keys.from_name(f"a/{name}")
+
+    assert keys.check(key) == key == keys.from_name(f"a/{name}") == keys.from_name(key)
+    assert key.startswith("a/")
+    assert key.endswith(Path(name.replace("%", "")).suffix)
+
+
+def test_names_that_differ_have_keys_that_differ():
+    names = [*ILLEGAL, "guia.pdf", "gu\u0301ia.pdf", "id.js", "(id).js", "{id}.js", "ab.txt", "a20b.txt"]
+
+    assert len({keys.from_name(name) for name in names}) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("a//b", "a/b"),
+        ("./a/./b", "a/b"),
+        ("a\\b.txt", "a/b.txt"),
+        ("C:\\win.ini", "C:/win.ini"),
+        (Path("a/b.txt"), "a/b.txt"),
+        ("a/", "a"),
+        (".", ""),
+        ("", ""),
+        ("a/..b/c..", "a/..b/c.."),
+        ("archive.tar.gz", "archive.tar.gz"),
+    ],
+)
+def test_a_name_is_spelled_as_django_does(name, key):
+    assert keys.from_name(name) == key
+
+
+TRAVERSAL = [
+    *("..", "../x", "a/../b", "a/..", "/etc/passwd", "//server/share", "..\\x", "a\\..\\b", "\\x"),
+    *("%2e%2e/x", "..%2Fx", "a/%2E%2e", "%2fetc", "%5c%5Cserver"),
+]
+
+
+@pytest.mark.parametrize("name", TRAVERSAL)
+def test_a_name_that_leads_outside_is_refused_by_its_name(name):
+    with pytest.raises(keys.InvalidKey, match="leads outside the bucket"):
+        keys.from_name(name)
+
+
+@pytest.mark.parametrize(
+    ("value", "header"),
+    [
+        ("text/plain; charset=utf-8", "text/plain; charset=utf-8"),
+        ("image/svg+xml", "image/svg+xml"),
+        ("image/png\r\nX-Evil: 1", ""),
+        ("text/plain; name=gu\u00eda", ""),
+        ("text", ""),
+        ("text/plain\n", ""),
+        ("", ""),
+        (None, ""),
+        (b"text/plain", ""),
+    ],
+)
+def test_a_content_type_is_one_that_can_be_sent(value, header):
+    assert content_types.header(value) == header
 
 
 @pytest.mark.parametrize(

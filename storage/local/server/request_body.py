@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from django.http import HttpRequest
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
-from storage.base import CHUNK_SIZE
+from storage.files import CHUNK_SIZE
 from storage.local.server.errors import ProtocolError
 
 #: Bytes of a resumable upload read at once: at most as many received bytes are lost if a connection breaks.

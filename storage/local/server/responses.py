@@ -11,7 +11,8 @@ from django.utils.cache import get_conditional_response
 from django.utils.http import http_date, parse_http_date_safe
 
 from storage import keys
-from storage.base import ObjectInfo, read_chunks
+from storage.base import ObjectInfo
+from storage.files import read_chunks
 from storage.local.objects import LocalObjects
 from storage.local.server.errors import ProtocolError
 

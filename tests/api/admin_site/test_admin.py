@@ -682,6 +682,16 @@ def test_every_page_has_the_policy_and_nothing_inline(
             assert not re.search(r"<script(?![^>]*\ssrc=)", html), page.request["PATH_INFO"]
 
 
+def test_the_policy_names_the_cdn_of_a_public_bucket(settings, db):
+    species = settings.STORAGES["species"]
+    cdn = {**species, "OPTIONS": {**species["OPTIONS"], "base_url": "https://cdn.example.org/species/"}}
+    settings.STORAGES = {**settings.STORAGES, "species": cdn}
+
+    policy = Client().get("/admin/login/").headers["Content-Security-Policy"]
+
+    assert f"img-src 'self' data: blob: {settings.SUPABASE_URL} https://cdn.example.org/species/;" in policy
+
+
 def test_the_policy_names_the_store_where_it_is(settings, db):
     settings.SUPABASE_URL = "https://ref.supabase.co:8443/below"
 

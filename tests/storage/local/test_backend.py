@@ -95,7 +95,7 @@ def test_a_hostile_name_reaches_nothing_outside_of_its_bucket(store, media):
             store.delete,
             store.open,
         ):
-            with suppress(SuspiciousFileOperation):
+            with suppress(SuspiciousFileOperation, FileNotFoundError, ValueError):
                 act(name)
 
     assert sorted(os.listdir(media)) == [".objects", "documents"]
@@ -130,7 +130,7 @@ def test_a_key_that_a_folder_cannot_have_beside_another_is_an_object_all_the_sam
         with pytest.raises(ObjectExists):
             put(store, key)
         store.delete(key)
-        assert not store.exists(key)
+        assert not store.has_object(key)
 
     assert content(store, "file") == content(store, "folder/x") == b"kept"
     assert arriving(media) == []

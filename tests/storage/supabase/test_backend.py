@@ -84,3 +84,18 @@ def test_what_a_list_leaves_out_is_asked_for(store, supabase, settings, lost):
         assert list(store.walk()) == complete
         assert proxy.count("GET /object/info") == 1
     client.close()
+
+
+def test_every_character_of_a_key_is_quoted_when_its_metadata_is_requested(store, supabase, settings):
+    """Storage below v1.42 takes what follows a bare `;` for a query."""
+    key = "a;b?c&d=e+f,g@h:i$j.txt"
+    put(store, key)
+
+    with Proxy(supabase) as proxy:
+        settings.SUPABASE_URL = proxy.url
+
+        assert store.exists(key)
+        [(_, path)] = proxy.calls
+
+    assert path.endswith("/a%3Bb%3Fc%26d%3De%2Bf%2Cg%40h%3Ai%24j.txt")
+    client.close()

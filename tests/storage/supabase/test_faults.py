@@ -237,6 +237,37 @@ def test_a_description_that_lacks_something_is_no_description(store, proxy, body
         store.exists("a")
 
 
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda store: store.put("b", [b"x"], content_type=7, cache_control=""),
+        lambda store: store.put("b", ["text"], content_type="a/b", cache_control=""),
+        lambda store: supabase_client.call(lambda sdk: sdk.from_("a", "of another version"), "a"),
+        lambda store: store.sign_downloads([7], seconds=60),
+        lambda store: store.describe(7),
+        lambda store: store.open(7),
+    ],
+    ids=["content type", "chunks", "SDK", "keys", "key", "name"],
+)
+def test_a_mistake_of_the_program_is_no_outage(store, proxy, act):
+    """... so nothing is tried again, and other requests go on."""
+    with pytest.raises(TypeError):
+        act(store)
+
+    assert proxy.count("POST|GET") == 0
+
+
+def test_a_file_that_cannot_be_read_is_no_outage(store, proxy):
+    def chunks() -> Iterator[bytes]:
+        yield b"x"
+        raise NotImplementedError("no more")
+
+    with pytest.raises(NotImplementedError, match="no more"):
+        store.put("new", chunks(), content_type="a/b", cache_control="")
+
+    assert proxy.count() == 0
+
+
 def test_tokens_that_cannot_be_read_are_none(store, proxy):
     proxy.fail(says(200, b'{"url": "/x?token=abc", "token": "abc"}'), on="upload/sign")
     proxy.fail(says(200, b'[{"path": "a", "signedURL": "/x?token=a.b.c", "error": null}]'), on="object/sign")
