@@ -196,6 +196,7 @@ def test_settings_that_are_named_exist():
         "WEB_CONCURRENCY",
         "STORAGES",
         "INSTALLED_APPS",
+        "MEDIA_URL",
         "GUNICORN_CMD_ARGS",
         "FORWARDED_ALLOW_IPS",
     }

@@ -1,5 +1,7 @@
 """The base class of management commands."""
 
+import os
+import sys
 from typing import Any
 
 from django.core.management import base
@@ -18,6 +20,17 @@ class EscapedOutput(base.OutputWrapper):
 
 class BaseCommand(base.BaseCommand):
     """Django's BaseCommand with escaped output, also of a CommandError. `call_command` may replace both."""
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        """Run the command. It ends quietly if the reader of its output has ended, as `head` does."""
+        try:
+            try:
+                return super().execute(*args, **options)
+            finally:
+                self.stdout.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it at its end
+            sys.exit(1)
 
     @property
     def stdout(self) -> base.OutputWrapper:

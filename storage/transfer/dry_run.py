@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
+from django.db import DatabaseError
+
 from storage.buckets import Bucket
 from storage.errors import StorageError
+from storage.transfer.file_index import FileIndex
 from storage.transfer.journal import CompletedReferences, entries
-from storage.transfer.local_files import OutsideMediaRoot, identity, locate, media_root
+from storage.transfer.local_files import OutsideMediaRoot, locate, media_root
 from storage.transfer.references import Column, Reference
 from storage.transfer.run import selected
 from storage.transfer.sending import (
@@ -21,6 +24,7 @@ from storage.transfer.sending import (
     is_taken_locally,
     key_for,
     sha256_of,
+    unexpected,
 )
 
 
@@ -39,6 +43,10 @@ class DryRunResult:
     problems: Counter[str] = field(default_factory=Counter)
     messages: list[str] = field(default_factory=list)
 
+    def add_problem(self, reason: str, message: str) -> None:
+        self.problems[reason] += 1
+        self.messages.append(message)
+
     @property
     def is_success(self) -> bool:
         return not self.problems and not self.collisions
@@ -49,20 +57,32 @@ def dry_run(
     buckets: dict[str, Bucket],
     options: SendOptions,
     completed: CompletedReferences | None,
+    index: FileIndex,
+    limit: int | None = None,
 ) -> Iterator[DryRunResult]:
-    """Yield a result for each column. `completed`: what earlier runs completed, according to the journal."""
+    """Yield a result for each column, and add the files that would be moved to the index.
+
+    `completed`: what earlier runs completed, according to the journal. `limit`: references that are examined
+    without a failure.
+    """
     taken: dict[int, int] = {}  # hash of the new key: hash of the file that would get it
+    counted = 0
     for column in columns:
         result = DryRunResult(column.bucket, column.label)
         for reference in selected([column], options):
             if completed and completed.has(reference):
                 result.done += 1
+            elif counted == limit:
+                break
             else:
-                _examine(result, buckets[column.bucket], reference, taken)
+                counted += _examine(result, buckets[column.bucket], reference, taken, index)
         yield result
 
 
-def _examine(result: DryRunResult, bucket: Bucket, reference: Reference, taken: dict[int, int]) -> None:
+def _examine(
+    result: DryRunResult, bucket: Bucket, reference: Reference, taken: dict[int, int], index: FileIndex
+) -> bool:
+    """Add a reference to the result, and return True if its file would be sent."""
     try:
         file = find_source(bucket, reference)
         key = key_for(bucket, file)
@@ -73,18 +93,24 @@ def _examine(result: DryRunResult, bucket: Bucket, reference: Reference, taken: 
     except TransferFailed as failed:
         if failed.reason == "remote":
             result.remote += 1
-            return
-        result.problems[failed.reason] += 1
-        result.messages.append(f"{failed.reason}: {reference}: {failed}")
-        return
-    if key != file.name:
-        result.renamed[file.name] = key
-    target, this = hash((bucket.name, key)), hash(identity(reference))
+            return False
+        result.add_problem(failed.reason, f"{failed.reason}: {reference}: {failed}")
+        return False
+    except (StorageError, DatabaseError):
+        raise
+    except Exception as error:
+        result.add_problem("failed", f"failed: {reference}: {unexpected(reference.name, error)}")
+        return False
+    index.add(reference.column, reference.name, key)
+    if key != reference.name:
+        result.renamed[reference.name] = key
+    target, this = hash((bucket.name, key)), hash(file.location.path)
     if target not in taken:
         result.files += 1
         result.bytes += file.size
     if taken.setdefault(target, this) != this:
         result.collisions.append(f"{reference}: {file.name!r} and another file would both become {key!r}.")
+    return True
 
 
 def orphans(columns: list[Column], journal: Path) -> Iterator[str]:

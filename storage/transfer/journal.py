@@ -2,7 +2,8 @@
 
 An entry is written to disk before its row counts as done. A run that was interrupted leaves at most half a
 line, which is ignored. `state` is `moving` when the object is in its bucket and the row is about to be
-changed, and `done` when the row names the object. `back` marks the start of a rollback: entries before it
+changed, and `done` when the row names the object. `text` is a text that is about to be changed, because it
+mentions moved files. `back` marks the start of a rollback: entries before it
 no longer count as done.
 """
 
@@ -11,21 +12,18 @@ import os
 from array import array
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from django.apps import apps
 from django.conf import settings
-from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.core.files import locks
-from django.db import models
 
 from storage.errors import StorageError
+from storage.transfer.entries import KEPT_TEXT_STATE, TEXT_STATE, Entry, TextEntry
 from storage.transfer.local_files import OutsideMediaRoot, locate
-from storage.transfer.references import Column, Reference
-from storage.transfer.sending import Sent
+from storage.transfer.references import Reference
 
 COMMAND = "migrate_to_supabase"
 ROLLBACK_STATE = "back"
@@ -33,63 +31,6 @@ ROLLBACK_STATE = "back"
 
 class JournalError(Exception):
     """The file is not a journal, belongs to another project, is in use, or cannot be read or written."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """`old` is the name that the row had, `new` the key of the object; size, time and hash are the file's.
-
-    `pk` has one text for each column of the primary key.
-    """
-
-    state: str
-    model: str
-    field: str
-    pk: list[str]
-    bucket: str
-    old: str
-    new: str
-    size: int
-    mtime_ns: int
-    sha256: str
-    at: str = ""
-
-    def reference(self, name: str) -> Reference:
-        """Return a reference from the row to `name`. Raises LookupError if model or field has changed."""
-        try:
-            field = apps.get_model(self.model)._meta.get_field(self.field)
-            parts = zip(field.model._meta.pk_fields, self.pk, strict=True)
-            pk = tuple(part.to_python(text) for part, text in parts)
-        except (LookupError, ValueError, FieldDoesNotExist, ValidationError) as error:
-            raise LookupError(f"{self.model}.{self.field}") from error
-        if not isinstance(field, models.FileField):
-            raise LookupError(f"{self.model}.{self.field}")
-        return Reference(Column(field, self.bucket), pk if len(pk) > 1 else pk[0], name)
-
-    @classmethod
-    def of(cls, state: str, reference: Reference, sent: Sent) -> Self:
-        """Return the entry for a file that was sent."""
-        column, file = reference.column, sent.source
-        return cls(
-            state,
-            column.field.model._meta.label,
-            column.field.name,
-            list(reference.pk_texts),
-            column.bucket,
-            reference.name,
-            sent.key,
-            file.size,
-            file.mtime_ns,
-            sent.sha256,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class EntryResult:
-    """The result of rolling back or purging an entry: `done`, or the reason why not, with a message."""
-
-    status: str
-    message: str = ""
 
 
 class Journal:
@@ -120,6 +61,9 @@ class Journal:
 
     def add(self, entry: Entry) -> None:
         self._write({name: getattr(entry, name) for name in Entry.__slots__})
+
+    def add_text(self, entry: TextEntry) -> None:
+        self._write({name: getattr(entry, name) for name in TextEntry.__slots__})
 
     def add_rollback(self) -> None:
         """Mark the start of a rollback."""
@@ -194,13 +138,21 @@ def entries(path: Path) -> Iterator[Entry]:
 
 def entries_reversed(path: Path) -> Iterator[Entry]:
     """Yield all entries, the last first, with no more than one in memory. Raises JournalError."""
+    return filter(None, map(_parse, _records_reversed(path)))
+
+
+def text_entries_reversed(path: Path) -> Iterator[TextEntry]:
+    """Yield all entries of texts, the last first, with no more than one in memory. Raises JournalError."""
+    return filter(None, map(_parse_text, _records_reversed(path)))
+
+
+def _records_reversed(path: Path) -> Iterator[dict[str, Any]]:
     check(path)
     starts = array("Q", (start for start, _ in _records(path)))
     with path.open("rb") as file:
         for start in reversed(starts):
             file.seek(start)
-            if entry := _parse(json.loads(file.readline())):
-                yield entry
+            yield json.loads(file.readline())
 
 
 def _header() -> bytes:
@@ -215,6 +167,18 @@ def _parse(record: dict[str, Any]) -> Entry | None:
         return None
     texts = (entry.state, entry.model, entry.field, entry.bucket, entry.old, entry.new, *entry.pk)
     return entry if all(isinstance(text, str) for text in texts) else None
+
+
+def _parse_text(record: dict[str, Any]) -> TextEntry | None:
+    """Return None for other entries, or for one of an unknown format."""
+    try:
+        entry = TextEntry(**record)
+        changes = [(int(start), str(old), str(new)) for start, old, new in entry.changes]
+    except (TypeError, ValueError):
+        return None
+    texts = (entry.model, entry.field, entry.old_sha256, entry.new_sha256, *entry.pk)
+    is_valid = entry.state in (TEXT_STATE, KEPT_TEXT_STATE) and all(isinstance(text, str) for text in texts)
+    return replace(entry, changes=changes) if is_valid else None
 
 
 def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

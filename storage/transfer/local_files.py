@@ -1,10 +1,8 @@
 """Locate the local file that a row names, in the layout of the local store or of plain Django."""
 
-import errno
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from stat import S_ISREG
 
 from django.core.files.storage import FileSystemStorage
 
@@ -13,9 +11,8 @@ from storage.base import SignedStorage
 from storage.errors import StorageError
 from storage.local import buckets, disk
 from storage.local.objects import LocalObjects
+from storage.transfer import spellings
 from storage.transfer.references import Column, Reference
-
-MISSING_ERRNOS = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
 
 class OutsideMediaRoot(Exception):
@@ -24,10 +21,14 @@ class OutsideMediaRoot(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """The path of a file, and the folder to which the names of its field are relative."""
+    """The path of a file, and the folder to which the names of its field are relative.
+
+    `name`: the relative path as the disk spells it, which may differ from the name in the row.
+    """
 
     folder: Path
     path: Path
+    name: str
 
 
 def media_root() -> Path:
@@ -57,16 +58,37 @@ def locate(column: Column, name: str) -> Location:
 
     Raises OutsideMediaRoot, FileNotFoundError, other OSErrors of the disk, and StorageUnavailable.
     """
-    if name.startswith(("/", "\\")) or "\0" in name or ".." in name.split("/"):
-        raise OutsideMediaRoot(name)
     root, folders = media_root(), _folders(column)
-    for folder in folders:
-        path = folder / name
-        if _is_file(path) and (folder == folders[0] or not _belongs_to_another(column, folder, name)):
-            if not path.resolve().is_relative_to(root):
-                raise OutsideMediaRoot(name)
-            return Location(folder, path)
-    return Location(folders[0], _local_store_path(local_bucket(column), name))
+    for spelling in spellings.alternatives(name, (*folders, disk.root())):
+        if not spellings.is_inside(spelling):
+            raise OutsideMediaRoot(name)
+        for folder in folders:
+            if found := spellings.find(folder, spelling):
+                is_own = folder == folders[0] or not _belongs_to_another(column, folder, found)
+                if is_own:
+                    if not (folder / found).resolve().is_relative_to(root):
+                        raise OutsideMediaRoot(name)
+                    return Location(folder, folder / found, found)
+    return Location(folders[0], _local_store_path(local_bucket(column), name), name)
+
+
+def home_folder(column: Column) -> Path:
+    """Return the folder to which new files of the column are written."""
+    return _folders(column)[0]
+
+
+def is_local_store(column: Column) -> bool:
+    """Return True if the site keeps the files of the column in a local store."""
+    return not _storage_folder(column) and _has_local_store()
+
+
+def near_match(column: Column, name: str) -> str | None:
+    """Return the name of a file whose name differs from a missing one in case or encoding only."""
+    for spelling in spellings.alternatives(name, (*_folders(column), disk.root())):
+        for folder in _folders(column):
+            if spellings.is_inside(spelling) and (found := spellings.find_similar(folder, spelling)):
+                return found
+    return None
 
 
 def find_existing(reference: Reference) -> Location | None:
@@ -96,7 +118,11 @@ def _folders(column: Column) -> list[Path]:
         return [folder]
     root = media_root()
     bucket_folder = root / local_bucket(column)
-    return [bucket_folder, root] if (root / ".objects").is_dir() else [root, bucket_folder]
+    return [bucket_folder, root] if _has_local_store() else [root, bucket_folder]
+
+
+def _has_local_store() -> bool:
+    return (media_root() / ".objects").is_dir()
 
 
 def _storage_folder(column: Column) -> Path | None:
@@ -111,12 +137,3 @@ def _local_store_path(bucket: str, name: str) -> Path:
         return LocalObjects(bucket).locate(name).resolve()
     except keys.InvalidKey:
         raise FileNotFoundError(name) from None
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return S_ISREG(path.stat().st_mode)
-    except OSError as error:
-        if error.errno in MISSING_ERRNOS:
-            return False
-        raise

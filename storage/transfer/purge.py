@@ -7,15 +7,20 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
+from django.db import DatabaseError
+
 from storage.errors import StorageError
 from storage.local import metadata
 from storage.supabase import SupabaseStorage
 from storage.supabase.deadlines import minimum_rate
 from storage.transfer.bandwidth import MIN_RATE
-from storage.transfer.journal import CompletedReferences, Entry, EntryResult, Journal, check, entries
+from storage.transfer.entries import Entry, EntryResult
+from storage.transfer.journal import CompletedReferences, Journal, check, entries
 from storage.transfer.local_files import Location, OutsideMediaRoot, find_existing, local_bucket
+from storage.transfer.mentions import LINKS, MentionFinder
 from storage.transfer.references import Column, Reference, columns
-from storage.transfer.sending import object_matches, sha256_of
+from storage.transfer.rewriting import find_mentions
+from storage.transfer.sending import object_matches, sha256_of, unexpected
 
 
 class FileKept(Exception):
@@ -34,10 +39,10 @@ def moved_references(journal: Path) -> Iterator[Reference]:
             yield entry.reference(entry.new)
 
 
-def purge(journal: Path, verify: str) -> Iterator[EntryResult]:
+def purge(journal: Path, verify: str, finder: MentionFinder) -> Iterator[EntryResult]:
     """Delete files and yield results. Holds the journal's lock, so that no other run changes anything.
 
-    Raises JournalError.
+    Files to which texts still link are kept. Raises JournalError.
     """
     check(journal)
     with Journal(journal):
@@ -49,18 +54,26 @@ def purge(journal: Path, verify: str) -> Iterator[EntryResult]:
             if not completed.has(row)
             for location in _locations([row])
         }
-        purger = Purger(completed, all_columns, needed, verify)
+        linked = {
+            hash((each.mention.file.old, each.mention.file.new))
+            for each in find_mentions(finder)
+            if each.mention.file and each.status in LINKS
+        }
+        purger = Purger(completed, all_columns, needed, linked, verify)
         for group in _entries_by_file(journal):
             yield from purger.purge_file(group)
 
 
 @dataclass(frozen=True, slots=True)
 class Purger:
-    """`needed`: hashes of the paths named by rows that were not transferred."""
+    """`needed`: hashes of the paths named by rows that were not transferred. `linked`: hashes of the old and
+    new names of files to which texts link.
+    """
 
     completed: CompletedReferences
     columns: list[Column]
     needed: set[int]
+    linked: set[int]
     verify: str
 
     def purge_file(self, group: list[Entry]) -> Iterator[EntryResult]:
@@ -72,6 +85,8 @@ class Purger:
             if not locations:
                 return  # purged before
             for entry in group:
+                if hash((entry.old, entry.new)) in self.linked:
+                    raise FileKept("needed", ": a text links to it")
                 self._check_object(entry)
             for location in locations:
                 self._check_unused(location)
@@ -85,6 +100,10 @@ class Purger:
             yield EntryResult(status, f"{about}{message}: kept.")
         except (LookupError, OutsideMediaRoot, OSError, StorageError) as error:
             yield EntryResult("kept", f"{about}: kept: {type(error).__name__} {error}")
+        except DatabaseError:
+            raise
+        except Exception as error:
+            yield EntryResult("failed", f"{unexpected(group[0].old, error)}: kept.")
 
     def _check_object(self, entry: Entry) -> None:
         """Raise FileKept unless the row names the object and the object has the bytes of the file."""

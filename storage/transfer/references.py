@@ -83,7 +83,7 @@ class Reference:
     @property
     def pk_texts(self) -> tuple[str, ...]:
         """Return the primary key as texts, one for each of its columns."""
-        return tuple(_text(part) for part in (self.pk if isinstance(self.pk, tuple) else (self.pk,)))
+        return pk_texts(self.pk)
 
     def __str__(self) -> str:
         return printable(f"{self.column.label} {' '.join(self.pk_texts)}")
@@ -98,6 +98,11 @@ class Reference:
 
     def _rows_naming(self, name: str) -> "models.QuerySet[Any]":
         return self.column.rows().filter(pk=self.pk, **{self.column.field.attname: name})
+
+
+def pk_texts(pk: Any) -> tuple[str, ...]:
+    """Return a primary key as texts, one for each of its columns."""
+    return tuple(_text(part) for part in (pk if isinstance(pk, tuple) else (pk,)))
 
 
 def _text(part: Any) -> str:

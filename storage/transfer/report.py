@@ -10,6 +10,8 @@ from typing import Any
 
 from django.conf import settings
 
+from storage.transfer.references import pk_texts
+from storage.transfer.rewriting import TextMention
 from storage.transfer.run import Outcome
 
 MAX_MESSAGES = 10_000  # failures that are kept in memory
@@ -25,6 +27,8 @@ class Report:
     bytes: int = 0
     failed: list[dict[str, str]] = field(default_factory=list)
     failures: int = 0
+    texts: Counter[str] = field(default_factory=Counter)  # mentions of files in texts, by status
+    mentions: list[dict[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.started = time.monotonic()
@@ -43,6 +47,26 @@ class Report:
                     "message": outcome.message,
                 }
             )
+
+    def add_mention(self, each: TextMention) -> None:
+        self.texts[each.status] += 1
+        self.failures += each.status == "database"
+        if len(self.mentions) < MAX_MESSAGES:
+            self.mentions.append(
+                {
+                    "field": each.text.column.label,
+                    "id": " ".join(pk_texts(each.text.pk)),
+                    "status": each.status,
+                    "old": each.mention.old,
+                    "new": each.mention.new,
+                    "message": each.message,
+                }
+            )
+
+    @property
+    def broken_mentions(self) -> int:
+        """Return how many mentions do not work after the switch."""
+        return self.texts.total() - self.texts["rewritten"]
 
     @property
     def totals(self) -> "Counter[str]":
@@ -69,6 +93,8 @@ class Report:
             "bytes": self.bytes,
             "failures": self.failures,
             "failed": self.failed,
+            "texts": dict(self.texts),
+            "mentions": self.mentions,
         }
 
     def write(self, path: Path, *, stopped: bool) -> None:

@@ -6,16 +6,20 @@ from pathlib import Path
 from django.db import DatabaseError
 
 from storage.transfer import hard_links
-from storage.transfer.journal import Entry, EntryResult, Journal, check, entries_reversed
+from storage.transfer.entries import Entry, EntryResult
+from storage.transfer.fetching import fetch
+from storage.transfer.journal import Journal, check, entries_reversed
 from storage.transfer.local_files import find_existing
 from storage.transfer.references import columns
-from storage.transfer.sending import sha256_of
+from storage.transfer.rewriting import roll_back_texts
+from storage.transfer.sending import sha256_of, unexpected
 
 
-def roll_back(journal: Path) -> Iterator[EntryResult]:
-    """Restore rows and yield results. Raises JournalError.
+def roll_back(journal: Path, *, is_fetching: bool = False) -> Iterator[EntryResult]:
+    """Restore rows and yield results. Raises JournalError, StorageMisconfigured.
 
-    Rows that have changed since and rows without a local file are left unchanged and reported.
+    Rows that have changed since and rows without a local file are left unchanged and reported. With
+    `is_fetching`, files that only their bucket has are copied to this disk.
     """
     check(journal)
     seen: set[int] = set()  # hashes of rows: only the last entry of a row is reported
@@ -27,11 +31,16 @@ def roll_back(journal: Path) -> Iterator[EntryResult]:
             if result and (result.status == "done" or row not in seen):
                 yield result
             seen.add(row)
+        yield from roll_back_texts(journal)
         _remove_unused_links(journal)
     for column in columns():
         for reference in column.references():
             row = hash((*column.names, *reference.pk_texts))
-            if row not in seen and not find_existing(reference):
+            if find_existing(reference):
+                continue
+            if is_fetching:
+                yield fetch(reference)
+            elif row not in seen:
                 message = f"{reference}: {reference.name!r} is not on this disk, but only where it was sent."
                 yield EntryResult("missing", message)
 
@@ -57,6 +66,8 @@ def _roll_back_entry(entry: Entry) -> EntryResult | None:
     except (LookupError, OSError) as error:
         message = f"{row}: {entry.old!r} cannot be put back: {error}: left unchanged."
         return EntryResult("missing", message)
+    except Exception as error:
+        return EntryResult("failed", f"{row}: {unexpected(entry.old, error)}: left unchanged.")
     return EntryResult("changed", f"{row} has changed since, or was deleted: left unchanged.")
 
 

@@ -21,11 +21,12 @@ from storage.errors import ObjectMissing, StorageError, StorageMisconfigured, St
 from storage.keys import InvalidKey
 from storage.supabase.deadlines import minimum_rate
 from storage.transfer import hard_links
-from storage.transfer.journal import CompletedReferences, Entry, Journal
+from storage.transfer.entries import Entry
+from storage.transfer.journal import CompletedReferences, Journal
 from storage.transfer.local_files import identity
 from storage.transfer.references import Column, Reference
 from storage.transfer.renaming import key_for_name
-from storage.transfer.sending import SendOptions, Sent, TransferFailed, send_file
+from storage.transfer.sending import SendOptions, Sent, TransferFailed, send_file, unexpected
 from storage.transfer.target import MAX_PAUSE
 
 JOBS_PER_EXTRA_THREAD = 2  # for so many jobs there is one more thread, which verifies and moves objects
@@ -43,7 +44,7 @@ class Outcome:
 
     `status` is moved, there (it existed before), done (by an earlier run), remote (uploaded to the bucket
     directly), changed (the row names another file by now, which the next run sends), another reason of a
-    TransferFailed, storage, misconfigured or database.
+    TransferFailed, storage, misconfigured, database, or failed for an unexpected error.
     """
 
     status: str
@@ -100,7 +101,14 @@ class Transfer:
         for reference in selected(self.columns, self.options):
             if self.stop.is_set():
                 break
-            if completed.has(reference):
+            try:
+                is_completed, file = completed.has(reference), _file_of(reference)
+            except DatabaseError:
+                raise
+            except Exception as error:
+                yield Outcome("failed", reference, message=unexpected(reference.name, error))
+                continue
+            if is_completed:
                 yield Outcome("done", reference)
                 continue
             while self._must_wait():
@@ -108,7 +116,7 @@ class Transfer:
             if self.counted == self.limit:
                 break
             self.counted += 1
-            self._submit(pool, reference)
+            self._submit(pool, reference, file)
         yield from self._finish_pending()
 
     def _must_wait(self) -> bool:
@@ -116,12 +124,11 @@ class Transfer:
         is_full = len(self.pending) >= self.threads * FILES_PER_THREAD or self.counted == self.limit
         return bool(self.pending) and is_full and not self.stop.is_set()
 
-    def _submit(self, pool: ThreadPoolExecutor, reference: Reference) -> None:
+    def _submit(self, pool: ThreadPoolExecutor, reference: Reference, file: tuple[str, ...]) -> None:
         """Submit the file, or wait for it with the other rows that name it.
 
         If it was sent before and has finished, the object is looked for first.
         """
-        file = (*identity(reference), _expected_key(reference))
         if file in self.references:
             return self.references[file].append(reference)
         options = replace(self.options, look_first=self.look_first or hash(file) in self.submitted)
@@ -169,7 +176,9 @@ class Transfer:
                 result = future.result()
                 sent += [(reference, result) for reference in references]
                 self.look_first, self.storage_failures = result.already_existed, 0
-            except (TransferFailed, StorageError) as error:
+            except DatabaseError:
+                raise
+            except Exception as error:
                 yield from (self._fail(reference, error) for reference in references)
         yield from self._record(sent)
 
@@ -182,14 +191,19 @@ class Transfer:
                 futures.append(self.finished.get_nowait())
         return [future for future in futures if not future.cancelled()]
 
-    def _fail(self, reference: Reference, error: TransferFailed | StorageError) -> Outcome:
-        """Count the failure and return its outcome; set `stop` if the transfer cannot go on."""
+    def _fail(self, reference: Reference, error: Exception) -> Outcome:
+        """Count the failure and return its outcome; set `stop` if the transfer cannot go on.
+
+        An unexpected error does not stop it: it may concern this file only.
+        """
         self.counted -= 1
         if isinstance(error, TransferFailed):
             is_changed = error.reason == "missing" and not reference.is_current()
             if error.reason == "conflict" and self.options.on_conflict == "fail":
                 self.stop.set()
             return Outcome("changed" if is_changed else error.reason, reference, message=str(error))
+        if not isinstance(error, StorageError):
+            return Outcome("failed", reference, message=unexpected(reference.name, error))
         self.storage_failures += 1
         is_misconfigured = isinstance(error, StorageMisconfigured)
         if is_misconfigured or self.storage_failures >= MAX_FAILURES_PER_THREAD * self.threads:
@@ -205,10 +219,16 @@ class Transfer:
                 if each.key != reference.name:
                     _check_length(reference, each.key)
                     hard_links.create(each)
-                    self.journal.add(Entry.of("moving", reference, each))
-                linked.append((reference, each))
             except TransferFailed as failed:
                 yield Outcome(failed.reason, reference, each.source.size, str(failed))
+                continue
+            except Exception as error:
+                message = unexpected(reference.name, error)
+                yield Outcome("failed", reference, each.source.size, message)
+                continue
+            if each.key != reference.name:
+                self.journal.add(Entry.of("moving", reference, each))
+            linked.append((reference, each))
         self.journal.sync()
         outcomes = []
         for reference, each in linked:
@@ -228,6 +248,8 @@ class Transfer:
                 return Outcome("changed", reference, size, f"The row no longer names {old!r}.")
         except DatabaseError as error:
             return Outcome("database", reference, size, f"The row cannot be changed: {error}")
+        except Exception as error:
+            return Outcome("failed", reference, size, unexpected(old, error))
         self.journal.add(Entry.of("done", reference, sent))
         return Outcome("there" if sent.already_existed else "moved", reference, size)
 
@@ -240,12 +262,13 @@ def selected(columns: Iterable[Column], options: SendOptions) -> Iterator[Refere
                 yield reference
 
 
-def _expected_key(reference: Reference) -> str:
-    """Return the key unless it is taken: a shorter column may need a shorter key for the same file."""
+def _file_of(reference: Reference) -> tuple[str, ...]:
+    """Return the identity of the file and its expected key: a shorter column may need a shorter key."""
     try:
-        return key_for_name(reference.name, reference.column.max_length)
+        key = key_for_name(reference.name, reference.column.max_length)
     except InvalidKey:
-        return ""
+        key = ""
+    return (*identity(reference), key)
 
 
 def _check_length(reference: Reference, key: str) -> None:

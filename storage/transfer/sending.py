@@ -19,7 +19,13 @@ from storage.supabase import SupabaseStorage
 from storage.supabase.backend import STAGING_FOLDER
 from storage.supabase.client import retry
 from storage.transfer.bandwidth import Bandwidth
-from storage.transfer.local_files import Location, OutsideMediaRoot, local_bucket, locate
+from storage.transfer.local_files import (
+    Location,
+    OutsideMediaRoot,
+    local_bucket,
+    locate,
+    near_match,
+)
 from storage.transfer.references import Column, Reference
 from storage.transfer.renaming import key_for_name, numbered_key
 
@@ -32,6 +38,11 @@ class TransferFailed(Exception):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+def unexpected(name: str, error: Exception) -> str:
+    """Return the message about a file that failed for a reason that nobody foresaw."""
+    return f"{name!r}: unexpected error: {type(error).__name__}: {error}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +62,10 @@ class SendOptions:
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A local file below MEDIA_ROOT, with the headers for its upload. Size in bytes."""
+    """A local file below MEDIA_ROOT, with the headers for its upload. Size in bytes.
+
+    `name` is the disk's spelling of the name in the row.
+    """
 
     column: Column
     location: Location
@@ -80,21 +94,23 @@ def local_source(bucket: Bucket, reference: Reference) -> SourceFile:
         stat = location.path.stat()
         if not os.access(location.path, os.R_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        record = metadata.find_record(local_bucket(column), name, stat) or {}
+        record = metadata.find_record(local_bucket(column), location.name, stat) or {}
     except OutsideMediaRoot:
         message = f"{name!r} is outside MEDIA_ROOT, or its storage is: not read."
         raise TransferFailed("outside", message) from None
     except FileNotFoundError:
-        raise TransferFailed("missing", f"{name!r} is not on this disk.") from None
+        near = near_match(column, name)
+        hint = f" A similar file is: {near!r}." if near else ""
+        raise TransferFailed("missing", f"{name!r} is not on this disk.{hint}") from None
     except (OSError, StorageError) as error:
         raise TransferFailed("unreadable", f"{name!r} cannot be read: {error}") from error
     cache_control = f"max-age={PUBLIC_MAX_AGE if bucket.public else PRIVATE_MAX_AGE}"
-    defaults = {**metadata.infer_record(name, stat), "cache_control": cache_control}
+    defaults = {**metadata.infer_record(location.name, stat), "cache_control": cache_control}
     headers = {**defaults, **record}
     return SourceFile(
         column,
         location,
-        name,
+        location.name,
         stat.st_size,
         stat.st_mtime_ns,
         headers["content_type"],

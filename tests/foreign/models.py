@@ -3,6 +3,7 @@
 from uuid import uuid4
 
 from django.db import models
+from django.db.models.functions import Lower
 
 
 class Shown(models.Manager):
@@ -39,3 +40,31 @@ class Page(models.Model):
     book = models.CharField(max_length=20)
     number = models.IntegerField()
     scan = models.FileField()
+
+
+class Article(models.Model):
+    """Texts of every kind that mention files."""
+
+    body = models.TextField(default="")
+    link = models.URLField(max_length=60, default="")
+    data = models.JSONField(null=True)
+    search_text = models.GeneratedField(
+        expression=Lower("body"), output_field=models.TextField(), db_persist=True
+    )
+
+
+class Headline(Article):
+    """Has no texts of its own."""
+
+    class Meta:
+        proxy = True
+
+
+class ArticleView(models.Model):
+    """A view, which some databases do not let anybody write."""
+
+    body = models.TextField()
+
+    class Meta:
+        managed = False
+        db_table = "foreign_articleview"

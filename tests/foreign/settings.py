@@ -12,6 +12,8 @@ if "FOREIGN_ANNEX" in os.environ:
 INSTALLED_APPS = ["django.contrib.contenttypes", "tests.foreign", "tests.foreign.annex", "storage"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 MEDIA_ROOT = os.environ.get("FOREIGN_MEDIA", "")
+MEDIA_URL = "/media/"
+ALLOWED_HOSTS = ["zoo.example"]
 USE_TZ = True
 
 SUPABASE_URL = os.environ.get("FOREIGN_URL", "")

@@ -6,10 +6,9 @@ did not start.
 """
 
 import os
-import re
 import signal
 import sys
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -30,28 +29,19 @@ from storage.supabase import configuration
 from storage.transfer import backup, console
 from storage.transfer.bandwidth import Bandwidth
 from storage.transfer.dry_run import dry_run, orphans
-from storage.transfer.journal import CompletedReferences, EntryResult, Journal, JournalError
+from storage.transfer.entries import EntryResult
+from storage.transfer.file_index import FileIndex
+from storage.transfer.journal import CompletedReferences, Journal, JournalError
+from storage.transfer.mentions import MentionFinder
+from storage.transfer.options import CannotStart, add_arguments, check
 from storage.transfer.purge import buckets_in, moved_references, purge
 from storage.transfer.references import Column, NoSuchField, Reference, columns, has_table
-from storage.transfer.report import Report, format_size
+from storage.transfer.report import Report
+from storage.transfer.rewriting import add_moved_files, find_mentions, rewrite_texts
 from storage.transfer.rollback import roll_back
 from storage.transfer.run import Stopped, Transfer, selected
 from storage.transfer.sending import SendOptions
 from storage.transfer.target import is_same_store, required_buckets
-
-JOURNAL = Path("migrate_to_supabase.journal")
-BACKUPS = Path("media_backup")
-MAX_JOBS = 64
-OTHER_MODES = ("rollback", "purge_source")
-#: Options of a transfer. Other modes refuse them instead of ignoring them.
-TRANSFER_OPTIONS = ("model", "dry_run", "backup", "report", "limit", "exclude", "bwlimit")
-SIZE = re.compile(r"(\d{1,12}(?:\.\d{1,12})?)([kMG]?)B?", re.IGNORECASE)
-UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3}
-
-
-class CannotStart(Exception):
-    """The options or settings are wrong; the message has the cure."""
-
 
 START_ERRORS = (CannotStart, NoSuchField, JournalError, StorageError, backup.BackupFailed)
 
@@ -60,40 +50,7 @@ class Command(BaseCommand):
     help = __doc__
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        add = parser.add_argument
-        add(
-            "--model",
-            action="append",
-            default=[],
-            help="only these files: Species, api.Species or api.Species.image; repeatable",
-        )
-        add("--dry-run", action="store_true", help="write nothing, and report what would happen")
-        add(
-            "--backup",
-            nargs="?",
-            const=BACKUPS,
-            type=Path,
-            metavar="DIR",
-            help="copy the files first (media_backup/)",
-        )
-        add("--jobs", type=_jobs, default=8, help=f"files uploaded at the same time (8; at most {MAX_JOBS})")
-        add("--journal", type=Path, default=JOURNAL, help=f"record of what was done ({JOURNAL})")
-        add("--report", type=Path, metavar="FILE.json", help="write the result as JSON")
-        conflicts = ["skip", "fail", "rename"]
-        add("--on-conflict", choices=conflicts, default="skip", help="if another object has the key (skip)")
-        add(
-            "--verify", choices=["sha256", "size"], default="sha256", help="how objects are verified (sha256)"
-        )
-        add("--rollback", type=Path, metavar="JOURNAL", help="undo: rows name their local files again")
-        add(
-            "--purge-source",
-            action="store_true",
-            help="delete local files that were moved, after verifying their objects",
-        )
-        add("--yes", action="store_true", help="do not ask for confirmation")
-        add("--limit", type=_positive, help="stop after this number of files")
-        add("--exclude", action="append", default=[], metavar="GLOB", help="file names to skip; repeatable")
-        add("--bwlimit", type=_bytes, metavar="5M", help="bytes per second, for all jobs together")
+        add_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         for stream in (sys.stdout, sys.stderr):
@@ -114,7 +71,7 @@ class Command(BaseCommand):
     def _run(self, options: dict[str, Any]) -> bool:
         if getattr(settings, "STORAGE", "supabase") != "supabase":
             raise CannotStart("Set STORAGE=supabase for this command: it sends files to Supabase.")
-        _check_options(options)
+        check(options)
         for name in ("SUPABASE_URL", "SUPABASE_SECRET_KEY"):
             if not getattr(settings, name):
                 raise CannotStart(f"Set {name} of the project that files are sent to.")
@@ -122,7 +79,7 @@ class Command(BaseCommand):
             if wrong.level == "problem":
                 raise CannotStart(f"{wrong.what} {wrong.cure}")
         if options["rollback"]:
-            return self._roll_back(options["rollback"])
+            return self._roll_back(options["rollback"], is_fetching=options["fetch"])
         if options["purge_source"]:
             return self._purge(options)
         return self._transfer(options)
@@ -146,7 +103,7 @@ class Command(BaseCommand):
             bandwidth=Bandwidth(options["bwlimit"], options["jobs"]),
         )
         if options["dry_run"]:
-            return self._dry_run(found, buckets, send_options, options["journal"])
+            return self._dry_run(found, buckets, send_options, options)
         for column in found:
             _check_target(column.references())
         transfer = Transfer(
@@ -160,7 +117,7 @@ class Command(BaseCommand):
             pass
         if options["backup"]:
             self._back_up(transfer, options["backup"])
-        return self._run_transfer(transfer, options["report"], has_models=bool(options["model"]))
+        return self._run_transfer(transfer, options)
 
     def _back_up(self, transfer: Transfer, parent: Path) -> None:
         folder = backup.create_folder(parent)
@@ -171,27 +128,48 @@ class Command(BaseCommand):
         copies = backup.back_up(islice(left, transfer.limit), transfer.buckets, folder)
         self.stdout.write(f"backup of {sum(1 for _ in copies)} files in {folder.absolute()}")
 
-    def _run_transfer(self, transfer: Transfer, report_path: Path | None, *, has_models: bool) -> bool:
+    def _run_transfer(self, transfer: Transfer, options: dict[str, Any]) -> bool:
         report, is_stopped, failure = Report(transfer.journal_path), False, None
         total = sum(column.count() for column in transfer.columns)
-        with _stop_on_interrupt(transfer.stop.set), console.progress(self.stdout, total) as show:
+        with _stop_on_interrupt(transfer.stop.set):
             try:
-                for outcome in transfer.run():
-                    report.add(outcome)
-                    show(outcome, report)
+                with console.progress(self.stdout, total) as show:
+                    for outcome in transfer.run():
+                        report.add(outcome)
+                        try:
+                            show(outcome, report)
+                        except BrokenPipeError:  # what was moved must still be recorded
+                            transfer.stop.set()
+                self._examine_texts(transfer, report, options)
             except Stopped:
                 is_stopped = True
             except DatabaseError as error:
                 is_stopped, failure = True, error
-        is_partial = bool(transfer.limit or transfer.options.exclude or has_models)
-        self._print_summary(report, is_stopped, is_partial=is_partial)
-        if report_path:
-            _write_report(report, report_path, is_stopped)
+        is_partial = bool(transfer.limit or transfer.options.exclude or options["model"])
+        try:
+            for line in console.summary(report, is_stopped=is_stopped, is_partial=is_partial):
+                self.stdout.write(line)
+        finally:  # also if the reader of the output has ended
+            if options["report"]:
+                _write_report(report, options["report"], is_stopped)
         if failure:
             raise failure
         if transfer.pending:
             self._exit_now()
         return not report.failures and not is_stopped
+
+    def _examine_texts(self, transfer: Transfer, report: Report, options: dict[str, Any]) -> None:
+        """Report the texts that mention moved files, and change them if asked. Raises Stopped."""
+        index = FileIndex(transfer.buckets)
+        add_moved_files(index, transfer.journal_path)
+        finder = MentionFinder(index, options["site_host"])
+        is_rewriting = options["rewrite_text"]
+        mentions = rewrite_texts(finder, transfer.journal_path) if is_rewriting else find_mentions(finder)
+        for mention in mentions:
+            report.add_mention(mention)
+            self.stdout.write(console.mention_line(mention))
+            if transfer.stop.is_set():
+                raise Stopped
 
     def _exit_now(self) -> NoReturn:
         """End the process without joining threads that may hang in network calls."""
@@ -199,61 +177,48 @@ class Command(BaseCommand):
         self.stderr.flush()
         os._exit(1)
 
-    def _print_summary(self, report: Report, is_stopped: bool, *, is_partial: bool) -> None:
-        write = self.stdout.write
-        if report.counts:
-            write(console.summary_table(report))
-        counts = ", ".join(f"{number} {status}" for status, number in sorted(report.totals.items()))
-        write(f"{counts or 'nothing to move'}; {format_size(report.bytes)} in {report.seconds:.0f} s")
-        for failed in report.failed:
-            write(printable(f"  {failed['reason']}: {failed['model']} {failed['id']}: {failed['message']}"))
-        if report.failures > len(report.failed):
-            write(f"  and {report.failures - len(report.failed)} more")
-        if report.failures:
-            write("fix the failures above, and run the same command again to continue")
-        elif is_stopped:
-            write("stopped: run the same command again to continue")
-        elif is_partial or report.totals["changed"]:
-            write("the selected files are moved: run it again for all files before you switch the site")
-        elif report.totals["moved"] + report.totals["there"]:
-            write("all files are moved: switch the site to Supabase, then run this command once more")
-        else:
-            write("all files are moved, and nothing was left to move")
-
     def _dry_run(
-        self, found: list[Column], buckets: dict[str, Bucket], send_options: SendOptions, journal: Path
+        self,
+        found: list[Column],
+        buckets: dict[str, Bucket],
+        send_options: SendOptions,
+        options: dict[str, Any],
     ) -> bool:
-        write = self.stdout.write
-        completed = CompletedReferences(journal) if journal.exists() else None
-        results = list(dry_run(found, buckets, send_options, completed))
-        write(console.dry_run_table(results))
-        for result in results:
-            for old, new in result.renamed.items():
-                write(f"  becomes: {result.bucket}: {old!r} → {new!r}")
-            for message in result.collisions:
-                write(printable(f"  collision: {message}"))
-            for message in result.messages:
-                write(printable(f"  {message}"))
+        write, journal = self.stdout.write, options["journal"]
+        completed, index = None, FileIndex(buckets)
+        if journal.exists():
+            completed = CompletedReferences(journal)
+            add_moved_files(index, journal)
+        results = list(dry_run(found, buckets, send_options, completed, index, options["limit"]))
+        for line in console.dry_run_lines(results):
+            write(line)
         for path in orphans(columns(), journal):
-            write(f"  orphan: {path!r} is named by no row and is not moved")
+            write(printable(f"  orphan: {path!r} is named by no row and is not moved"))
+        has_mentions = False
+        for mention in find_mentions(MentionFinder(index, options["site_host"])):
+            has_mentions = True
+            write(console.mention_line(mention))
+        if has_mentions:
+            write("--rewrite-text changes the texts above that have an arrow; links in the others will break")
         write("nothing was written; conflicts with existing objects are only found when files are sent")
         return all(result.is_success for result in results)
 
     # --- Rollback and purge -----------------------------------------------------------------------------
 
-    def _roll_back(self, journal: Path) -> bool:
-        left = self._print_results("put back", roll_back(journal))
+    def _roll_back(self, journal: Path, *, is_fetching: bool) -> bool:
+        left = self._print_results("put back", roll_back(journal, is_fetching=is_fetching))
         self.stdout.write(
             "rows whose name did not change need no update; with STORAGE=local the site reads local files"
         )
-        return "database" not in left
+        return not left.keys() & {"database", "disk", "storage", "failed"}
 
     def _purge(self, options: dict[str, Any]) -> bool:
         buckets = buckets_in(options["journal"])
         if not buckets:
             self.stdout.write("nothing was moved since the journal began, or since the last rollback")
             return True
-        required_buckets(buckets)
+        index = FileIndex(required_buckets(buckets))
+        add_moved_files(index, options["journal"])
         _check_target(moved_references(options["journal"]))
         question = (
             f"Delete the files below {settings.MEDIA_ROOT} that were moved and have verified objects? [y/N] "
@@ -261,7 +226,8 @@ class Command(BaseCommand):
         if not options["yes"] and _answer(question) not in ("y", "yes"):
             self.stdout.write("nothing was deleted")
             return True
-        return not self._print_results("deleted", purge(options["journal"], options["verify"]))
+        finder = MentionFinder(index, options["site_host"])
+        return not self._print_results("deleted", purge(options["journal"], options["verify"], finder))
 
     def _print_results(self, verb: str, results: Iterable[EntryResult]) -> Counter[str]:
         """Print the results, and return how many files were left for each reason."""
@@ -270,8 +236,9 @@ class Command(BaseCommand):
             counts[result.status] += 1
             if result.message:
                 self.stdout.write(printable(f"  {result.status}: {result.message}"))
-        done = counts.pop("done", 0)
-        self.stdout.write(f"{done} {verb}, {counts.total()} left as they are")
+        done, fetched = counts.pop("done", 0), counts.pop("fetched", 0)
+        fetches = f", {fetched} fetched" if fetched else ""
+        self.stdout.write(f"{done} {verb}{fetches}, {counts.total()} left as they are")
         return counts
 
 
@@ -290,16 +257,6 @@ def _stop_on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _check_options(options: dict[str, Any]) -> None:
-    """Refuse options that a mode would ignore, such as a dry run of a purge. Raises CannotStart."""
-    for mode in OTHER_MODES:
-        others = [name for name in (*TRANSFER_OPTIONS, *OTHER_MODES) if name != mode and options[name]]
-        if options[mode] and others:
-            raise CannotStart(f"{_flag(mode)} cannot be combined with {', '.join(map(_flag, others))}.")
-    if options["report"] and options["report"].absolute() == options["journal"].absolute():
-        raise CannotStart("--report and --journal name the same file, and a rollback needs the journal.")
-
-
 def _check_target(references: Iterable[Reference]) -> None:
     """Raise CannotStart if the target is a local store in this MEDIA_ROOT."""
     if is_same_store(references):
@@ -307,11 +264,6 @@ def _check_target(references: Iterable[Reference]) -> None:
             f"SUPABASE_URL {settings.SUPABASE_URL} is a local store that uses the same MEDIA_ROOT: "
             "set it to your Supabase project."
         )
-
-
-def _flag(option: str) -> str:
-    """Return the option as it is typed on the command line."""
-    return f"--{option.replace('_', '-')}"
 
 
 def _check_writable(path: Path) -> None:
@@ -338,22 +290,3 @@ def _answer(question: str) -> str:
         raise CannotStart(
             "There is no terminal for the question: use --yes to delete without asking."
         ) from None
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise ArgumentTypeError(f"{text!r} is not a number of at least 1")
-    return int(text)
-
-
-def _jobs(text: str) -> int:
-    if _positive(text) > MAX_JOBS:
-        raise ArgumentTypeError(f"{text} is more than {MAX_JOBS}")
-    return int(text)
-
-
-def _bytes(text: str) -> int:
-    match = SIZE.fullmatch(text)
-    if not match or int(float(match[1]) * UNITS[match[2].upper()]) < 1:
-        raise ArgumentTypeError(f"{text!r} is not a rate such as 500k, 5M or 1.5G")
-    return int(float(match[1]) * UNITS[match[2].upper()])

@@ -1,8 +1,10 @@
 """`migrate_to_supabase` against sites that nobody would wish for, and hands that slip."""
 
 import json
+import os
 import signal
 import sqlite3
+import subprocess
 from collections.abc import Callable
 from email.utils import formatdate
 from time import time
@@ -11,6 +13,7 @@ import pytest
 
 from tests.storage.transfer.test_failures import is_reading, is_upload, once, retarget, wait_until
 from tests.support.proxy import Fault, Plan, Proxy
+from tests.support.server import ROOT
 from tests.support.site import Site
 
 pytestmark = pytest.mark.slow  # each starts processes
@@ -114,6 +117,85 @@ def test_nobody_clears_up_or_goes_back_while_files_are_moved(site: Site):
     assert all("is being written by another run" in each for each in said)
     assert len(said) == 2
     assert (site.dump(), site.disk()) == before
+
+
+def test_the_way_back_may_fetch_what_was_sent_after_the_switch(site: Site):
+    changed, _ = site.with_files("guía.pdf", "plan.pdf")
+    site.run()
+    site.object("new/later.pdf", b"later")
+    site.object("replaced.pdf", b"replaced")
+    site.guide("new/later.pdf"), site.guide("gone.pdf"), site.guide("folder/away.pdf")
+    site.object("folder/away.pdf", b"away")
+    (site.folder / "elsewhere").mkdir()
+    (site.media / "folder").symlink_to(site.folder / "elsewhere")
+    site.sql("update foreign_guide set leaflet = 'replaced.pdf' where id = ?", changed)
+    back = ["--rollback", str(site.journal)]
+
+    without = site.run(*back)
+    said = site.run(*back, "--fetch", code=1)
+    again = site.run(*back, "--fetch", code=1)
+
+    assert "'new/later.pdf' is not on this disk" in without
+    assert "2 fetched" in said
+    assert "'gone.pdf' is neither on this disk nor in" in said
+    assert "disk: foreign.Guide.leaflet 5: 'folder/away.pdf' cannot be written: it is outside" in said
+    assert "fetched" not in again
+    assert site.disk() == {
+        "new/later.pdf": b"later",
+        "replaced.pdf": b"replaced",
+        "plan.pdf": b"plan.pdf",
+        "guía.pdf": "guía.pdf".encode(),
+    }
+    assert "--fetch is an option of --rollback." in site.run("--fetch", code=2)
+
+
+@pytest.mark.parametrize("fault", [Fault(cut=True), Fault(status=503)])
+def test_a_file_is_fetched_whole_or_not_at_all(site: Site, fault: Fault):
+    site.with_files("plan.pdf")
+    site.object("later.pdf", b"later" * 1000)
+    site.guide("later.pdf")
+    with Proxy(site.server.url) as proxy:
+        environment = {"FOREIGN_URL": proxy.url}
+        site.run(environment=environment)
+        proxy.plan = lambda number, method, path: fault if is_reading(method, path) else None
+        back = ["--rollback", str(site.journal), "--fetch"]
+
+        said = site.run(*back, environment=environment, code=1)
+        assert "storage: foreign.Guide.leaflet 2: 'later.pdf' cannot be fetched" in said
+        assert site.disk().keys() == {"plan.pdf"}
+        proxy.plan = once(fault, is_reading)
+        assert "1 fetched" in site.run(*back, environment=environment)
+
+    assert site.disk()["later.pdf"] == b"later" * 1000
+
+
+def test_an_object_with_other_bytes_than_it_says_is_not_fetched(site: Site):
+    site.run()
+    site.object("later.pdf", b"later")
+    site.guide("later.pdf")
+    path = site.server.media / site.bucket / "later.pdf"
+    stat = path.stat()
+    path.write_bytes(b"LATER")
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+    said = site.run("--rollback", str(site.journal), "--fetch", code=1)
+
+    assert "The bytes that arrived are not those of the object" in said
+    assert site.disk() == {}
+
+
+def test_the_local_store_gets_back_files_with_their_facts(site: Site):
+    (site.media / ".objects").mkdir()
+    site.file(f"{site.bucket}/plan.pdf", b"plan"), site.guide("plan.pdf")
+    environment = {"DJANGO_SETTINGS_MODULE": "tests.foreign.switched"}
+    site.run(environment=environment)
+    site.object("a/later.bin", b"later"), site.guide("a/later.bin")
+
+    site.run("--rollback", str(site.journal), "--fetch", environment=environment)
+
+    assert (site.media / site.bucket / "a/later.bin").read_bytes() == b"later"
+    [record] = (site.media / ".objects/records").rglob("*.json")
+    assert "text/plain" in record.read_text()
 
 
 # --- The journal -------------------------------------------------------------------------------------------
@@ -261,6 +343,37 @@ def test_a_file_of_another_bucket_is_not_taken_for_ones_own(site: Site):
     assert site.target(public) == {}
 
 
+def test_files_are_moved_under_any_spelling_of_their_names_and_their_rows_mended(site: Site):
+    """Names as other systems write them: decomposed as on macOS, with backslashes, or absolute."""
+    for name in ("año/gui\u0301a.pdf", "n\u0303u.pdf", "docs/x.pdf", "docs/y.pdf"):
+        site.file(name)
+    rows = [
+        "an\u0303o/gu\u00eda.pdf",
+        "\u00f1u.pdf",
+        "n\u0303u.pdf",
+        "docs\\x.pdf",
+        f"{site.media}/docs/y.pdf",
+    ]
+    for row in rows:
+        site.guide(row)
+    site.file("Plan.PDF"), site.guide("plan.pdf")
+    before = site.dump(), site.disk()
+
+    looked = site.run("--dry-run", code=1)
+    site.run(code=1)
+
+    names = site.names()
+    assert "collision" not in looked
+    assert looked.count("orphan: ") == 1
+    assert "'plan.pdf' is not on this disk. A similar file is: 'Plan.PDF'" in looked
+    assert names[3:] == ["docs/x.pdf", "docs/y.pdf", "plan.pdf"]
+    assert names[1] == names[2]
+    assert site.target().keys() == set(names[:5])
+    assert all((site.media / name).exists() for name in names[:5])
+    site.run("--rollback", str(site.journal))
+    assert (site.dump(), site.disk()) == before
+
+
 # --- What it says ------------------------------------------------------------------------------------------
 
 
@@ -340,6 +453,61 @@ def test_what_the_store_noted_of_a_file_may_be_broken(site: Site, spoil: Callabl
     said = site.run("--exclude", "nothing", code=1 if records.is_file() else 0)
 
     assert "Traceback" not in said
+
+
+CURSED = """
+import mimetypes
+guess = mimetypes.guess_type
+def cursed(name, *args, **options):
+    if "cursed" in str(name):
+        raise ZeroDivisionError("nobody foresaw this")
+    return guess(name, *args, **options)
+mimetypes.guess_type = cursed
+"""
+
+
+def test_a_file_that_raises_what_nobody_foresaw_is_named_and_the_others_are_moved(site: Site):
+    site.with_files("a.pdf", "cursed.pdf", "guía.pdf")
+    (site.folder / "patch").mkdir()
+    (site.folder / "patch/sitecustomize.py").write_text(CURSED)
+    environment = {"PYTHONPATH": f"{site.folder / 'patch'}:{ROOT}"}
+
+    looked = site.run("--dry-run", environment=environment, code=1)
+    said = site.run("--report", "r.json", environment=environment, code=1)
+
+    for output in (looked, said):
+        assert "failed: foreign.Guide.leaflet 2: 'cursed.pdf': unexpected error: ZeroDivisionError" in output
+        assert "Traceback" not in output
+    assert json.loads((site.folder / "r.json").read_text())["counts"] == {"moved": 2, "failed": 1}
+    site.run()
+    site.is_moved()
+
+
+def test_a_dry_run_knows_the_limit(site: Site):
+    site.guide("missing.pdf")
+    site.with_files(*(f"{number}.pdf" for number in range(5)))
+
+    said = site.run("--dry-run", "--limit", "2", code=1)
+
+    [row] = [line for line in said.splitlines() if "foreign.Guide.leaflet" in line and "│" in line]
+    assert [cell.strip() for cell in row.split("│")][3] == "2"
+
+
+@pytest.mark.parametrize("arguments", [["--dry-run"], []])
+def test_it_ends_quietly_with_the_reader_of_its_output(site: Site, arguments: list[str]):
+    for number in range(1500):
+        site.guide(f"{'missing' * 9}{number}.pdf")
+    site.with_files("plan.pdf", "guía.pdf")
+    running = site.start(*arguments, stderr=subprocess.PIPE)
+
+    running.stdout.read(10)
+    running.stdout.close()
+
+    assert running.stderr.read() == ""
+    assert running.wait(60) == 1
+    running.stderr.close()
+    site.run(code=1)
+    assert len(site.target()) == 2
 
 
 # --- The network -------------------------------------------------------------------------------------------

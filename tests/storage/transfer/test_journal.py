@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from storage.transfer.entries import Entry
 from storage.transfer.journal import (
     CompletedReferences,
-    Entry,
     Journal,
     JournalError,
     entries,

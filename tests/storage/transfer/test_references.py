@@ -8,7 +8,7 @@ from django.core.files.storage import FileSystemStorage
 from api.catalog.models import Species
 from storage.local import LocalStorage
 from storage.transfer.bandwidth import Bandwidth
-from storage.transfer.local_files import OutsideMediaRoot, identity, locate
+from storage.transfer.local_files import OutsideMediaRoot, identity, locate, near_match
 from storage.transfer.references import Column, NoSuchField, Reference, columns
 
 OURS = {
@@ -19,6 +19,9 @@ OURS = {
     "api.Species.image",
     "api.Species.qr_code",
 }
+
+
+COLUMN = Column(Species._meta.get_field("image"), "species")
 
 
 def labels(*only: str) -> set[str]:
@@ -129,6 +132,57 @@ def test_what_is_no_file_is_missing(media: Path, name: str):
 
     with pytest.raises(FileNotFoundError):
         found(name)
+
+
+@pytest.mark.parametrize(
+    ("on_disk", "name"),
+    [
+        ("a/gui\u0301a.pdf", "a/gu\u00eda.pdf"),
+        ("a/gu\u00eda.pdf", "a/gui\u0301a.pdf"),
+        ("an\u0303o/gu\u00eda.pdf", "a\u00f1o/gui\u0301a.pdf"),
+        ("e\u0301-\u00e9.pdf", "\u00e9-e\u0301.pdf"),
+        ("docs/x.pdf", "docs\\x.pdf"),
+        ("docs\\x.pdf", "docs\\x.pdf"),
+        ("docs/gui\u0301a.pdf", "docs\\gu\u00eda.pdf"),
+        ("docs/x.pdf", "{media}/docs/x.pdf"),
+        ("species/x.pdf", "{media}/species/x.pdf"),
+    ],
+)
+@pytest.mark.django_db
+def test_a_file_is_found_under_another_spelling_of_its_name(media: Path, on_disk: str, name: str):
+    lay(media, on_disk, "other.pdf")
+    location = locate(COLUMN, name.format(media=media))
+
+    assert location.path.read_text() == on_disk
+    assert location.path == location.folder / location.name
+
+
+@pytest.mark.parametrize(
+    "name", ["..\\secret", "docs\\..\\..\\secret", "C:\\..\\secret", "{media}/../secret"]
+)
+def test_another_spelling_does_not_lead_out_of_the_folder(media: Path, tmp_path: Path, name: str):
+    lay(tmp_path, "secret")
+    lay(media, "docs/x")
+
+    with pytest.raises(OutsideMediaRoot):
+        found(name.format(media=media))
+
+
+@pytest.mark.parametrize(
+    ("on_disk", "name"),
+    [("a/Plan.PDF", "A/plan.pdf"), ("gu\u00eda.pdf", "gu%C3%ADa.pdf"), ("docs/X.pdf", "docs\\x.pdf")],
+)
+@pytest.mark.django_db
+def test_a_missing_file_has_a_near_match(media: Path, on_disk: str, name: str):
+    lay(media, on_disk, "other.pdf")
+
+    with pytest.raises(FileNotFoundError):
+        found(name)
+    assert near_match(COLUMN, name) == on_disk
+    assert near_match(COLUMN, "missing.pdf") is None
+    assert near_match(COLUMN, "%2e%2e/y" + "y" * 5000) is None
+    lay(media, on_disk.swapcase())
+    assert near_match(COLUMN, name) is None
 
 
 def test_a_file_system_storage_of_its_own_is_asked(media: Path, monkeypatch):
