@@ -20,6 +20,8 @@ LEGAL = re.compile(r"[A-Za-z0-9_/!.*'()&$@=;:+,?\- ]+", re.ASCII)
 PLAIN = re.compile(r"[A-Za-z0-9/_.-]+", re.ASCII)
 #: The hash in the names of Django's ManifestFilesMixin: `base.5f8c1a2b3c4d.css`.
 CONTENT_HASH = re.compile(r"\.[0-9a-f]{12}(?:\.|\Z)")
+#: A key of `generate`: its random characters are a folder, or the end of a file name without its suffix.
+GENERATED = re.compile(r".+/(?:[^/]+-)?(?P<random>[A-Za-z0-9_-]{24})(?:/[^/]+|\.[a-z0-9]+)?", re.ASCII)
 MAX_KEY = 1024  # characters, the length of the column of an UploadField
 MAX_SEGMENT = 255  # bytes, the limit of file systems; Supabase answers 500 for a longer segment
 MAX_SUFFIXES = 100  # characters of what counts as the suffixes of a name, such as `.tar.gz`
@@ -85,6 +87,15 @@ def generate(folder: str, content_type: str, *, stem: str = "", filename: str = 
     key = check(f"{folder}/{stem}{secrets.token_urlsafe(18)}{ending}")
     assert PLAIN.fullmatch(key), "folder and stem must consist of plain characters"
     return key
+
+
+def is_generated(key: str) -> bool:
+    """Return True if `generate` has made the key; two in a hundred of its keys are not recognised.
+
+    Words may have as many characters, but hardly with capitals, small letters and digits among them.
+    """
+    found = GENERATED.fullmatch(key)
+    return found is not None and all(re.search(kind, found["random"]) for kind in ("[A-Z]", "[a-z]", "[0-9]"))
 
 
 def plain_filename(name: str, content_type: str) -> str:

@@ -3,10 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from secrets import token_hex
+from typing import Any
 
 from storage.buckets import Bucket
 from storage.errors import ObjectRefused, StorageMisconfigured
-from storage.supabase.client import call
+from storage.supabase.client import call, request, retry, translate_errors
 
 MIB = 1024 * 1024  # bytes
 
@@ -29,11 +30,19 @@ def list_buckets() -> dict[str, Bucket]:
 
     Empty for a key that may not see any. Raises StorageUnavailable, StorageMisconfigured.
     """
-    rows = call(lambda sdk: sdk.list_buckets(), "the list of buckets")
-    return {
-        row.id: Bucket(row.id, row.public, row.file_size_limit, tuple(row.allowed_mime_types or ()))
-        for row in rows
-    }
+    what = "the list of buckets"
+
+    def get() -> dict[str, Bucket]:
+        response = request("GET", "bucket", what=what)
+        with translate_errors(what):
+            return {row["id"]: _parse(row) for row in response.json()}
+
+    return retry(get)
+
+
+def _parse(row: dict[str, Any]) -> Bucket:
+    types = tuple(row.get("allowed_mime_types") or ())
+    return Bucket(row["id"], row["public"], row.get("file_size_limit"), types)
 
 
 def exceeds_global_limit(size: int) -> bool:

@@ -38,6 +38,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.is_synced = True
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -73,10 +74,14 @@ class Journal:
     def _write(self, record: dict[str, Any]) -> None:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         self.file.write(json.dumps({**record, "at": now}).encode() + b"\n")
+        self.is_synced = False
 
     def sync(self) -> None:
-        self.file.flush()
-        os.fsync(self.file.fileno())
+        """Wait until all entries are on disk."""
+        if not self.is_synced:
+            self.file.flush()
+            os.fsync(self.file.fileno())
+            self.is_synced = True
 
     def _prepare(self) -> None:
         """Write the header if the file is new, otherwise check it."""
@@ -85,6 +90,7 @@ class Journal:
         if not first.endswith(b"\n") and _header().startswith(first):  # empty, or the header is incomplete
             self.file.truncate(0)
             self.file.write(_header())
+            self.is_synced = False
             return self.sync()
         check(self.path)
         self.file.seek(-1, os.SEEK_END)

@@ -10,8 +10,10 @@ from django.conf import settings
 from django.core.files.storage import storages
 from django.db import connections, models, router
 
+from storage import keys
 from storage.base import SignedStorage
 from storage.control_characters import printable
+from storage.fields import UploadField
 
 PAGE_SIZE = 1000  # rows per query
 
@@ -39,6 +41,10 @@ class Column:
     @property
     def max_length(self) -> int | None:
         return self.field.max_length
+
+    def has_exclusive(self, key: str) -> bool:
+        """Return True if nobody else writes an object with this key, because an UploadField made it."""
+        return isinstance(self.field, UploadField) and keys.is_generated(key)
 
     def rows(self) -> "models.QuerySet[Any]":
         """Return all rows, without using a manager: a manager may hide rows whose files must be sent too."""

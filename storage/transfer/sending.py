@@ -4,20 +4,23 @@ import errno
 import fnmatch
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from storage import keys
 from storage.base import PRIVATE_MAX_AGE, PUBLIC_MAX_AGE
 from storage.buckets import Bucket
 from storage.errors import ObjectExists, ObjectMissing, ObjectRefused, StorageError
 from storage.local import metadata
+from storage.protocol import TUS_CHUNK_SIZE
 from storage.supabase import SupabaseStorage
 from storage.supabase.backend import STAGING_FOLDER
 from storage.supabase.client import retry
+from storage.transfer.arrivals import Arrival, Arrivals
 from storage.transfer.bandwidth import Bandwidth
 from storage.transfer.local_files import (
     Location,
@@ -28,6 +31,9 @@ from storage.transfer.local_files import (
 )
 from storage.transfer.references import Column, Reference
 from storage.transfer.renaming import key_for_name, numbered_key
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 MAX_KEYS = 100  # numbers up to which `--on-conflict rename` tries keys
 
@@ -47,14 +53,18 @@ def unexpected(name: str, error: Exception) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SendOptions:
-    """How files are sent. `verify`: sha256 or size; `on_conflict`: skip, fail or rename."""
+    """How files are sent. `verify`: md5, sha256 or size; `on_conflict`: skip, fail or rename.
 
-    verify: str = "sha256"
+    `arrivals`: what has arrived in each bucket, by its name.
+    """
+
+    verify: str = "md5"
     on_conflict: str = "skip"
     look_first: bool = False  # look for an object with the same bytes before sending: one probably exists
     exclude: Sequence[str] = ()
     bandwidth: Bandwidth = field(default_factory=Bandwidth)
     semaphore: AbstractContextManager[Any] = field(default_factory=nullcontext)  # limits concurrent uploads
+    arrivals: Mapping[str, Arrivals] = field(default_factory=dict)
 
     def excludes(self, name: str) -> bool:
         return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.exclude)
@@ -158,9 +168,11 @@ def send_file(bucket: Bucket, reference: Reference, options: SendOptions) -> Sen
     file = find_source(bucket, reference)
     key = key_for(bucket, file)
     with _open_unchanged(file, options.bandwidth) as content:
-        sha256 = sha256_of_stream(content)
+        hashes = Hashes()
+        hashlib.file_digest(content, lambda: hashes)  # type: ignore[arg-type, return-value]
+        sha256 = hashes.sha256.hexdigest()
         store = SupabaseStorage(bucket.name, public=bucket.public)
-        sending = Sending(store, file, content, sha256, options)
+        sending = Sending(store, file, content, sha256, hashes.md5.hexdigest(), options)
         if options.look_first or sending.is_taken_locally(key) or not sending.upload(key):
             return sending.find_or_upload(key)
     return Sent(file, key, sha256)
@@ -174,6 +186,7 @@ class Sending:
     file: SourceFile
     content: BinaryIO
     sha256: str
+    md5: str
     options: SendOptions
 
     def find_or_upload(self, key: str) -> Sent:
@@ -206,27 +219,25 @@ class Sending:
         return is_taken_locally(self.file, key, lambda: self.sha256)
 
     def upload(self, key: str) -> bool:
-        """Upload the file and verify it; return False if the key is taken. Raises TransferFailed.
-
-        The staging key is deterministic: the next run overwrites what an interrupted run left there.
-        """
-        target = f"{self.store.bucket}/{key} {self.sha256}"
+        """Upload the file and verify it; return False if the key is taken. Raises TransferFailed."""
         try:
             with ExitStack() as upload_slot:
                 upload_slot.enter_context(self.options.semaphore)
 
-                def verify(staging_key: str) -> bool | None:
+                def verify(arrived_at: str) -> bool | None:
                     upload_slot.close()  # the next upload may start while this one is verified
-                    return retry(lambda: self._matches(staging_key))
+                    return retry(lambda: self._has_arrived(arrived_at))
 
-                self.store.put_file(
+                put = self.store.put_file_directly
+                if self.file.size > TUS_CHUNK_SIZE or not self.file.column.has_exclusive(key):
+                    put = partial(self.store.put_file, staging_key=self._staging_key(key))
+                put(
                     key,
                     self.content,
                     self.file.size,
                     content_type=self.file.content_type,
                     cache_control=self.file.cache_control,
                     verify=verify,
-                    staging_key=f"{STAGING_FOLDER}/{hashlib.sha256(target.encode()).hexdigest()}",
                 )
         except ObjectExists:
             return False
@@ -236,6 +247,26 @@ class Sending:
             message = f"{self.store.bucket} refuses {self.file.name!r}: {error}"
             raise TransferFailed("refused", message) from error
         return True
+
+    def _staging_key(self, key: str) -> str:
+        """Return always the same key: the next run overwrites what an interrupted run left there."""
+        target = f"{self.store.bucket}/{key} {self.sha256}"
+        return f"{STAGING_FOLDER}/{hashlib.sha256(target.encode()).hexdigest()}"
+
+    def _has_arrived(self, key: str) -> bool | None:
+        """Return whether the object has these bytes. It is read if Storage has not computed this MD5."""
+        if self.options.verify == "md5" and self._arrival(key) == Arrival(self.file.size, self.md5):
+            return True
+        return self._matches(key)
+
+    def _arrival(self, key: str) -> Arrival | None:
+        if key.startswith(f"{STAGING_FOLDER}/"):
+            return self.options.arrivals[self.store.bucket].find(key)
+        try:
+            info = self.store.describe(key)
+        except ObjectMissing:
+            return None
+        return Arrival.of(info.size, info.etag)
 
     def _matches(self, key: str) -> bool | None:
         return object_matches(self.store, key, self.file.size, self.sha256, self.options.verify)
@@ -252,7 +283,7 @@ def is_taken_locally(file: SourceFile, key: str, sha256: Callable[[], str]) -> b
 
 
 def object_matches(store: SupabaseStorage, key: str, size: int, sha256: str, verify: str) -> bool | None:
-    """Return whether the object has this size, or this SHA-256, as `verify` says; None if there is none."""
+    """Return whether the object has this SHA-256, or this size if `verify` is size; None if there is none."""
     try:
         if verify == "size":
             return store.size(key) == size
@@ -280,6 +311,18 @@ def _open_unchanged(file: SourceFile, bandwidth: Bandwidth) -> Iterator[BinaryIO
             raise
         message = f"{file.name!r} cannot be read: {error.strerror}."
         raise TransferFailed("unreadable", message) from error
+
+
+class Hashes:
+    """SHA-256 and MD5 of the same bytes, for `hashlib.file_digest`."""
+
+    def __init__(self) -> None:
+        self.sha256 = hashlib.sha256()
+        self.md5 = hashlib.md5(usedforsecurity=False)
+
+    def update(self, data: "ReadableBuffer") -> None:
+        self.sha256.update(data)
+        self.md5.update(data)
 
 
 def sha256_of(path: Path) -> str:

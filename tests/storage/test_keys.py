@@ -109,6 +109,20 @@ def test_fresh_keys_cannot_be_guessed():
     assert all(len(key) >= len("owner/") + 24 for key in made)
 
 
+def test_fresh_keys_are_told_from_names_that_people_give():
+    fresh = [
+        keys.generate("lion", "image/png"),
+        keys.generate("qr-codes", "image/png", stem="the-lion-"),
+        keys.generate("shared/owner", "application/pdf", filename="Plan.pdf"),
+    ]
+    random = "AbcDefGhi-JklMnoPqr2_uV4"  # generate's own characters, but the same each time
+    made = [re.sub(r"[\w-]{24}(?=\.png|/Plan)", random, key) for key in fresh]
+
+    assert all(map(keys.is_generated, made)), made
+    for name in ("plan.pdf", "lion/annual-report-for-members.pdf", f"{random}.pdf", f"a/{random}0.pdf"):
+        assert not keys.is_generated(name)
+
+
 @pytest.mark.parametrize("folder", ["..", "/etc", "a/../..", "guía", ""], ids=ascii)
 def test_a_fresh_key_is_not_made_in_a_hostile_folder(folder):
     with pytest.raises(SuspiciousFileOperation):

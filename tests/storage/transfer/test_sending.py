@@ -1,0 +1,173 @@
+"""With which calls one file is sent: by a real proxy on loopback."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from api.catalog.models import Species
+from storage.buckets import Bucket
+from storage.errors import StorageUnavailable
+from storage.supabase import SupabaseStorage
+from storage.supabase.backend import STAGING_FOLDER
+from storage.transfer.arrivals import Arrival, Arrivals
+from storage.transfer.references import Column, Reference
+from storage.transfer.sending import SendOptions, Sent, TransferFailed, send_file
+from tests.support import proxy as faults
+from tests.support.proxy import Fault, Proxy
+
+pytestmark = pytest.mark.slow  # needs a server of its own
+
+CONTENT = b"a lion"
+OWN = "lion/AbcDefGhi1JklMnoPqr2StuV.png"  # as an UploadField makes it
+SHARED = "lion/portrait.png"  # as anybody may name a file
+Send = Callable[..., Sent]
+
+
+@pytest.fixture
+def store(bucket_of) -> SupabaseStorage:
+    return bucket_of()
+
+
+@pytest.fixture
+def proxy(store: SupabaseStorage, supabase: str, settings) -> Iterator[Proxy]:
+    with Proxy(supabase) as running:
+        settings.SUPABASE_URL = running.url
+        yield running
+
+
+@pytest.fixture
+def send(store: SupabaseStorage, settings) -> Send:
+    """Send the file of a row that has this name."""
+    bucket = Bucket(store.bucket)
+    column = Column(Species._meta.get_field("image"), store.bucket)
+
+    def send(name: str, **options: str) -> Sent:
+        path = Path(settings.MEDIA_ROOT, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(CONTENT)
+        arrivals = {store.bucket: Arrivals(store.bucket)}
+        return send_file(bucket, Reference(column, 1, name), SendOptions(arrivals=arrivals, **options))
+
+    return send
+
+
+def calls(proxy: Proxy, store: SupabaseStorage) -> list[str]:
+    """The calls, with `b` for the bucket and `staged` for the staging key."""
+    lines = (line.replace(store.bucket, "b").replace("/authenticated", "") for line in proxy.seen)
+    return [line.partition(f"/{STAGING_FOLDER}/")[0] + "/staged" * (STAGING_FOLDER in line) for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("name", "verify", "expected"),
+    [
+        (OWN, "md5", [f"POST /object/b/{OWN}", f"GET /object/info/b/{OWN}"]),
+        (OWN, "sha256", [f"POST /object/b/{OWN}", f"GET /object/b/{OWN}"]),
+        (SHARED, "md5", ["POST /object/b/staged", "POST /object/list-v2/b", "POST /object/move"]),
+        (SHARED, "sha256", ["POST /object/b/staged", "GET /object/b/staged", "POST /object/move"]),
+    ],
+)
+def test_only_a_key_that_nobody_else_can_have_is_sent_at_once(
+    send: Send, store, proxy, name, verify, expected
+):
+    sent = send(name, verify=verify)
+
+    assert not sent.already_existed
+    assert calls(proxy, store) == expected
+    assert store.read(name).read() == CONTENT
+
+
+@pytest.mark.parametrize("verify", ["md5", "sha256"])
+@pytest.mark.parametrize("name", [OWN, SHARED])
+def test_what_was_changed_on_its_way_does_not_stay(send: Send, store, proxy, name, verify):
+    proxy.fail(faults.flips, on="POST /object/test-", times=1)
+
+    with pytest.raises(StorageUnavailable, match="differs from the file"):
+        send(name, verify=verify)
+
+    assert list(store.walk()) == list(store.walk(f"{STAGING_FOLDER}/")) == []
+
+
+@pytest.mark.parametrize("name", [OWN, SHARED])
+def test_another_object_of_the_name_stays_as_it_is(send: Send, store, name):
+    store.put(name, [b"another"], content_type="image/png", cache_control="no-cache")
+
+    with pytest.raises(TransferFailed, match="has a different file"):
+        send(name)
+
+    assert store.read(name).read() == b"another"
+
+
+def test_a_name_that_is_taken_meanwhile_is_noticed(send: Send, store, proxy, supabase, settings):
+    """Where two uploads could overwrite each other: when the file has arrived, and before it is moved."""
+
+    def take() -> None:
+        settings.SUPABASE_URL = supabase
+        store.put(SHARED, [b"another"], content_type="image/png", cache_control="no-cache")
+        settings.SUPABASE_URL = proxy.url
+
+    proxy.fail(Fault(after=take), on="POST /object/test-", times=1)
+
+    with pytest.raises(TransferFailed, match="has a different file"):
+        send(SHARED)
+
+    assert store.read(SHARED).read() == b"another"
+
+
+def test_an_object_whose_upload_got_no_answer_is_found(send: Send, store, proxy):
+    proxy.fail(Fault(lost=True), on="POST /object/test-", times=1)
+
+    assert send(OWN).already_existed
+    assert store.read(OWN).read() == CONTENT
+
+
+def test_an_object_without_an_md5_is_read(send: Send, store, proxy):
+    """As Storage has it for what came in parts."""
+
+    def in_parts(passing: faults.Passing, body: bytes) -> None:
+        info = passing.upstream(body).json()
+        passing.relay(httpx.Response(200, json={**info, "etag": '"0123-2"'}))
+
+    proxy.fail(in_parts, on="GET /object/info")
+
+    send(OWN)
+
+    assert calls(proxy, store)[-1] == f"GET /object/b/{OWN}"
+
+
+# --- Arrivals ---------------------------------------------------------------------------------------------
+
+
+def put(store: SupabaseStorage, key: str) -> Arrival:
+    store.put(key, [key.encode()], content_type="text/plain", cache_control="no-cache")
+    return Arrival.of(len(key), store.describe(key).etag)
+
+
+def test_an_object_is_found_that_arrived_after_the_last_list(store):
+    arrivals, key = Arrivals(store.bucket), f"{STAGING_FOLDER}/a"
+    assert arrivals.find(key) is None
+
+    arrival = put(store, key)
+
+    assert arrivals.find(key) == arrival
+
+
+def test_threads_that_ask_at_the_same_time_share_a_list(store, proxy):
+    threads, asking = 8, threading.Semaphore(0)
+    arrivals = Arrivals(store.bucket)
+    keys = [f"{STAGING_FOLDER}/{number}" for number in range(threads)]
+    expected = [put(store, key) for key in keys]
+
+    def find(key: str) -> Arrival | None:
+        asking.release()
+        return arrivals.find(key)
+
+    proxy.fail(Fault(before=lambda: [asking.acquire() for _ in keys] and None), on="/list-v2/", times=1)
+    with ThreadPoolExecutor(threads) as pool:
+        found = list(pool.map(find, keys))
+
+    assert found == expected
+    assert proxy.count("/list-v2/") < threads
