@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from storage.base import ObjectInfo
+from storage.contract import ObjectInfo
 from storage.errors import (
     ObjectExists,
     ObjectMissing,
