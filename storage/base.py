@@ -9,11 +9,12 @@ import io
 import os
 from contextlib import suppress
 from datetime import datetime
+from pathlib import PurePath
 from typing import IO, Any
 from urllib.parse import quote
 
 from django.apps import apps
-from django.conf import settings
+from django.conf import STATICFILES_STORAGE_ALIAS, settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.base import File
 from django.core.files.storage import storages
@@ -109,9 +110,21 @@ class SignedStorage(ObjectStorage):
     def key_of(self, name: Name) -> str:
         """Return the key of the object with this name: the name below `location`, in legal characters.
 
-        Nothing else translates names to keys. Raises InvalidKey for path traversal.
+        Nothing else translates names to keys. An absolute path in MEDIA_ROOT is relative to it, as in
+        FileSystemStorage. Raises InvalidKey for path traversal.
         """
-        return self._prefix + keys.from_name(name)
+        return self._prefix + keys.from_name(_relative_to_media_root(name))
+
+    @property
+    def _keeps_names(self) -> bool:
+        """Whether programs ask for a file by the name that they gave to `save`, not by the returned one.
+
+        Those that overwrite files do, and those that use static files.
+        """
+        is_for_static_files = (
+            STATICFILES_STORAGE_ALIAS in storages.backends and storages[STATICFILES_STORAGE_ALIAS] is self
+        )
+        return self.file_overwrite or is_for_static_files
 
     @property
     def _prefix(self) -> str:
@@ -123,8 +136,8 @@ class SignedStorage(ObjectStorage):
 
         That of a missing object answers with a status from 400 to 499.
         """
-        name = os.fspath(name or "").replace("\\", "/").lstrip("/")
-        key = self.key_of(name)
+        name = os.fspath(_relative_to_media_root(name or "")).replace("\\", "/")
+        key = self.key_of(name.lstrip("/") if self.public else name)
         if name.endswith("/") and key != self._prefix:
             key += "/"
         if self.base_url:
@@ -218,8 +231,11 @@ class SignedStorage(ObjectStorage):
         return super().get_valid_name(keys.transliterate(name))
 
     def get_available_name(self, name: Name, max_length: int | None = None) -> str:
-        """Return the name in legal characters if it is free, else a similar name with the same suffix."""
-        name = keys.from_name(name)
+        """Return the name in legal characters if it is free, else a similar name with the same suffix.
+
+        `guía.pdf` becomes `guia.pdf`, unless programs ask for the file by the name that they gave to `save`.
+        """
+        name = keys.from_name(name) if self._keeps_names else keys.readable_from_name(name)
         folder = name[: name.rfind("/") + 1]
         longest = keys.MAX_KEY - len(self._prefix)
         limit = min(max_length or longest, longest, len(folder) + keys.MAX_SEGMENT)
@@ -259,6 +275,14 @@ def incoming_store() -> SignedStorage:
         if store.incoming:
             return store
     raise ImproperlyConfigured('No entry of STORAGES has the option "incoming": True.')
+
+
+def _relative_to_media_root(name: Name) -> Name:
+    with suppress(ValueError):  # it is not in MEDIA_ROOT
+        return (
+            PurePath(name).relative_to(os.path.abspath(settings.MEDIA_ROOT)) if settings.MEDIA_ROOT else name
+        )
+    return name
 
 
 def _as_configured(time: datetime) -> datetime:

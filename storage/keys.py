@@ -112,13 +112,29 @@ def from_name(name: str | os.PathLike[str]) -> str:
     Backslashes are slashes, and empty segments and `.` are left out, as in FileSystemStorage. Each segment
     that is not legal is replaced by a similar one with digits of its hash: `guía.pdf` becomes
     `guia-1f3a0c5e.pdf`. So a name always has the same key, two names have two keys, and a key is its own
-    name. Raises InvalidKey for path traversal, also if it is percent-encoded.
+    name. Raises InvalidKey for path traversal, also if it is percent-encoded, and for NUL.
     """
+    return "/".join(map(_legal_segment, _segments(name)))
+
+
+def readable_from_name(name: str | os.PathLike[str]) -> str:
+    """Return a key for a new file with this name: as `from_name` does, but `guía.pdf` becomes `guia.pdf`.
+
+    Two names may have the same.
+    """
+    return "/".join(
+        _legal_segment(part if part.isascii() else transliterate(part)) for part in _segments(name)
+    )
+
+
+def _segments(name: str | os.PathLike[str]) -> list[str]:
     path = str(os.fspath(name) if isinstance(name, os.PathLike) else name).replace("\\", "/")
     decoded = unquote(path, errors="replace").replace("\\", "/")
     if decoded.startswith("/") or ".." in decoded.split("/"):
         raise InvalidKey(f"{path!a} leads outside the bucket")
-    return "/".join(_legal_segment(part) for part in path.split("/") if part not in ("", "."))
+    if "\0" in path:
+        raise InvalidKey(f"{path!a} contains NUL")
+    return [part for part in path.split("/") if part not in ("", ".")]
 
 
 def _legal_segment(segment: str) -> str:
@@ -135,8 +151,8 @@ def transliterate(name: str) -> str:
 
     A random stem replaces one of which nothing is left.
     """
-    stem, ending = _split(name)
-    return f"{_plain(stem) or secrets.token_hex(4)}{_plain(ending)}"
+    stem, ending = map(_plain, _split(name))
+    return f"{stem if stem.strip('.') else secrets.token_hex(4)}{ending}"
 
 
 def _split(filename: str) -> tuple[str, str]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from storage.base import ObjectInfo, read_chunks
+from storage.contract import ObjectInfo
 from storage.errors import (
     ObjectExists,
     ObjectMissing,
@@ -14,6 +14,7 @@ from storage.errors import (
     StorageMisconfigured,
     StorageUnavailable,
 )
+from storage.files import read_chunks
 from storage.keys import InvalidKey
 from storage.local import LocalStorage, disk
 from storage.supabase import SupabaseStorage
