@@ -256,11 +256,11 @@ def signed_stores() -> list[SignedStorage]:
 
     The others are not created, because some cannot be: Django's default for static files needs STATIC_URL.
     """
-    stores = (storages[alias] for alias, entry in storages.backends.items() if _may_sign(entry))
+    stores = (storages[alias] for alias, entry in settings.STORAGES.items() if _may_sign(entry))
     return [store for store in stores if isinstance(store, SignedStorage)]
 
 
-def _may_sign(entry: dict[str, Any]) -> bool:
+def _may_sign(entry: Any) -> bool:
     """Return False if the BACKEND of this entry of STORAGES is a class of stores that cannot sign URLs."""
     try:
         backend = import_string(entry["BACKEND"])
