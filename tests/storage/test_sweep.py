@@ -97,8 +97,8 @@ def test_what_interrupted_uploads_left_is_deleted_after_a_day(store, other, leav
     done = sweep("--verbosity=2")
 
     lines = [f"leftovers {name}" for name in named]
-    assert dry == ([*lines, "would be done: leftovers 3; failed 0"], [])
-    assert done == ([*lines, "leftovers 3; failed 0"], [])
+    assert (sorted(dry[0]), dry[1]) == (sorted([*lines, "would be done: leftovers 3; failed 0"]), [])
+    assert (sorted(done[0]), done[1]) == (sorted([*lines, "leftovers 3; failed 0"]), [])
     assert sweep() == (["nothing to do; failed 0"], [])
     assert len(list(store.delete_leftovers(timedelta(0), dry_run=True))) == 1, (
         "an upload may still be running"
