@@ -121,10 +121,9 @@ class SignedStorage(ObjectStorage):
 
         Those that overwrite files do, and those that use static files.
         """
-        is_for_static_files = (
-            STATICFILES_STORAGE_ALIAS in storages.backends and storages[STATICFILES_STORAGE_ALIAS] is self
-        )
-        return self.file_overwrite or is_for_static_files
+        static = settings.STORAGES.get(STATICFILES_STORAGE_ALIAS)
+        is_for_static_files = static and _may_sign(static) and storages[STATICFILES_STORAGE_ALIAS] is self
+        return self.file_overwrite or bool(is_for_static_files)
 
     @property
     def _prefix(self) -> str:
