@@ -50,8 +50,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--report", type=Path, metavar="FILE.json", help="write the result as JSON")
     conflicts = ["skip", "fail", "rename"]
     add("--on-conflict", choices=conflicts, default="skip", help="if another object has the key (skip)")
-    verifications = ["md5", "sha256", "size"]
-    add("--verify", choices=verifications, default="md5", help="how objects are verified (md5)")
+    add("--verify", choices=["sha256", "size"], default="sha256", help="how objects are verified (sha256)")
     add("--rewrite-text", action="store_true", help="also change the texts that mention moved files")
     add(
         "--site-host",

@@ -21,7 +21,6 @@ from storage.errors import ObjectMissing, StorageError, StorageMisconfigured, St
 from storage.keys import InvalidKey
 from storage.supabase.deadlines import minimum_rate
 from storage.transfer import hard_links
-from storage.transfer.arrivals import Arrivals
 from storage.transfer.entries import Entry
 from storage.transfer.journal import CompletedReferences, Journal
 from storage.transfer.local_files import identity
@@ -76,11 +75,7 @@ class Transfer:
 
     def __post_init__(self) -> None:
         self.threads = self.jobs + self.jobs // JOBS_PER_EXTRA_THREAD
-        self.options = replace(
-            self.options,
-            semaphore=threading.BoundedSemaphore(self.jobs),
-            arrivals={name: Arrivals(name) for name in self.buckets},
-        )
+        self.options = replace(self.options, semaphore=threading.BoundedSemaphore(self.jobs))
         self.submitted: set[int] = set()  # hashes of files: one that several rows name is sent only once
         self.references: dict[tuple[str, ...], list[Reference]] = {}  # rows waiting for a file, by file
         self.pending: dict[Future[Sent], tuple[str, ...]] = {}  # files, by future

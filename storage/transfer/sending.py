@@ -4,12 +4,12 @@ import errno
 import fnmatch
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from storage import keys
 from storage.base import PRIVATE_MAX_AGE, PUBLIC_MAX_AGE
@@ -20,7 +20,6 @@ from storage.protocol import TUS_CHUNK_SIZE
 from storage.supabase import SupabaseStorage
 from storage.supabase.backend import STAGING_FOLDER
 from storage.supabase.client import retry
-from storage.transfer.arrivals import Arrival, Arrivals
 from storage.transfer.bandwidth import Bandwidth
 from storage.transfer.local_files import (
     Location,
@@ -31,9 +30,6 @@ from storage.transfer.local_files import (
 )
 from storage.transfer.references import Column, Reference
 from storage.transfer.renaming import key_for_name, numbered_key
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
 
 MAX_KEYS = 100  # numbers up to which `--on-conflict rename` tries keys
 
@@ -53,18 +49,14 @@ def unexpected(name: str, error: Exception) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SendOptions:
-    """How files are sent. `verify`: md5, sha256 or size; `on_conflict`: skip, fail or rename.
+    """How files are sent. `verify`: sha256 or size; `on_conflict`: skip, fail or rename."""
 
-    `arrivals`: what has arrived in each bucket, by its name.
-    """
-
-    verify: str = "md5"
+    verify: str = "sha256"
     on_conflict: str = "skip"
     look_first: bool = False  # look for an object with the same bytes before sending: one probably exists
     exclude: Sequence[str] = ()
     bandwidth: Bandwidth = field(default_factory=Bandwidth)
     semaphore: AbstractContextManager[Any] = field(default_factory=nullcontext)  # limits concurrent uploads
-    arrivals: Mapping[str, Arrivals] = field(default_factory=dict)
 
     def excludes(self, name: str) -> bool:
         return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.exclude)
@@ -168,11 +160,9 @@ def send_file(bucket: Bucket, reference: Reference, options: SendOptions) -> Sen
     file = find_source(bucket, reference)
     key = key_for(bucket, file)
     with _open_unchanged(file, options.bandwidth) as content:
-        hashes = Hashes()
-        hashlib.file_digest(content, lambda: hashes)  # type: ignore[arg-type, return-value]
-        sha256 = hashes.sha256.hexdigest()
+        sha256 = sha256_of_stream(content)
         store = SupabaseStorage(bucket.name, public=bucket.public)
-        sending = Sending(store, file, content, sha256, hashes.md5.hexdigest(), options)
+        sending = Sending(store, file, content, sha256, options)
         if options.look_first or sending.is_taken_locally(key) or not sending.upload(key):
             return sending.find_or_upload(key)
     return Sent(file, key, sha256)
@@ -186,7 +176,6 @@ class Sending:
     file: SourceFile
     content: BinaryIO
     sha256: str
-    md5: str
     options: SendOptions
 
     def find_or_upload(self, key: str) -> Sent:
@@ -224,9 +213,9 @@ class Sending:
             with ExitStack() as upload_slot:
                 upload_slot.enter_context(self.options.semaphore)
 
-                def verify(arrived_at: str) -> bool | None:
+                def verify(object_key: str) -> bool | None:
                     upload_slot.close()  # the next upload may start while this one is verified
-                    return retry(lambda: self._has_arrived(arrived_at))
+                    return retry(lambda: self._matches(object_key))
 
                 put = self.store.put_file_directly
                 if self.file.size > TUS_CHUNK_SIZE or not self.file.column.has_exclusive(key):
@@ -253,21 +242,6 @@ class Sending:
         target = f"{self.store.bucket}/{key} {self.sha256}"
         return f"{STAGING_FOLDER}/{hashlib.sha256(target.encode()).hexdigest()}"
 
-    def _has_arrived(self, key: str) -> bool | None:
-        """Return whether the object has these bytes. It is read if Storage has not computed this MD5."""
-        if self.options.verify == "md5" and self._arrival(key) == Arrival(self.file.size, self.md5):
-            return True
-        return self._matches(key)
-
-    def _arrival(self, key: str) -> Arrival | None:
-        if key.startswith(f"{STAGING_FOLDER}/"):
-            return self.options.arrivals[self.store.bucket].find(key)
-        try:
-            info = self.store.describe(key)
-        except ObjectMissing:
-            return None
-        return Arrival.of(info.size, info.etag)
-
     def _matches(self, key: str) -> bool | None:
         return object_matches(self.store, key, self.file.size, self.sha256, self.options.verify)
 
@@ -283,7 +257,7 @@ def is_taken_locally(file: SourceFile, key: str, sha256: Callable[[], str]) -> b
 
 
 def object_matches(store: SupabaseStorage, key: str, size: int, sha256: str, verify: str) -> bool | None:
-    """Return whether the object has this SHA-256, or this size if `verify` is size; None if there is none."""
+    """Return whether the object has this size, or this SHA-256, as `verify` says; None if there is none."""
     try:
         if verify == "size":
             return store.size(key) == size
@@ -311,18 +285,6 @@ def _open_unchanged(file: SourceFile, bandwidth: Bandwidth) -> Iterator[BinaryIO
             raise
         message = f"{file.name!r} cannot be read: {error.strerror}."
         raise TransferFailed("unreadable", message) from error
-
-
-class Hashes:
-    """SHA-256 and MD5 of the same bytes, for `hashlib.file_digest`."""
-
-    def __init__(self) -> None:
-        self.sha256 = hashlib.sha256()
-        self.md5 = hashlib.md5(usedforsecurity=False)
-
-    def update(self, data: "ReadableBuffer") -> None:
-        self.sha256.update(data)
-        self.md5.update(data)
 
 
 def sha256_of(path: Path) -> str:

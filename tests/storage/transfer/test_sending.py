@@ -1,11 +1,8 @@
 """With which calls one file is sent: by a real proxy on loopback."""
 
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import httpx
 import pytest
 
 from api.catalog.models import Species
@@ -13,7 +10,6 @@ from storage.buckets import Bucket
 from storage.errors import StorageUnavailable
 from storage.supabase import SupabaseStorage
 from storage.supabase.backend import STAGING_FOLDER
-from storage.transfer.arrivals import Arrival, Arrivals
 from storage.transfer.references import Column, Reference
 from storage.transfer.sending import SendOptions, Sent, TransferFailed, send_file
 from tests.support import proxy as faults
@@ -49,8 +45,7 @@ def send(store: SupabaseStorage, settings) -> Send:
         path = Path(settings.MEDIA_ROOT, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(CONTENT)
-        arrivals = {store.bucket: Arrivals(store.bucket)}
-        return send_file(bucket, Reference(column, 1, name), SendOptions(arrivals=arrivals, **options))
+        return send_file(bucket, Reference(column, 1, name), SendOptions(**options))
 
     return send
 
@@ -64,9 +59,8 @@ def calls(proxy: Proxy, store: SupabaseStorage) -> list[str]:
 @pytest.mark.parametrize(
     ("name", "verify", "expected"),
     [
-        (OWN, "md5", [f"POST /object/b/{OWN}", f"GET /object/info/b/{OWN}"]),
+        (OWN, "size", [f"POST /object/b/{OWN}", f"GET /object/info/b/{OWN}"]),
         (OWN, "sha256", [f"POST /object/b/{OWN}", f"GET /object/b/{OWN}"]),
-        (SHARED, "md5", ["POST /object/b/staged", "POST /object/list-v2/b", "POST /object/move"]),
         (SHARED, "sha256", ["POST /object/b/staged", "GET /object/b/staged", "POST /object/move"]),
     ],
 )
@@ -80,13 +74,12 @@ def test_only_a_key_that_nobody_else_can_have_is_sent_at_once(
     assert store.read(name).read() == CONTENT
 
 
-@pytest.mark.parametrize("verify", ["md5", "sha256"])
 @pytest.mark.parametrize("name", [OWN, SHARED])
-def test_what_was_changed_on_its_way_does_not_stay(send: Send, store, proxy, name, verify):
+def test_what_was_changed_on_its_way_does_not_stay(send: Send, store, proxy, name):
     proxy.fail(faults.flips, on="POST /object/test-", times=1)
 
     with pytest.raises(StorageUnavailable, match="differs from the file"):
-        send(name, verify=verify)
+        send(name)
 
     assert list(store.walk()) == list(store.walk(f"{STAGING_FOLDER}/")) == []
 
@@ -122,52 +115,3 @@ def test_an_object_whose_upload_got_no_answer_is_found(send: Send, store, proxy)
 
     assert send(OWN).already_existed
     assert store.read(OWN).read() == CONTENT
-
-
-def test_an_object_without_an_md5_is_read(send: Send, store, proxy):
-    """As Storage has it for what came in parts."""
-
-    def in_parts(passing: faults.Passing, body: bytes) -> None:
-        info = passing.upstream(body).json()
-        passing.relay(httpx.Response(200, json={**info, "etag": '"0123-2"'}))
-
-    proxy.fail(in_parts, on="GET /object/info")
-
-    send(OWN)
-
-    assert calls(proxy, store)[-1] == f"GET /object/b/{OWN}"
-
-
-# --- Arrivals ---------------------------------------------------------------------------------------------
-
-
-def put(store: SupabaseStorage, key: str) -> Arrival:
-    store.put(key, [key.encode()], content_type="text/plain", cache_control="no-cache")
-    return Arrival.of(len(key), store.describe(key).etag)
-
-
-def test_an_object_is_found_that_arrived_after_the_last_list(store):
-    arrivals, key = Arrivals(store.bucket), f"{STAGING_FOLDER}/a"
-    assert arrivals.find(key) is None
-
-    arrival = put(store, key)
-
-    assert arrivals.find(key) == arrival
-
-
-def test_threads_that_ask_at_the_same_time_share_a_list(store, proxy):
-    threads, asking = 8, threading.Semaphore(0)
-    arrivals = Arrivals(store.bucket)
-    keys = [f"{STAGING_FOLDER}/{number}" for number in range(threads)]
-    expected = [put(store, key) for key in keys]
-
-    def find(key: str) -> Arrival | None:
-        asking.release()
-        return arrivals.find(key)
-
-    proxy.fail(Fault(before=lambda: [asking.acquire() for _ in keys] and None), on="/list-v2/", times=1)
-    with ThreadPoolExecutor(threads) as pool:
-        found = list(pool.map(find, keys))
-
-    assert found == expected
-    assert proxy.count("/list-v2/") < threads
