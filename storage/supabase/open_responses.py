@@ -1,7 +1,7 @@
 """OpenResponse: a response of httpcore that can be closed at any time, also by the garbage collector.
 
-The garbage collector may run while this thread holds the lock of a connection pool. If it finds a response that
-nobody closed, httpcore waits for the same lock, for ever: https://github.com/encode/httpcore/issues/996.
+The garbage collector may run while this thread holds the lock of a connection pool. If it finds a response
+that nobody closed, httpcore waits for the same lock, for ever: https://github.com/encode/httpcore/issues/996.
 """
 
 import threading

@@ -87,9 +87,14 @@ class DeadlineTransport(httpx.BaseTransport):
             extensions={**request.extensions, "timeout": _with_upload(request, upload_seconds)},
         )
         pool = self._pool(_environment_proxy(url) if self._trust_env else "")
-        with self._waiting(), deadline(seconds), budget.transferring(upload_seconds), _httpx_errors():
-            with inside_httpcore():
-                response = pool.handle_request(sent)
+        with (
+            self._waiting(),
+            deadline(seconds),
+            budget.transferring(upload_seconds),
+            _httpx_errors(),
+            inside_httpcore(),
+        ):
+            response = pool.handle_request(sent)
         return httpx.Response(
             response.status,
             headers=response.headers,
