@@ -45,7 +45,7 @@ test-postgresql: dev ## on TEST_DATABASE_URL, the tests whose outcome may depend
 MARKED := database
 
 test-packages: packages ## use thirteen packages, such as Wagtail, with our stores
-	@$(BIN)/pytest -m packages
+	@$(BIN)/pytest -m packages tests/packages
 
 packages: dev
 	@$(BIN)/uv venv -q --allow-existing --python $(BIN)/python $(PACKAGES_VENV)

@@ -188,7 +188,7 @@ def test_ci_runs_the_commands_of_the_readme():
     ]
     for target, chosen in {
         "test": '-m "not slow and not packages" --numprocesses auto',
-        "test-packages": "-m packages",
+        "test-packages": "-m packages tests/packages",
         "test-slow": "-m slow --numprocesses auto",
         "test-all": "--numprocesses auto",
     }.items():
