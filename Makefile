@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALL = "$(PYTHON)" -m backend.virtualenv "$(VENV)"
 
 .DEFAULT_GOAL := help
-.PHONY: help run install dev python test test-slow test-postgresql test-all check format schema messages lock bench
+.PHONY: help run install dev python test test-slow test-postgresql test-packages packages test-all check format schema messages lock bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -33,7 +33,7 @@ test test-postgresql: export TMPDIR := /dev/shm
 endif
 
 test: dev ## the quick tests
-	@$(BIN)/pytest -m "not slow" --numprocesses auto
+	@$(BIN)/pytest -m "not slow and not packages" --numprocesses auto
 
 test-slow: dev ## only the slow tests
 	@$(BIN)/pytest -m slow --numprocesses auto
@@ -44,7 +44,17 @@ test-postgresql: dev ## on TEST_DATABASE_URL, the tests whose outcome may depend
 
 MARKED := database
 
-test-all: dev ## everything: also the slow ones
+test-packages: packages ## use thirteen packages, such as Wagtail, with our stores
+	@$(BIN)/pytest -m packages tests/packages
+
+packages: dev
+	@$(BIN)/uv venv -q --allow-existing --python $(BIN)/python $(PACKAGES_VENV)
+	@$(BIN)/uv pip sync -q --python $(PACKAGES_VENV) tests/packages/requirements.txt || { \
+	  echo "The packages of tests/packages/requirements.txt cannot be installed. Is https://pypi.org reachable?" >&2; exit 1; }
+
+export PACKAGES_VENV ?= .venv-packages
+
+test-all: packages ## everything: also the slow ones
 	@$(BIN)/pytest --numprocesses auto
 
 check: dev ## check format, lint, types and the direction of imports
@@ -75,6 +85,7 @@ TEXTS := api/locale
 lock: dev ## upgrade the locked versions and compile requirements*.in
 	@$(BIN)/uv pip compile $(LOCK) -o requirements.txt requirements.in
 	@$(BIN)/uv pip compile $(LOCK) -o requirements-dev.txt requirements-dev.in
+	@$(BIN)/uv pip compile $(LOCK) -o tests/packages/requirements.txt tests/packages/requirements.in
 
 # One lock for every Python from this one on, and every system: what only some of them need has a marker.
 LOCK := -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header

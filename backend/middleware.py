@@ -165,9 +165,7 @@ class RequestBodyMiddleware:
 def content_security_policy() -> str:
     """Return the value of the header Content-Security-Policy."""
     stores = " ".join(sorted({store.origin for store in signed_stores()}))
-    images = " ".join(
-        [stores, *sorted({f"{store.base_url}/" for store in signed_stores() if store.base_url})]
-    )
+    images = " ".join([stores, *sorted({f"{store.cdn_url}/" for store in signed_stores() if store.cdn_url})])
     return "; ".join(
         [
             "default-src 'none'",

@@ -89,7 +89,7 @@ class SignedStorage(ObjectStorage):
         self.owned = owned
         self.shared = shared
         self.location = keys.from_name(location.strip("/"))
-        self.base_url = base_url.rstrip("/")
+        self.cdn_url = base_url.rstrip("/")  # packages take a `base_url` for the start of every URL
         self.cache_control = cache_control
         self.url_expires = url_expires
         self.file_overwrite = file_overwrite
@@ -139,8 +139,8 @@ class SignedStorage(ObjectStorage):
         key = self.key_of(name.lstrip("/") if self.public else name)
         if name.endswith("/") and key != self._prefix:
             key += "/"
-        if self.base_url:
-            return f"{self.base_url}/{quote(key)}"
+        if self.cdn_url:
+            return f"{self.cdn_url}/{quote(key)}"
         if not self.public:
             with suppress(ObjectMissing, keys.InvalidKey):
                 return self.sign_download(key, seconds=self.url_expires or settings.DOWNLOAD_URL_TTL).url

@@ -169,19 +169,30 @@ def test_every_make_target_exists():
 
 
 def test_ci_runs_the_commands_of_the_readme():
-    """The quick and the slow tests are together those of `make test-all`; no Python runs one twice."""
+    """The quick tests, the slow ones and those with packages are those of `make test-all`; no Python runs
+    one twice.
+    """
     script, makefile = (ROOT / ".ci" / "run").read_text(), (ROOT / "Makefile").read_text()
 
     commands = re.findall(r"^ *(?:\[.*\|\| )?(make [a-z-]+)(.*?)(?: #.*)?$", script, re.MULTILINE)
     assert commands == [
         ("make check", ""),
         ("make test", ""),
+        ("make test-packages", ""),
         ("make test-slow", ""),
-        ("make test-postgresql", ' "${second[@]}" ${second:+"MARKED=database or not slow"}'),
+        (
+            "make test-postgresql",
+            ' "${second[@]}" ${second:+"MARKED=(database or not slow) and not packages"}',
+        ),
         ("make test", ' "${second[@]}"'),
     ]
-    for target, chosen in {"test": '-m "not slow" ', "test-slow": "-m slow ", "test-all": ""}.items():
-        recipe = rf"^{target}: dev .*\n\t@\$\(BIN\)/pytest {chosen}--numprocesses auto$"
+    for target, chosen in {
+        "test": '-m "not slow and not packages" --numprocesses auto',
+        "test-packages": "-m packages tests/packages",
+        "test-slow": "-m slow --numprocesses auto",
+        "test-all": "--numprocesses auto",
+    }.items():
+        recipe = rf"^{target}: (?:dev|packages) .*\n\t@\$\(BIN\)/pytest {chosen}$"
         assert re.search(recipe, makefile, re.MULTILINE), target
 
 

@@ -15,13 +15,14 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from functools import lru_cache
 from typing import Any
 from urllib.request import getproxies, proxy_bypass
-from weakref import WeakSet
+from weakref import WeakSet, finalize
 
 import httpcore
 import httpx
 
 from storage import budget
 from storage.supabase.deadlines import deadline, remaining, transfer_seconds
+from storage.supabase.open_responses import OpenResponse, inside_httpcore
 
 REQUEST_SECONDS = 20  # for a request and its response, without the time that their bodies take
 IDLE_SECONDS = 5  # after which a connection is not used again
@@ -85,8 +86,15 @@ class DeadlineTransport(httpx.BaseTransport):
             content=request.stream,
             extensions={**request.extensions, "timeout": _with_upload(request, upload_seconds)},
         )
-        with self._waiting(), deadline(seconds), budget.transferring(upload_seconds), _httpx_errors():
-            response = self._pool(_environment_proxy(url) if self._trust_env else "").handle_request(sent)
+        pool = self._pool(_environment_proxy(url) if self._trust_env else "")
+        with (
+            self._waiting(),
+            deadline(seconds),
+            budget.transferring(upload_seconds),
+            _httpx_errors(),
+            inside_httpcore(),
+        ):
+            response = pool.handle_request(sent)
         return httpx.Response(
             response.status,
             headers=response.headers,
@@ -100,8 +108,9 @@ class DeadlineTransport(httpx.BaseTransport):
 
     def close(self) -> None:
         """Close every connection; the next request opens a new one."""
-        for pool in self.pools():
-            pool.close()
+        with inside_httpcore():
+            for pool in self.pools():
+                pool.close()
 
     def _pool(self, proxy: str) -> httpcore.ConnectionPool:
         """Return this thread's pool for requests by this proxy, or by none."""
@@ -156,19 +165,21 @@ class DeadlineStream(httpx.SyncByteStream):
         seconds: float,
         waiting: Callable[[], AbstractContextManager[None]],
     ) -> None:
-        self.response: httpcore.Response | None = response
+        self.response: OpenResponse | None = OpenResponse(response)
         self.seconds = seconds
         self._waiting = waiting
+        # It keeps the response from the garbage collector, which takes this stream if nobody closes it.
+        self._close = finalize(self, self.response.close)
+        self._close.atexit = False
 
     def __iter__(self) -> Iterator[bytes]:
         assert self.response is not None
-        assert isinstance(self.response.stream, Iterable)
-        chunks = iter(self.response.stream)
+        response = self.response
         while True:
             with self._waiting():
                 started = time.monotonic()
                 with deadline(self.seconds), _httpx_errors():
-                    chunk = next(chunks, None)
+                    chunk = response.next_chunk()
                 if chunk is None:
                     return
                 seconds = transfer_seconds(len(chunk))
@@ -178,9 +189,8 @@ class DeadlineStream(httpx.SyncByteStream):
 
     def close(self) -> None:
         """Also drop the reference to the response: httpx keeps this stream in a reference cycle."""
-        if self.response is not None:
-            self.response.close()
-            self.response = None
+        self._close()
+        self.response = None
 
 
 class DeadlineBackend(httpcore.SyncBackend):

@@ -1161,6 +1161,11 @@ def test_a_cdn_serves_a_public_bucket(make_store):
         assert public.url("") == "https://cdn.example.org/m/site/"
 
 
+def test_packages_find_no_base_url(make_store):
+    """django-compressor and django-filer take a `base_url` for what every URL starts with."""
+    assert not hasattr(make_store(public=True), "base_url")
+
+
 def test_a_store_may_have_its_own_time_for_urls(store):
     put(store, "a")
 

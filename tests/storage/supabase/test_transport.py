@@ -1,7 +1,10 @@
 """Connections to Supabase are reused, never shared by two requests, and closed after a broken response."""
 
+import faulthandler
+import gc
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -139,6 +142,40 @@ def test_an_answer_that_nobody_closes_takes_nothing_from_others(server: Server, 
     assert client.get(f"{server.url}/").content == BODY
     for answer in forgotten:
         answer.close()
+
+
+def collect_in(function: str) -> Callable[[Any, str, Any], None]:
+    """Return a profile function that collects garbage whenever this function is called."""
+
+    def profile(frame: Any, event: str, argument: Any) -> None:
+        if event == "call" and frame.f_code.co_name == function:
+            gc.collect()
+
+    return profile
+
+
+def test_an_answer_that_nobody_closes_may_be_collected_while_the_pool_is_locked(
+    server: Server, client: httpx.Client
+):
+    answer = client.send(client.build_request("GET", f"{server.url}/"), stream=True)
+    pieces = answer.iter_raw(10)
+    next(pieces)
+    cycle: list[Any] = [answer, pieces]
+    cycle.append(cycle)
+
+    gc.disable()
+    faulthandler.dump_traceback_later(30, exit=True)  # a lock that is never released would hang all tests
+    sys.setprofile(collect_in("_assign_requests_to_connections"))  # httpcore holds the lock there
+    try:
+        del answer, pieces, cycle
+        assert client.get(f"{server.url}/").content == BODY
+    finally:
+        sys.setprofile(None)
+        faulthandler.cancel_dump_traceback_later()
+        gc.enable()
+
+    assert len(server.connections) == 2
+    assert server.has_open(1)
 
 
 def test_what_broke_off_does_not_spoil_the_next_call(
