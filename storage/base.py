@@ -196,13 +196,13 @@ class SignedStorage(ObjectStorage):
         name = os.fspath(name)
         return files.ObjectFile(self._open_object(name, mode), name, mode, self._open_object)
 
-    def _open_object(self, name: str, mode: str) -> IO[Any]:
+    def _open_object(self, name: str, mode: str, **options: Any) -> IO[Any]:
         is_text, key = files.is_text(mode), self.key_of(name)
         try:
             file = self.read(key)
         except keys.InvalidKey:
             raise ObjectMissing(key) from None
-        return io.TextIOWrapper(file, encoding="utf-8") if is_text else file
+        return io.TextIOWrapper(file, **{"encoding": "utf-8", **options}) if is_text else file
 
     def _save(self, name: Name, content: File) -> str:
         """Create the object, under another name if this one was taken since get_available_name() was called.
@@ -227,7 +227,8 @@ class SignedStorage(ObjectStorage):
                         raise ObjectExists(key) from None
 
     def get_valid_name(self, name: str) -> str:
-        return super().get_valid_name(keys.transliterate(name))
+        name = str(name)
+        return super().get_valid_name(name if name.isascii() else keys.transliterate(name))
 
     def get_available_name(self, name: Name, max_length: int | None = None) -> str:
         """Return the name in legal characters if it is free, else a similar name with the same suffix.
