@@ -1223,6 +1223,14 @@ def test_a_store_may_have_its_own_time_for_urls(store):
         ({"url_expires": timedelta(hours=1)}, "number of seconds"),
         ({"url_expires": 0}, "number of seconds"),
         ({"base_url": "https://cdn.example.org"}, "needs public"),
+        ({"base_url": "cdn.example.org", "public": True}, "must be a URL"),
+        ({"base_url": "https://cdn.example.org/?v=1", "public": True}, "must be a URL"),
+        ({"cache_control": ""}, "cache_control must be a header"),
+        ({"cache_control": "max-age=60\nX-Evil: 1"}, "cache_control must be a header"),
+        ({"cache_control": 60}, "cache_control must be a header"),
+        ({"public": "False"}, "public must be True or False"),
+        ({"file_overwrite": None}, "file_overwrite must be True or False"),
+        ({"url_expires": True}, "number of seconds"),
     ],
 )
 @pytest.mark.parametrize("kind", [LocalStorage, SupabaseStorage])
