@@ -21,6 +21,7 @@ from django.core.files.base import File
 from django.core.files.storage import storages
 from django.utils import timezone
 from django.utils.deconstruct import deconstructible
+from django.utils.module_loading import import_string
 
 from storage import content_types, files, keys
 from storage.contract import ObjectInfo, ObjectStorage, SignedUpload, SignedURL
@@ -131,10 +132,9 @@ class SignedStorage(ObjectStorage):
 
         Those that overwrite files do, and those that use static files.
         """
-        is_for_static_files = (
-            STATICFILES_STORAGE_ALIAS in storages.backends and storages[STATICFILES_STORAGE_ALIAS] is self
-        )
-        return self.file_overwrite or is_for_static_files
+        static = settings.STORAGES.get(STATICFILES_STORAGE_ALIAS)
+        is_for_static_files = static and _may_sign(static) and storages[STATICFILES_STORAGE_ALIAS] is self
+        return self.file_overwrite or bool(is_for_static_files)
 
     @property
     def _prefix(self) -> str:
@@ -263,9 +263,21 @@ def store_of(alias: str) -> SignedStorage:
 
 
 def signed_stores() -> list[SignedStorage]:
-    """Return every store of STORAGES that can sign URLs."""
-    stores = (storages[alias] for alias in storages.backends)
+    """Return every store of STORAGES that can sign URLs.
+
+    The others are not created, because some cannot be: Django's default for static files needs STATIC_URL.
+    """
+    stores = (storages[alias] for alias, entry in settings.STORAGES.items() if _may_sign(entry))
     return [store for store in stores if isinstance(store, SignedStorage)]
+
+
+def _may_sign(entry: Any) -> bool:
+    """Return False if the BACKEND of this entry of STORAGES is a class of stores that cannot sign URLs."""
+    try:
+        backend = import_string(entry["BACKEND"])
+    except (KeyError, ImportError):  # `storages[alias]` says what is wrong
+        return True
+    return not isinstance(backend, type) or issubclass(backend, SignedStorage)
 
 
 def incoming_store() -> SignedStorage:

@@ -354,6 +354,14 @@ def test_a_file_of_a_person_has_a_readable_name_and_only_that(store, name, saved
     assert store.save(name, ContentFile(b"heron")) not in (name, saved)
 
 
+def test_a_file_is_saved_where_the_store_of_static_files_cannot_be_made(store, settings):
+    static = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    settings.STORAGES = {**settings.STORAGES, "staticfiles": static}
+    settings.STATIC_URL = None
+
+    assert store.save("guía.pdf", ContentFile(b"")) == "guia.pdf"
+
+
 @pytest.mark.parametrize("name", ["..\u0378", "\u0378/.\u0378", "..\u0378/\u0378.."], ids=ascii)
 def test_a_name_of_which_only_dots_are_left_stays_in_its_folder(store, name):
     saved = store.save(f"a/{name}", ContentFile(b"otter"))
