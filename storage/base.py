@@ -7,6 +7,7 @@ files, are here: they translate names to keys, and call those.
 import inspect
 import io
 import os
+import re
 from contextlib import suppress
 from datetime import datetime
 from pathlib import PurePath
@@ -42,6 +43,8 @@ Name = str | os.PathLike[str]
 
 PUBLIC_MAX_AGE = 31536000  # seconds, for objects of public buckets whose keys are never used again
 PRIVATE_MAX_AGE = 3600  # seconds
+CACHE_CONTROL = re.compile("[!-~](?:[ -~]{0,253}[!-~])?")  # what servers accept as the value of a header
+BASE_URL = re.compile(r"(?:https?:/)?/[^\s?#]+")
 
 
 @deconstructible
@@ -79,8 +82,16 @@ class SignedStorage(ObjectStorage):
             known = list(inspect.signature(SignedStorage.__init__).parameters)[1:-1]
             wrong = ", ".join(map(repr, unknown))
             raise ImproperlyConfigured(f"STORAGES: no store has the option {wrong}, only {', '.join(known)}.")
-        if url_expires is not None and not (isinstance(url_expires, int) and url_expires > 0):
+        flags = {"public": public, "incoming": incoming, "owned": owned, "shared": shared}
+        for option, value in {**flags, "file_overwrite": file_overwrite}.items():
+            if not isinstance(value, bool):  # "False" would be true
+                raise ImproperlyConfigured(f"STORAGES: {option} must be True or False, not {value!r}.")
+        if url_expires is not None and not (type(url_expires) is int and url_expires > 0):
             raise ImproperlyConfigured("STORAGES: url_expires must be a positive number of seconds.")
+        if not (isinstance(cache_control, str) and CACHE_CONTROL.fullmatch(cache_control)):
+            raise ImproperlyConfigured('STORAGES: cache_control must be a header, such as "max-age=3600".')
+        if base_url and not BASE_URL.fullmatch(base_url):
+            raise ImproperlyConfigured('STORAGES: base_url must be a URL, such as "https://cdn.example.org".')
         if base_url and not public:
             raise ImproperlyConfigured("STORAGES: base_url needs public: a CDN cannot read a private bucket.")
         self.bucket = bucket or settings.SUPABASE_STORAGE_BUCKET
@@ -196,13 +207,13 @@ class SignedStorage(ObjectStorage):
         name = os.fspath(name)
         return files.ObjectFile(self._open_object(name, mode), name, mode, self._open_object)
 
-    def _open_object(self, name: str, mode: str) -> IO[Any]:
+    def _open_object(self, name: str, mode: str, **options: Any) -> IO[Any]:
         is_text, key = files.is_text(mode), self.key_of(name)
         try:
             file = self.read(key)
         except keys.InvalidKey:
             raise ObjectMissing(key) from None
-        return io.TextIOWrapper(file, encoding="utf-8") if is_text else file
+        return io.TextIOWrapper(file, **{"encoding": "utf-8", **options}) if is_text else file
 
     def _save(self, name: Name, content: File) -> str:
         """Create the object, under another name if this one was taken since get_available_name() was called.
@@ -227,7 +238,8 @@ class SignedStorage(ObjectStorage):
                         raise ObjectExists(key) from None
 
     def get_valid_name(self, name: str) -> str:
-        return super().get_valid_name(keys.transliterate(name))
+        name = str(name)
+        return super().get_valid_name(name if name.isascii() else keys.transliterate(name))
 
     def get_available_name(self, name: Name, max_length: int | None = None) -> str:
         """Return the name in legal characters if it is free, else a similar name with the same suffix.

@@ -5,8 +5,10 @@ import re
 from typing import Any
 
 UNKNOWN = "application/octet-stream"
-#: What can be sent as Content-Type: `text/plain; charset=utf-8` (RFC 9110, 8.3.1).
-HEADER = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(?:[ \t]*;[ -~]*)?", re.ASCII)
+MAX_HEADER = 255  # characters: servers refuse requests with long headers
+#: What can be sent as Content-Type: `text/plain; charset=utf-8` (RFC 9110, 8.3.1). Storage takes a body of
+#: the type `multipart/form-data` for a form.
+HEADER = re.compile(r"(?!multipart/form-data)[\w!#$&^.+-]+/[\w!#$&^.+-]+(?:[ \t]*;[ -~]*)?", re.ASCII)
 #: Other names of content types, which some browsers and programs send.
 ALIASES = {
     "image/jpg": "image/jpeg",
@@ -36,4 +38,4 @@ def guess(name: str) -> str:
 
 def header(value: Any) -> str:
     """Return the value if it can be sent as Content-Type, else ""."""
-    return value if isinstance(value, str) and HEADER.fullmatch(value) else ""
+    return value if isinstance(value, str) and len(value) <= MAX_HEADER and HEADER.fullmatch(value) else ""

@@ -1,20 +1,22 @@
 """Files as Django's storage methods give and take them: ObjectFile, and the chunks of any file."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any, BinaryIO, Protocol
 
 from django.core.files.base import File
+from django.utils.functional import cached_property
 
 CHUNK_SIZE = 256 * 1024  # bytes read or written at once, whatever the size of the file
-READ_MODES = ({"r"}, {"r", "b"}, {"r", "t"})
+READ_MODES = {"r", "rb", "br", "rt", "tr"}
 
 
 class Opener(Protocol):
-    """Opens the object with this name for reading."""
+    """Opens the object with this name for reading. `options`: those of `io.TextIOWrapper`, for text."""
 
-    def __call__(self, name: str, mode: str) -> IO[Any]: ...
+    def __call__(self, name: str, mode: str, **options: Any) -> IO[Any]: ...
 
 
 class ObjectFile(File):
@@ -25,19 +27,29 @@ class ObjectFile(File):
         self.mode = mode
         self._opener = opener
 
-    def open(self, mode: str | None = None, *args: Any, **kwargs: Any) -> "ObjectFile":
-        """Rewind the file, as Django does; if it is closed, read the object again."""
+    def open(self, mode: str | None = None, *args: Any, **options: Any) -> "ObjectFile":
+        """Rewind the file, as Django does; if it is closed, read the object again.
+
+        `options`: the encoding, errors and newline of a text file.
+        """
         if not self.closed:
             self.seek(0)
         else:
-            self.mode = mode or self.mode
-            self.file = self._opener(str(self.name), self.mode)
+            self.file = self._opener(str(self.name), mode or str(self.mode), *args, **options)
         return self
+
+    @cached_property
+    def size(self) -> int:
+        """The number of bytes, also after `close`."""
+        if not self.closed:
+            return int(super().size)
+        with self._opener(str(self.name), "rb") as file:
+            return file.seek(0, os.SEEK_END)
 
 
 def is_text(mode: str) -> bool:
     """Return whether the mode reads text. Raises ValueError for a mode that writes."""
-    if set(mode) not in READ_MODES:
+    if mode not in READ_MODES:
         raise ValueError("Objects are written whole, with save(): open them for reading only.")
     return "b" not in mode
 

@@ -65,13 +65,15 @@ def internal_folder(name: str) -> Path:
 def temporary_file() -> Iterator[Path]:
     """Create an empty file on the same disk, which is never served. It is deleted on exit if not moved."""
     folder = internal_folder("arriving")
-    _delete_abandoned(folder)
     path = folder / secrets.token_hex(16)
-    path.touch()
+    with translate_os_errors():
+        _delete_abandoned(folder)
+        path.touch()
     try:
         yield path
     finally:
-        path.unlink(missing_ok=True)
+        with translate_os_errors():
+            path.unlink(missing_ok=True)
 
 
 def write(path: Path, text: str) -> None:

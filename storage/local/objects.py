@@ -9,7 +9,7 @@ import heapq
 import io
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -88,17 +88,10 @@ class LocalObjects:
         Raises InvalidKey, ObjectExists, and any exception that iterating over the chunks raises.
         """
         keys.check_legal(key)
-        with translate_os_errors(), disk.temporary_file() as temporary:
-            md5 = hashlib.md5(usedforsecurity=False)
-            with temporary.open("ab") as file:
-                disk.lock_temporary_file(file)
-                for chunk in chunks:
-                    md5.update(chunk)
-                    file.write(chunk)
-                file.flush()
-                os.fsync(file.fileno())
+        with disk.temporary_file() as temporary:
+            md5 = _write_chunks(temporary, chunks)
             facts = {"content_type": content_type, "cache_control": cache_control, "metadata": metadata or {}}
-            return self.move_in(temporary, key, replace=replace, etag=f'"{md5.hexdigest()}"', **facts)
+            return self.move_in(temporary, key, replace=replace, etag=f'"{md5}"', **facts)
 
     def move_in(self, file: Path, key: str, *, replace: bool = False, **facts: Any) -> StoredObject:
         """Create the object by renaming a complete, synced file on the same disk that nothing else uses.
@@ -248,6 +241,30 @@ class LocalObjects:
                 if isinstance(error, StorageError) or disk.is_root_unusable():
                     raise
                 raise ObjectMissing(key) from error
+
+
+def _write_chunks(path: Path, chunks: Iterable[bytes]) -> str:
+    """Write the chunks to the temporary file and sync it. Return their MD5.
+
+    Only errors of this disk become StorageUnavailable, not those of the chunks, which may come from another.
+    """
+    md5 = hashlib.md5(usedforsecurity=False)
+    with translate_os_errors():
+        file = path.open("ab")
+    try:
+        with translate_os_errors():
+            disk.lock_temporary_file(file)
+        for chunk in chunks:
+            md5.update(chunk)
+            with translate_os_errors():
+                file.write(chunk)
+        with translate_os_errors():
+            file.flush()
+            os.fsync(file.fileno())
+    finally:
+        with suppress(OSError):  # on a full disk it tries to write what is left, and fails again
+            file.close()
+    return md5.hexdigest()
 
 
 def _is_same_file(one: os.stat_result, other: os.stat_result) -> bool:

@@ -147,7 +147,8 @@ class SupabaseStorage(ProtocolStorage):
         return [name for name in folders if folder or name != STAGING_FOLDER], objects
 
     def has_folder(self, folder: str) -> bool:
-        return bool(self._page({"prefix": keys.check_folder(folder), "limit": 1}).objects)
+        pages = self._pages({"prefix": keys.check_folder(folder), "with_delimiter": True, "limit": 100})
+        return any(page.folders or page.objects for page in pages)
 
     def walk(self, prefix: str = "") -> Iterator[ObjectInfo]:
         inside_staging = prefix.startswith(f"{STAGING_FOLDER}/")
@@ -239,17 +240,20 @@ class SupabaseStorage(ProtocolStorage):
             self.check_ready()
 
     def _pages(self, options: "SearchV2Options") -> "Iterator[SearchV2Result]":
+        """Yield the pages, without what only seems to have the prefix: for Storage a `_` in it stands for any
+        character.
+        """
+        prefix = options["prefix"]
         while True:
-            page = self._page(options)
+            page = self._call(lambda bucket: bucket.list_v2(options), self.bucket)
+            page.folders = [found for found in page.folders if found.name.startswith(prefix)]
+            page.objects = [found for found in page.objects if found.name.startswith(prefix)]
             yield page
             if not page.hasNext:
                 return
             if page.nextCursor in (None, options.get("cursor")):
                 raise StorageUnavailable("Supabase Storage sent no new cursor for the next page of the list")
             options["cursor"] = page.nextCursor
-
-    def _page(self, options: "SearchV2Options") -> "SearchV2Result":
-        return self._call(lambda bucket: bucket.list_v2(options), self.bucket)
 
     # --- Putting ------------------------------------------------------------------------------------
 

@@ -1,6 +1,8 @@
 """RangeReader: reads an object over HTTP as a file, with range requests, and never holds all of it."""
 
+import errno
 import io
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, BinaryIO
@@ -50,7 +52,7 @@ class RangeReader(io.RawIOBase):
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
         if start + offset < 0:
-            raise ValueError("negative seek position")
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))  # as files do; zipfile expects it
         if start + offset != self._position:
             self._position = start + offset
             self._close_response()

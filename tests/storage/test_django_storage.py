@@ -1,7 +1,9 @@
 """What docs/django-storage.md promises: its settings and its code are used as they stand there."""
 
+import ast
 import inspect
 import re
+import sys
 
 import pytest
 from django.apps import AppConfig
@@ -41,6 +43,22 @@ def test_its_settings_make_storages(written):
         store = storages[alias]
         assert isinstance(store, SupabaseStorage)
         assert (store.bucket, store.public) == (bucket, is_public)
+
+
+#: Where a package has another name than its module. The SDK of Supabase brings `storage3`.
+PACKAGES = {"jwt": "pyjwt", "psycopg": "psycopg[binary]", "storage3": "supabase"}
+
+
+def test_its_packages_are_all_that_is_imported():
+    trees = [ast.parse(path.read_text()) for path in (ROOT / "storage").rglob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
+    modules = {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"storage"}
+
+    listed = re.search(r"install `(django [^`]*)`", TEXT)[1].split()
+
+    assert {PACKAGES.get(module, module) for module in modules} == set(listed)
 
 
 def test_ten_lines_are_ten():

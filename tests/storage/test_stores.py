@@ -4,6 +4,7 @@ import errno
 import io
 import os
 import tracemalloc
+import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -171,6 +172,20 @@ def test_every_kind_of_file_is_saved_whole_when_its_name_is_lost_meanwhile(store
     assert content(store, "plan.pdf") == b"somebody else's"
 
 
+@pytest.mark.parametrize("error", [TimeoutError("slow"), PermissionError(13, "no"), TypeError("no bytes")])
+@pytest.mark.parametrize("overwrites", [False, True])
+def test_an_error_of_the_file_that_is_saved_is_no_outage(store, overwrites, error):
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise error
+
+    with pytest.raises(type(error)) as raised:
+        with_options(store, file_overwrite=overwrites).save("a.txt", File(Broken()))
+
+    assert raised.value is error
+    assert store.listdir("") == ([], [])
+
+
 def test_text_is_saved_as_utf_8_and_read_as_text_if_asked(store):
     name = store.save("a.txt", ContentFile("guía"))
 
@@ -240,7 +255,19 @@ def test_a_large_file_may_be_cached_as_long_as_a_small_one(store):
     assert kept.describe(name).cache_control.endswith("max-age=60")
 
 
-@pytest.mark.parametrize("content_type", ["image/png\r\nX-Evil: 1", "guía/x", "png", 7, b"a/b"], ids=ascii)
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "image/png\r\nX-Evil: 1",
+        "guía/x",
+        "png",
+        7,
+        b"a/b",
+        pytest.param("a/" + "b" * 5000, id="long"),
+        "multipart/form-data; boundary=x",
+    ],
+    ids=ascii,
+)
 def test_a_content_type_that_is_no_header_is_guessed(store, content_type):
     file = ContentFile(b"%PDF")
     file.content_type = content_type
@@ -398,7 +425,14 @@ def test_a_name_is_made_valid(store, name, valid):
     assert store.save(store.get_valid_name(name), ContentFile(b"")) == valid
 
 
+@pytest.mark.parametrize("name", ["", ".", "..", "/", "./", "docs/"])
+def test_a_name_that_names_no_file_is_not_made_valid(store, name):
+    with pytest.raises(SuspiciousFileOperation):
+        store.generate_filename(name)
+
+
 def test_a_path_is_as_good_as_a_name(store):
+    assert store.get_valid_name(Path("b c.txt")) == "b_c.txt"
     path = Path("a") / "b.txt"
 
     assert store.save(path, ContentFile(b"otter")) == "a/b.txt"
@@ -473,8 +507,26 @@ def test_an_open_file_can_be_sought(store):
         assert b"".join(file.chunks()) == large
         file.seek(10 * MIB)
         assert file.read(1) == b""
-        with pytest.raises((ValueError, OSError)):
+        with pytest.raises(OSError, match="Invalid argument"):
             file.seek(-1)
+        with pytest.raises(OSError, match="Invalid argument"):
+            file.seek(-len(large) - 1, io.SEEK_END)
+
+
+def test_a_file_that_is_no_archive_is_none(store):
+    """`zipfile` looks for the end of an archive before the start of a short file."""
+    put(store, "a.zip", b"otter")
+
+    with store.open("a.zip") as file:
+        assert not zipfile.is_zipfile(file)
+
+
+def test_a_closed_file_has_a_size(store):
+    put(store, "a", b"otter")
+    file = store.open("a")
+    file.close()
+
+    assert (file.size, len(file)) == (5, 5)
 
 
 def test_many_files_may_be_open_at_once(store):
@@ -552,7 +604,7 @@ def test_text_may_be_asked_for_in_every_way(store, mode):
         assert list(file) == ["guía\n", "ñ"]
 
 
-@pytest.mark.parametrize("mode", ["w", "wb", "a", "x", "r+b", "rw", ""])
+@pytest.mark.parametrize("mode", ["w", "wb", "a", "x", "r+b", "rw", "rr", ""])
 def test_no_mode_writes(store, mode):
     put(store, "a")
 
@@ -569,8 +621,10 @@ def test_a_closed_file_opens_again_in_any_mode(store):
     file.close()
     with file.open("r"):
         assert file.read() == "guía"
-    with file.open():
-        assert file.read() == "guía"
+    with file.open():  # in the first mode, as in FileSystemStorage
+        assert file.read() == "guía".encode()
+    with file.open("r", encoding="latin-1"):
+        assert file.read() == "guÃ\xada"
     with file.open("rb"):
         assert file.read() == "guía".encode()
     assert file.closed
@@ -1182,6 +1236,14 @@ def test_a_store_may_have_its_own_time_for_urls(store):
         ({"url_expires": timedelta(hours=1)}, "number of seconds"),
         ({"url_expires": 0}, "number of seconds"),
         ({"base_url": "https://cdn.example.org"}, "needs public"),
+        ({"base_url": "cdn.example.org", "public": True}, "must be a URL"),
+        ({"base_url": "https://cdn.example.org/?v=1", "public": True}, "must be a URL"),
+        ({"cache_control": ""}, "cache_control must be a header"),
+        ({"cache_control": "max-age=60\nX-Evil: 1"}, "cache_control must be a header"),
+        ({"cache_control": 60}, "cache_control must be a header"),
+        ({"public": "False"}, "public must be True or False"),
+        ({"file_overwrite": None}, "file_overwrite must be True or False"),
+        ({"url_expires": True}, "number of seconds"),
     ],
 )
 @pytest.mark.parametrize("kind", [LocalStorage, SupabaseStorage])

@@ -86,6 +86,30 @@ def test_what_a_list_leaves_out_is_asked_for(store, supabase, settings, lost):
     client.close()
 
 
+def test_a_list_keeps_to_its_prefix(store, supabase, settings):
+    """In a search of Storage, a `_` stands for any character (seen in v1.36.4)."""
+    put(store, "my_docs/a")
+    [info] = store.walk()
+    time = info.created_at.isoformat()
+    similar = {"id": "1", "name": "my-docs/a", "created_at": time, "updated_at": time, "metadata": None}
+
+    def with_similar(body: bytes) -> bytes:
+        answer = json.loads(body)
+        answer["objects"].insert(0, similar)
+        answer["folders"].insert(0, {"name": "my-docs/b"})
+        return json.dumps(answer).encode()
+
+    with Proxy(supabase) as proxy:
+        proxy.on("POST", "/object/list-v2", body=with_similar, forwards=True)
+        settings.SUPABASE_URL = proxy.url
+
+        assert keys_of(store, "my_docs/") == ["my_docs/a"]
+        assert store.listdir("my_docs") == ([], ["a"])
+        assert store.exists("my_docs")
+        assert not store.exists("my_doc_")
+    client.close()
+
+
 def test_every_character_of_a_key_is_quoted_when_its_metadata_is_requested(store, supabase, settings):
     """Storage below v1.42 takes what follows a bare `;` for a query."""
     key = "a;b?c&d=e+f,g@h:i$j.txt"
