@@ -122,9 +122,12 @@ class SignedStorage(ObjectStorage):
         """Return the key of the object with this name: the name below `location`, in legal characters.
 
         Nothing else translates names to keys. An absolute path in MEDIA_ROOT is relative to it, as in
-        FileSystemStorage. Raises InvalidKey for path traversal.
+        FileSystemStorage. Raises InvalidKey for path traversal, and in the folder of unfinished uploads.
         """
-        return self._prefix + keys.from_name(_relative_to_media_root(name))
+        key = self._prefix + keys.from_name(_relative_to_media_root(name))
+        if key.startswith(f"{keys.STAGING_FOLDER}/"):
+            raise keys.InvalidKey(f"{key!a} is in the folder of unfinished uploads")
+        return key
 
     @property
     def _keeps_names(self) -> bool:

@@ -22,6 +22,7 @@ PLAIN = re.compile(r"[A-Za-z0-9/_.-]+", re.ASCII)
 CONTENT_HASH = re.compile(r"\.[0-9a-f]{12}(?:\.|\Z)")
 #: A key of `generate`: its random characters are a folder, or the end of a file name without its suffix.
 GENERATED = re.compile(r".+/(?:[^/]+-)?(?P<random>[A-Za-z0-9_-]{24})(?:/[^/]+|\.[a-z0-9]+)?", re.ASCII)
+STAGING_FOLDER = ".arriving"  # of objects that are not verified yet: `manage.py sweep` deletes old ones
 MAX_KEY = 1024  # characters, the length of the column of an UploadField
 MAX_SEGMENT = 255  # bytes, the limit of file systems; Supabase answers 500 for a longer segment
 HASH_DIGITS = 8  # hexadecimal digits of the hash of a name that is not legal

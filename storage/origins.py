@@ -38,7 +38,7 @@ def pattern_regex(pattern: str) -> str:
 
 def check_origins() -> Iterator[Finding]:
     """Check that browsers can send each of CORS_ALLOWED_ORIGINS."""
-    for origin in settings.CORS_ALLOWED_ORIGINS:
+    for origin in getattr(settings, "CORS_ALLOWED_ORIGINS", ()):
         if not can_be_sent(origin):
             what = f"CORS_ALLOWED_ORIGINS: no browser sends the origin {origin!r}, so it never matches."
             yield problem("cors", what, _cure(origin), id="storage.E016")

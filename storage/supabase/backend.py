@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-STAGING_FOLDER = ".arriving"  # the folder of staging keys: their objects are not verified yet
 KEEP_ALIVE_MAX_SIZE = 64 * 1024  # bytes: Storage receives a body of at most this size before it refuses it
 CLOSE_CONNECTION = {"Connection": "close"}  # after a larger body was refused, a reused connection would hang
 MAX_KEYS_PER_CALL = 1000  # keys that Storage signs in one call
@@ -84,7 +83,7 @@ class SupabaseStorage(ProtocolStorage):
         uses; an object left there by an earlier attempt is replaced. By default a random key.
         """
         keys.check(key)
-        staging_key = staging_key or f"{STAGING_FOLDER}/{secrets.token_urlsafe(18)}"
+        staging_key = staging_key or f"{keys.STAGING_FOLDER}/{secrets.token_urlsafe(18)}"
         try:
             with deadline(PUT_SECONDS + transfer_seconds(size)):
                 object_id = self._send(file, size, staging_key, content_type, cache_control)
@@ -144,19 +143,21 @@ class SupabaseStorage(ProtocolStorage):
         for page in self._pages({"prefix": folder, "with_delimiter": True}):
             folders += [found.name.removeprefix(folder).rstrip("/") for found in page.folders]
             objects += [found.name.removeprefix(folder) for found in page.objects]
-        return [name for name in folders if folder or name != STAGING_FOLDER], objects
+        return [name for name in folders if folder or name != keys.STAGING_FOLDER], objects
 
     def has_folder(self, folder: str) -> bool:
         pages = self._pages({"prefix": keys.check_folder(folder), "with_delimiter": True, "limit": 100})
         return any(page.folders or page.objects for page in pages)
 
     def walk(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        inside_staging = prefix.startswith(f"{STAGING_FOLDER}/")
+        inside_staging = prefix.startswith(f"{keys.STAGING_FOLDER}/")
         found = self._objects(keys.check_prefix(prefix))
-        return (info for info in found if inside_staging or not info.key.startswith(f"{STAGING_FOLDER}/"))
+        return (
+            info for info in found if inside_staging or not info.key.startswith(f"{keys.STAGING_FOLDER}/")
+        )
 
     def delete_leftovers(self, min_age: timedelta, *, dry_run: bool = False) -> Iterator[str]:
-        for info in self.walk(f"{STAGING_FOLDER}/"):
+        for info in self.walk(f"{keys.STAGING_FOLDER}/"):
             is_old = timezone.now() - info.last_modified >= min_age
             if is_old and (dry_run or self.delete_if_exists(info.key)):
                 yield info.key

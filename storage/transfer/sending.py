@@ -15,10 +15,10 @@ from storage import keys
 from storage.base import PRIVATE_MAX_AGE, PUBLIC_MAX_AGE
 from storage.buckets import Bucket
 from storage.errors import ObjectExists, ObjectMissing, ObjectRefused, StorageError
+from storage.keys import STAGING_FOLDER
 from storage.local import metadata
 from storage.protocol import TUS_CHUNK_SIZE
 from storage.supabase import SupabaseStorage
-from storage.supabase.backend import STAGING_FOLDER
 from storage.supabase.client import retry
 from storage.transfer.bandwidth import Bandwidth
 from storage.transfer.local_files import (

@@ -24,8 +24,8 @@ from django.core.management import call_command
 
 from api.doctor import run_checks
 from storage.findings import Finding, ok
+from storage.keys import STAGING_FOLDER
 from storage.supabase import configuration, transport
-from storage.supabase.backend import STAGING_FOLDER
 from storage.supabase.doctor import http
 from storage.supabase.doctor import leftovers as doctor_of_leftovers
 from storage.supabase.doctor.round_trip import FOLDER

@@ -1013,6 +1013,15 @@ def test_a_hostile_folder_is_not_listed(store, path):
         store.listdir(path)
 
 
+@pytest.mark.parametrize("name", [".arriving/a", "./.arriving/a", ".arriving\\a"])
+def test_no_file_is_saved_where_the_sweep_would_delete_it(store, name):
+    with pytest.raises(SuspiciousFileOperation, match="unfinished uploads"):
+        store.save(name, ContentFile(b"x"))
+    with pytest.raises(SuspiciousFileOperation, match="unfinished uploads"):
+        with_options(store, location=".arriving").save("a", ContentFile(b"x"))
+    assert store.save("a/.arriving/a", ContentFile(b"x")) == "a/.arriving/a"
+
+
 def test_an_absolute_folder_is_one_of_the_bucket(store):
     assert store.listdir("/etc") == ([], [])
 

@@ -18,11 +18,11 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from storage.base import SignedStorage
+from storage.keys import STAGING_FOLDER
 from storage.local import LocalStorage, resumable_uploads
 from storage.local.metadata import digest
 from storage.management.commands.sweep import Command
 from storage.supabase import SupabaseStorage
-from storage.supabase.backend import STAGING_FOLDER
 from tests.support.proxy import Handling, Passing, Proxy
 from tests.support.server import ROOT, Server
 from tests.support.site import Site

@@ -9,8 +9,8 @@ from storage import buckets
 from storage.contract import LEFTOVER_AGE, ObjectInfo
 from storage.errors import StorageUnavailable
 from storage.findings import Finding, ok, warning
+from storage.keys import STAGING_FOLDER
 from storage.supabase import SupabaseStorage
-from storage.supabase.backend import STAGING_FOLDER
 from storage.supabase.buckets import list_buckets
 
 MAX_LISTED = 1000  # objects of each bucket: one page of the list

@@ -7,8 +7,8 @@ import pytest
 from django.test import override_settings
 
 from storage.errors import StorageMisconfigured
+from storage.keys import STAGING_FOLDER
 from storage.supabase import SupabaseStorage, client
-from storage.supabase.backend import STAGING_FOLDER
 from tests.support.proxy import Proxy
 
 

@@ -8,8 +8,8 @@ import pytest
 from api.catalog.models import Species
 from storage.buckets import Bucket
 from storage.errors import StorageUnavailable
+from storage.keys import STAGING_FOLDER
 from storage.supabase import SupabaseStorage
-from storage.supabase.backend import STAGING_FOLDER
 from storage.transfer.references import Column, Reference
 from storage.transfer.sending import SendOptions, Sent, TransferFailed, send_file
 from tests.support import proxy as faults
