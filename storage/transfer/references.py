@@ -11,7 +11,9 @@ from django.core.files.storage import storages
 from django.db import connections, models, router
 
 from storage.base import SignedStorage
+from storage.buckets import Bucket
 from storage.control_characters import printable
+from storage.supabase import SupabaseStorage
 
 PAGE_SIZE = 1000  # rows per query
 
@@ -39,6 +41,16 @@ class Column:
     @property
     def max_length(self) -> int | None:
         return self.field.max_length
+
+    def store(self, bucket: Bucket) -> SupabaseStorage:
+        """Return the store of the files after the switch: with its options in STORAGES if it is there."""
+        for store in (self.field.storage, storages["default"]):
+            if isinstance(store, SupabaseStorage) and (store.bucket, store.public) == (
+                bucket.name,
+                bucket.public,
+            ):
+                return store
+        return SupabaseStorage(bucket.name, public=bucket.public)
 
     def rows(self) -> "models.QuerySet[Any]":
         """Return all rows, without using a manager: a manager may hide rows whose files must be sent too."""
