@@ -6,7 +6,8 @@ from functools import partial
 from api.auth import doctor as auth
 from storage.base import incoming_store
 from storage.findings import Finding
-from storage.supabase.doctor import address, project
+from storage.supabase.doctor import address
+from storage.supabase.doctor.checks import storage_steps
 from storage.supabase.doctor.cors import check_cors
 from storage.supabase.doctor.round_trip import check_round_trip
 from storage.supabase.doctor.row_level_security import check_policies
@@ -23,14 +24,9 @@ def run_checks(database: str = "") -> Iterator[Finding]:
 
 def _steps(database: str) -> Iterator[Step]:
     yield Step("store", address.check_store)
-    yield Step("url", address.check_url)
-    yield Step("reachable", address.check_reachable, needs=("url",))
-    yield Step("key", project.check_key, needs=("url", "reachable", "storage"))
-    yield Step("clock", address.check_clock, needs=("url", "reachable"))
-    yield Step("buckets", project.check_buckets, needs=("reachable", "storage", "key"))
+    yield from storage_steps()
     yield Step("jwks", auth.check_jwks)
     yield Step("issuer", auth.check_issuer)
-    yield Step("signing", project.check_signing)
     incoming = f"bucket.{incoming_store().bucket}"
     yield Step(
         "round_trip", check_round_trip, needs=("reachable", "storage", "key", "buckets", incoming, "signing")

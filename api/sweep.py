@@ -1,4 +1,4 @@
-"""The sweep: finishes in storage and in the database what requests have begun or forgotten.
+"""The steps of the sweep: they finish in storage and in the database what requests have begun or forgotten.
 
 Every step can be repeated after a crash. Any number of sweeps may run at once: tickets and removals are
 claimed in the database, and all other work can be done twice without harm. Each task has the time for storage
@@ -6,13 +6,12 @@ calls of one request, so that a storage that does not answer cannot stop the swe
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
-import structlog
 from django.conf import settings
 from django.contrib.sessions.models import Session
 from django.db.models import Q, QuerySet
@@ -25,12 +24,11 @@ from api.exceptions import Refused, ScannerUnavailable
 from api.idempotency import IdempotencyKey
 from api.uploads import lifecycle, removals
 from api.uploads.models import Removal, Upload, WebhookMessage
-from storage.base import ObjectInfo, incoming_store, signed_stores
+from storage.base import ObjectInfo, incoming_store
 from storage.budget import request_budget
 from storage.errors import StorageError
+from storage.sweep import LEFTOVERS, Options, Result, Step, Task, leftover_steps, run_steps
 
-MAX_FAILURES = 3  # in a row, after which a step ends: the storage does not answer
-LEFTOVER_AGE = timedelta(days=1)  # of what an interrupted upload has left in a bucket
 BATCH_SIZE = 200  # objects whose tickets are read with one query
 #: The action for each state in which a ticket is after it was handled; none for the others.
 ACTIONS_OF_STATES = {
@@ -42,93 +40,13 @@ ACTIONS_OF_STATES = {
 
 State = Upload.State
 
-logger = structlog.get_logger("api.sweep")
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """`limit`: how many items each step handles at most. `dry_run`: change nothing.
-
-    `retry_all`: also carry out the removals that wait because the storage has failed.
-    """
-
-    limit: int = 1000
-    dry_run: bool = False
-    retry_all: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What was done, or in a dry run would be. `action` is one of ACTIONS, or the name of a step that failed.
-
-    `error`: why it failed, "" if it was done. `is_outage`: the storage or the scanner does not work.
-    `count`: the number of rows or objects.
-    """
-
-    action: str
-    name: str
-    error: str = ""
-    is_outage: bool = False
-    count: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One item of a step. `run` does the work, and returns the action, or None if there was nothing to do.
-
-    `action` is the expected one, for a dry run.
-    """
-
-    action: str
-    name: str
-    run: Callable[[], str | None]
-    count: int = 1
-
-
-Step = Callable[[Options], Iterable[Task]]
-
 
 def sweep(options: Options) -> Iterator[Result]:
     """Run all steps, and yield what was done. A step that fails does not keep the others from running."""
-    for step in STEPS:
-        yield from _run_step(step, options)
-
-
-def _run_step(step: Step, options: Options) -> Iterator[Result]:
-    """Run the tasks of a step until its end, the limit, or MAX_FAILURES of the storage in a row."""
-    tasks, done, failures = iter(step(options)), 0, 0
-    while done < options.limit and failures < MAX_FAILURES:
-        try:
-            with request_budget(settings.STORAGE_TIMEOUT):
-                task = next(tasks, None)
-        except Exception as error:
-            yield _failure(step.__name__, "", error)
-            return
-        if task is None:
-            return
-        result = _run(task, options)
-        if result:
-            done += 1
-            failures = failures + 1 if result.is_outage else 0
-            yield result
-
-
-def _run(task: Task, options: Options) -> Result | None:
-    if options.dry_run:
-        return Result(task.action, task.name, count=task.count)
-    try:
-        with request_budget(settings.STORAGE_TIMEOUT):
-            action = task.run()
-    except Exception as error:
-        return _failure(task.action, task.name, error)
-    return Result(action, task.name, count=task.count) if action else None
-
-
-def _failure(action: str, name: str, error: Exception) -> Result:
-    is_outage = isinstance(error, StorageError | ScannerUnavailable)
-    if not is_outage:
-        logger.error("sweep_failed", exc_info=error)
-    return Result(action, name, f"{type(error).__name__}: {error}", is_outage)
+    outages = (StorageError, ScannerUnavailable)
+    limits = partial(request_budget, settings.STORAGE_TIMEOUT)
+    steps = chain(map(Step, STEPS), leftover_steps())
+    return run_steps(steps, replace(options, outages=outages, limits=limits))
 
 
 # --- Tickets ------------------------------------------------------------------------------------------
@@ -248,13 +166,6 @@ def carry_out_removals(options: Options) -> Iterator[Task]:
         yield Task("removed", str(removal), partial(_remove, removal))
 
 
-def delete_leftovers(options: Options) -> Iterator[Task]:
-    """Delete what interrupted uploads have left in the buckets."""
-    for store in signed_stores():
-        for key in store.delete_leftovers(LEFTOVER_AGE, dry_run=options.dry_run):
-            yield Task("leftovers", f"{store.bucket}/{key}", lambda: "leftovers")  # deleted already
-
-
 def make_qr_codes(options: Options) -> Iterator[Task]:
     """Make the QR codes that could not be stored when their species were created."""
     for species in Species.objects.filter(qr_code="").order_by("pk")[: options.limit]:
@@ -274,13 +185,12 @@ def _make_qr_code(species: Species) -> str | None:
     return "qr_codes"
 
 
-#: Removals come after the tickets, which may schedule some.
-STEPS: tuple[Step, ...] = (
+#: Removals come after the tickets, which may schedule some. Leftovers are deleted at the end.
+STEPS: tuple[Callable[[Options], Iterable[Task]], ...] = (
     finish_tickets,
     complete_arrivals,
     expire_tickets,
     carry_out_removals,
-    delete_leftovers,
     make_qr_codes,
     purge_tickets,
     purge_expired,
@@ -292,7 +202,7 @@ ACTIONS = (
     "discarded",
     "expired",
     "removed",
-    "leftovers",
+    LEFTOVERS,
     "qr_codes",
     "purged",
 )

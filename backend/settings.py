@@ -125,7 +125,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = MIB
 APPEND_SLASH = False  # a redirect would lose the body of a POST
 
 INSTALLED_APPS = [
-    "api",  # before the admin, whose templates it adds to
+    "api",  # before the admin, whose templates it adds to, and before storage, whose commands it extends
     "api.admin_site.apps.VivariumAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",

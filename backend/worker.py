@@ -13,6 +13,7 @@ from gunicorn import util
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from backend.request_reader import (
+    END_OF_HEAD,
     LONG_TOKEN,
     MAX_SHORT_BODY,
     STALL_TIMEOUT,
@@ -123,7 +124,7 @@ class Worker(ThreadWorker):
         reader = _reader(conn)
         if reader.is_closing or reader.is_idle:
             self._drop(conn)
-        elif b"\r\n\r\n" in reader.received:
+        elif END_OF_HEAD.search(reader.received):
             super().enqueue_req(conn)  # the application answers, when it fails to read the body
         else:
             self._refuse(conn, 408, "request_timeout")

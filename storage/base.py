@@ -9,16 +9,18 @@ import io
 import os
 from contextlib import suppress
 from datetime import datetime
+from pathlib import PurePath
 from typing import IO, Any
 from urllib.parse import quote
 
 from django.apps import apps
-from django.conf import settings
+from django.conf import STATICFILES_STORAGE_ALIAS, settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.base import File
 from django.core.files.storage import storages
 from django.utils import timezone
 from django.utils.deconstruct import deconstructible
+from django.utils.module_loading import import_string
 
 from storage import content_types, files, keys
 from storage.contract import ObjectInfo, ObjectStorage, SignedUpload, SignedURL
@@ -108,9 +110,20 @@ class SignedStorage(ObjectStorage):
     def key_of(self, name: Name) -> str:
         """Return the key of the object with this name: the name below `location`, in legal characters.
 
-        Nothing else translates names to keys. Raises InvalidKey for path traversal.
+        Nothing else translates names to keys. An absolute path in MEDIA_ROOT is relative to it, as in
+        FileSystemStorage. Raises InvalidKey for path traversal.
         """
-        return self._prefix + keys.from_name(name)
+        return self._prefix + keys.from_name(_relative_to_media_root(name))
+
+    @property
+    def _keeps_names(self) -> bool:
+        """Whether programs ask for a file by the name that they gave to `save`, not by the returned one.
+
+        Those that overwrite files do, and those that use static files.
+        """
+        static = settings.STORAGES.get(STATICFILES_STORAGE_ALIAS)
+        is_for_static_files = static and _may_sign(static) and storages[STATICFILES_STORAGE_ALIAS] is self
+        return self.file_overwrite or bool(is_for_static_files)
 
     @property
     def _prefix(self) -> str:
@@ -122,8 +135,8 @@ class SignedStorage(ObjectStorage):
 
         That of a missing object answers with a status from 400 to 499.
         """
-        name = os.fspath(name or "").replace("\\", "/").lstrip("/")
-        key = self.key_of(name)
+        name = os.fspath(_relative_to_media_root(name or "")).replace("\\", "/")
+        key = self.key_of(name.lstrip("/") if self.public else name)
         if name.endswith("/") and key != self._prefix:
             key += "/"
         if self.base_url:
@@ -217,8 +230,11 @@ class SignedStorage(ObjectStorage):
         return super().get_valid_name(keys.transliterate(name))
 
     def get_available_name(self, name: Name, max_length: int | None = None) -> str:
-        """Return the name in legal characters if it is free, else a similar name with the same suffix."""
-        name = keys.from_name(name)
+        """Return the name in legal characters if it is free, else a similar name with the same suffix.
+
+        `guía.pdf` becomes `guia.pdf`, unless programs ask for the file by the name that they gave to `save`.
+        """
+        name = keys.from_name(name) if self._keeps_names else keys.readable_from_name(name)
         folder = name[: name.rfind("/") + 1]
         longest = keys.MAX_KEY - len(self._prefix)
         limit = min(max_length or longest, longest, len(folder) + keys.MAX_SEGMENT)
@@ -235,9 +251,21 @@ def store_of(alias: str) -> SignedStorage:
 
 
 def signed_stores() -> list[SignedStorage]:
-    """Return every store of STORAGES that can sign URLs."""
-    stores = (storages[alias] for alias in storages.backends)
+    """Return every store of STORAGES that can sign URLs.
+
+    The others are not created, because some cannot be: Django's default for static files needs STATIC_URL.
+    """
+    stores = (storages[alias] for alias, entry in settings.STORAGES.items() if _may_sign(entry))
     return [store for store in stores if isinstance(store, SignedStorage)]
+
+
+def _may_sign(entry: Any) -> bool:
+    """Return False if the BACKEND of this entry of STORAGES is a class of stores that cannot sign URLs."""
+    try:
+        backend = import_string(entry["BACKEND"])
+    except (KeyError, ImportError):  # `storages[alias]` says what is wrong
+        return True
+    return not isinstance(backend, type) or issubclass(backend, SignedStorage)
 
 
 def incoming_store() -> SignedStorage:
@@ -246,6 +274,14 @@ def incoming_store() -> SignedStorage:
         if store.incoming:
             return store
     raise ImproperlyConfigured('No entry of STORAGES has the option "incoming": True.')
+
+
+def _relative_to_media_root(name: Name) -> Name:
+    with suppress(ValueError):  # it is not in MEDIA_ROOT
+        return (
+            PurePath(name).relative_to(os.path.abspath(settings.MEDIA_ROOT)) if settings.MEDIA_ROOT else name
+        )
+    return name
 
 
 def _as_configured(time: datetime) -> datetime:

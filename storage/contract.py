@@ -16,6 +16,10 @@ from django.core.files.storage import Storage
 from storage import keys
 from storage.errors import ObjectMissing
 
+#: How long nobody must have written to what an upload left in a bucket until it is a leftover. `put` ends
+#: before: 20 GB may take it 21 hours. Clients may resume an upload for 24 hours.
+LEFTOVER_AGE = timedelta(days=1)
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:

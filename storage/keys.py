@@ -22,6 +22,7 @@ PLAIN = re.compile(r"[A-Za-z0-9/_.-]+", re.ASCII)
 CONTENT_HASH = re.compile(r"\.[0-9a-f]{12}(?:\.|\Z)")
 MAX_KEY = 1024  # characters, the length of the column of an UploadField
 MAX_SEGMENT = 255  # bytes, the limit of file systems; Supabase answers 500 for a longer segment
+HASH_DIGITS = 8  # hexadecimal digits of the hash of a name that is not legal
 MAX_SUFFIXES = 100  # characters of what counts as the suffixes of a name, such as `.tar.gz`
 MAX_FILENAME = 100  # characters of a file name that its key keeps, without the suffix
 
@@ -106,28 +107,48 @@ def suffix(content_type: str) -> str:
     return SUFFIXES.get(content_type) or mimetypes.guess_extension(content_type) or ""
 
 
-def from_name(name: str | os.PathLike[str]) -> str:
+def from_name(name: str | os.PathLike[str], max_length: int = MAX_KEY) -> str:
     """Return the key for a name that Django or a program chose.
 
     Backslashes are slashes, and empty segments and `.` are left out, as in FileSystemStorage. Each segment
     that is not legal is replaced by a similar one with digits of its hash: `guía.pdf` becomes
     `guia-1f3a0c5e.pdf`. So a name always has the same key, two names have two keys, and a key is its own
-    name. Raises InvalidKey for path traversal, also if it is percent-encoded.
+    name. The last segment is also replaced if the key would be longer than `max_length`. Raises InvalidKey
+    for path traversal, also if it is percent-encoded, and for NUL.
     """
+    *folders, file = _segments(name) or [""]
+    path = "".join(f"{_legal_segment(folder)}/" for folder in folders)
+    return path + _legal_segment(file, min(MAX_SEGMENT, max_length - len(path)))
+
+
+def readable_from_name(name: str | os.PathLike[str]) -> str:
+    """Return a key for a new file with this name: as `from_name` does, but `guía.pdf` becomes `guia.pdf`.
+
+    Two names may have the same.
+    """
+    return "/".join(
+        _legal_segment(part if part.isascii() else transliterate(part)) for part in _segments(name)
+    )
+
+
+def _segments(name: str | os.PathLike[str]) -> list[str]:
     path = str(os.fspath(name) if isinstance(name, os.PathLike) else name).replace("\\", "/")
     decoded = unquote(path, errors="replace").replace("\\", "/")
     if decoded.startswith("/") or ".." in decoded.split("/"):
         raise InvalidKey(f"{path!a} leads outside the bucket")
-    return "/".join(_legal_segment(part) for part in path.split("/") if part not in ("", "."))
+    if "\0" in path:
+        raise InvalidKey(f"{path!a} contains NUL")
+    return [part for part in path.split("/") if part not in ("", ".")]
 
 
-def _legal_segment(segment: str) -> str:
-    if len(segment) <= MAX_SEGMENT and LEGAL.fullmatch(segment):
+def _legal_segment(segment: str, max_length: int = MAX_SEGMENT) -> str:
+    if not segment or (len(segment) <= max_length and LEGAL.fullmatch(segment)):
         return segment
-    digits = hashlib.sha256(segment.encode(errors="surrogatepass")).hexdigest()[:8]
-    stem, ending = _split(segment)
-    stem = _plain(stem)[: MAX_SEGMENT // 2]
-    return f"{stem}-{digits}{_plain(ending)}" if stem else f"{digits}{_plain(ending)}"
+    stem, ending = map(_plain, _split(segment))
+    digits = hashlib.sha256(segment.encode(errors="surrogatepass")).hexdigest()[:HASH_DIGITS]
+    ending = f"{digits}{ending[:MAX_SUFFIXES]}"
+    stem = stem[: max(0, max_length - len(ending) - 1)]
+    return f"{stem}-{ending}" if stem else ending
 
 
 def transliterate(name: str) -> str:
@@ -135,8 +156,8 @@ def transliterate(name: str) -> str:
 
     A random stem replaces one of which nothing is left.
     """
-    stem, ending = _split(name)
-    return f"{_plain(stem) or secrets.token_hex(4)}{_plain(ending)}"
+    stem, ending = map(_plain, _split(name))
+    return f"{stem if stem.strip('.') else secrets.token_hex(4)}{ending}"
 
 
 def _split(filename: str) -> tuple[str, str]:

@@ -135,9 +135,8 @@ class SupabaseStorage(ProtocolStorage):
 
     def delete_leftovers(self, min_age: timedelta, *, dry_run: bool = False) -> Iterator[str]:
         for info in self.walk(f"{STAGING_FOLDER}/"):
-            if timezone.now() - info.last_modified >= min_age:
-                if not dry_run:
-                    self.delete(info.key)
+            is_old = timezone.now() - info.last_modified >= min_age
+            if is_old and (dry_run or self.delete_if_exists(info.key)):
                 yield info.key
 
     def check_ready(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from storage.base import ObjectInfo
+from storage.contract import ObjectInfo
 from storage.errors import (
     ObjectExists,
     ObjectMissing,

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import os
 import socket
 import ssl
 import subprocess
@@ -24,7 +25,9 @@ from django.core.management import call_command
 from api.doctor import run_checks
 from storage.findings import Finding, ok
 from storage.supabase import configuration, transport
+from storage.supabase.backend import STAGING_FOLDER
 from storage.supabase.doctor import http
+from storage.supabase.doctor import leftovers as doctor_of_leftovers
 from storage.supabase.doctor.round_trip import FOLDER
 from storage.supabase.doctor.steps import Step, run_steps
 from tests.support.access_tokens import SUPABASE_START
@@ -103,7 +106,7 @@ def test_a_project_that_is_well(check, project: Project, settings):
         *("store", "url", "reachable", "storage", "key", "clock"),
         *(f"bucket.{name}" for name in ("media", "uploads", "documents", "user-profiles")),
         *(f"bucket.{name}" for name in ("species", "exhibitions", "educational-services")),
-        *("jwks", "issuer", "signing", *(f"round_trip.{leg}" for leg in LEGS), "cors"),
+        *("leftovers", "signing", "jwks", "issuer", *(f"round_trip.{leg}" for leg in LEGS), "cors"),
     ]
     assert {each.level for each in report.findings} == {"ok"}
     for name in ("reachable", "key", *(f"round_trip.{leg}" for leg in LEGS)):
@@ -165,7 +168,7 @@ def test_what_is_no_address_is_not_asked(check, settings, url: str):
 
     assert report.code == 1
     assert report.named("url").id == "storage.E007"
-    assert report.of("skipped") == ["reachable", "key", "clock", "buckets", "round_trip", "cors"]
+    assert report.of("skipped") == ["reachable", "key", "clock", "buckets", "leftovers", "round_trip", "cors"]
     assert "url" in report.named("reachable").what
 
 
@@ -184,7 +187,7 @@ def test_nobody_listens(check, settings):
         report.named("reachable").what
         == "http://127.0.0.1:9/storage/v1/status refused the connection: no server listens there."
     )
-    assert report.of("skipped") == ["key", "clock", "buckets", "round_trip", "cors"]
+    assert report.of("skipped") == ["key", "clock", "buckets", "leftovers", "round_trip", "cors"]
 
 
 @pytest.mark.parametrize(
@@ -301,7 +304,7 @@ def test_somebody_else_answers(check, front: Proxy, how: dict[str, Any], said: s
 
     assert report.named("reachable").level == "ok"
     assert said in report.named("storage").what
-    assert report.of("skipped") == ["key", "buckets", "round_trip", "cors"]
+    assert report.of("skipped") == ["key", "buckets", "leftovers", "round_trip", "cors"]
 
 
 def test_where_we_are_sent_is_the_cure(check, front: Proxy):
@@ -351,7 +354,7 @@ def test_a_key_that_opens_nothing(check, settings, key: str, said: str, check_id
 
     assert said in report.named("key").what
     assert report.named("key").id == check_id
-    assert report.of("skipped") == ["buckets", "round_trip"]
+    assert report.of("skipped") == ["buckets", "leftovers", "round_trip"]
     assert report.code == 1
 
 
@@ -510,6 +513,86 @@ def test_without_a_place_to_arrive_nothing_is_sent(check, project: Project):
     project.drop("uploads")
 
     assert check().of("skipped") == ["round_trip"]
+
+
+# --- Leftovers --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def leave(server: Server, project: Project) -> Iterator[Callable[..., None]]:
+    """Leaves objects of these ages in the staging folder of a bucket, as interrupted uploads do."""
+    left: list[str] = []
+
+    def make(bucket: str, *ages: datetime.timedelta) -> None:
+        for age in ages:
+            key = f"{STAGING_FOLDER}/{len(left)}"
+            project.put(bucket, key, b"otter")
+            left.append(f"{bucket}/{key}")
+            os.utime(server.media / bucket / key, times=(time.time() - age.total_seconds(),) * 2)
+
+    yield make
+    for path in left:
+        project.http.delete(f"object/{path}").raise_for_status()
+
+
+HOUR = datetime.timedelta(hours=1)
+
+
+def test_what_interrupted_uploads_have_left_is_named(check, leave):
+    leave("documents", 25 * HOUR, HOUR, 72 * HOUR)
+    leave("media", 49 * HOUR)
+
+    report = check()
+
+    found = [each for each in report.findings if each.name == "leftovers"]
+    dates = [f"{datetime.datetime.now(datetime.UTC) - hours * HOUR:%Y-%m-%d}" for hours in (72, 49)]
+    assert {each.what for each in found} == {
+        f"Leftovers of interrupted uploads in documents: 2, the oldest of {dates[0]}.",
+        f"Leftovers of interrupted uploads in media: 1, the oldest of {dates[1]}.",
+    }
+    assert {(each.level, each.cure) for each in found} == {
+        ("warning", "Run `manage.py sweep` once a day: it deletes them.")
+    }
+    assert report.code == 0
+
+
+def test_what_may_still_be_arriving_is_no_leftover(check, leave):
+    leave("documents", 23 * HOUR)
+
+    found = check().named("leftovers")
+
+    assert found.level == "ok"
+    assert found.what.endswith("Younger, and perhaps still arriving: 1.")
+
+
+def test_of_leftovers_one_page_is_read_and_nothing_else_of_a_bucket(
+    check, leave, front: Proxy, project: Project, monkeypatch
+):
+    monkeypatch.setattr(doctor_of_leftovers, "MAX_LISTED", 2)
+    leave("documents", *[25 * HOUR] * 3)
+    prefixes = []
+
+    def remember(passing: Passing, body: bytes) -> None:
+        prefixes.append(json.loads(body)["prefix"])
+        passing.relay(passing.upstream(body))
+
+    front.fail(remember, on="POST /object/list-v2")
+
+    report = check()
+
+    assert "in documents: 2 or more, the oldest" in report.named("leftovers").what
+    assert prefixes == [f"{STAGING_FOLDER}/"] * 7  # once for each bucket
+
+
+def test_a_staging_folder_that_cannot_be_listed(check, front: Proxy):
+    front.on("POST", "/object/list-v2/species", status=500)
+
+    report = check()
+
+    found = report.named("leftovers")
+    assert (found.level, found.cure) == ("warning", "Try again later.")
+    assert found.what.startswith("The staging folder of species could not be listed: ")
+    assert report.code == 0
 
 
 # --- Access tokens ----------------------------------------------------------------------------------

@@ -9,18 +9,21 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from io import StringIO
+from pathlib import Path
 
 import httpx
 import pytest
+from django.conf import settings
 from django.core.files.storage import storages
-from django.core.management import call_command
+from django.core.management import call_command, get_commands
 from django.core.management.base import CommandError
 from django.utils import timezone
 
 from api.catalog.models import Species
 from api.models import Removal, Upload
 from api.uploads import lifecycle
-from storage.local import LocalStorage
+from storage.local import LocalStorage, resumable_uploads
+from storage.local.metadata import digest
 from tests.api.documents.test_documents import keys_of
 from tests.api.uploads.test_lifecycle import hold
 from tests.api.uploads.test_races import prepare, served
@@ -249,6 +252,23 @@ def test_a_code_that_is_made_meanwhile_is_not_replaced(curator: Caller, monkeypa
     assert len(keys_of("species")) == 1
 
 
+def interrupt_upload(bucket: str, hours: int) -> None:
+    """Leave the first bytes of an upload, the last of which came so many hours ago."""
+    facts = {"content_type": "application/pdf", "cache_control": "", "metadata": {}, "upload_metadata": ""}
+    resumable_uploads.create(bucket, f"{hours}.pdf", length=10, **facts)
+    [received] = Path(settings.MEDIA_ROOT).glob(f".objects/parts/{digest(bucket, f'{hours}.pdf')}/*/bytes")
+    os.utime(received, times=(time.time() - hours * 3600,) * 2)
+
+
+def test_what_interrupted_uploads_have_left_is_deleted(db):
+    for bucket in ("media", "documents", "uploads"):
+        interrupt_upload(bucket, hours=25)
+        interrupt_upload(bucket, hours=23)
+
+    assert sweep() == {"leftovers": 3}
+    assert sweep() == {}
+
+
 # --- Running it -------------------------------------------------------------------------------------------
 
 
@@ -318,6 +338,12 @@ def test_a_dry_run_changes_nothing(alice: Caller, capsys):
         ["expired", expired["id"]],
     ]
     assert told[-1] == "would be done: completed 1, discarded 1, expired 1; failed 0"
+
+
+@pytest.mark.parametrize("name", ["sweep", "check_supabase"])
+def test_the_command_of_the_api_takes_the_place_of_that_of_storage(name: str):
+    """It is a subclass, and does both: Django takes the command of the app that comes first."""
+    assert get_commands()[name] == "api"
 
 
 def test_a_limit_bounds_each_step(alice: Caller):

@@ -46,7 +46,7 @@ def bucket_of(supabase: str, service_key: str) -> Iterator[Callable[..., Supabas
     """Makes a bucket of nobody else's, and takes it away again."""
     headers = {"Authorization": f"Bearer {service_key}"}
     # Making sense of certificates takes long, and there are none.
-    with httpx.Client(base_url=f"{supabase}/storage/v1", headers=headers, verify=False) as client:
+    with httpx.Client(base_url=f"{supabase}/storage/v1", headers=headers, verify=False, timeout=60) as client:
         made: list[str] = []
 
         def make(public: bool = False, **limits: Any) -> SupabaseStorage:

@@ -234,6 +234,11 @@ def test_a_name_that_leads_outside_is_refused_by_its_name(name):
         keys.from_name(name)
 
 
+def test_a_name_with_nul_is_refused():
+    with pytest.raises(keys.InvalidKey, match="contains NUL"):
+        keys.from_name("a\0b")
+
+
 @pytest.mark.parametrize(
     ("value", "header"),
     [

@@ -22,8 +22,6 @@ from storage.supabase.doctor import http
 from storage.supabase.doctor.http import Stopwatch
 from storage.supabase.setup import above_global_limit, blocking_problems, case_mismatch
 
-RUN_SETUP = "Run `manage.py setup_supabase`."
-
 
 def check_key() -> Iterator[Finding]:
     """Check the format of the keys, then list the buckets, which only the secret key may do."""
@@ -81,14 +79,14 @@ def _check_bucket(wanted: Bucket, existing: dict[str, Bucket], *, is_too_large: 
     if other := find_other_case(wanted.name, existing):
         yield case_mismatch(wanted.name, other)
     else:
-        yield problem(name, f"bucket {wanted.name!r} not found.", RUN_SETUP)
+        yield problem(name, f"bucket {wanted.name!r} not found.", _setup_cure())
 
 
 def _accepted(existing: dict[str, Bucket], ms: float) -> Finding:
     if not existing:
         cure = (
             "If the dashboard shows buckets, this is not the secret key: "
-            f"{configuration.COPY_SECRET_KEY} Otherwise: {RUN_SETUP}"
+            f"{configuration.COPY_SECRET_KEY} Otherwise create them, as said below."
         )
         return warning("key", "SUPABASE_SECRET_KEY is accepted, but it lists no buckets.", cure, ms=ms)
     is_legacy = api_keys.parse(settings.SUPABASE_SECRET_KEY).kind == "service_role"
@@ -96,6 +94,12 @@ def _accepted(existing: dict[str, Bucket], ms: float) -> Finding:
         what = "SUPABASE_SECRET_KEY is accepted; it is a legacy key, and Supabase removes these late in 2026."
         return warning("key", what, configuration.COPY_SECRET_KEY, ms=ms)
     return http.ok_or_slow("key", "SUPABASE_SECRET_KEY is accepted.", ms)
+
+
+def _setup_cure() -> str:
+    """Return how to create and correct buckets. `setup_supabase` knows those of Vivarium only."""
+    is_vivarium = hasattr(settings, "STORAGE")
+    return "Run `manage.py setup_supabase`." if is_vivarium else "Create it, or correct it, in the dashboard."
 
 
 def _refused_key_cure() -> str:
@@ -111,4 +115,4 @@ def _refused_key_cure() -> str:
 def _differences(name: str, found: Bucket, wanted: Bucket) -> Iterator[Finding]:
     for each in differences(found, wanted):
         what = f"bucket {wanted.name!r}: {each.field} is {each.current}, and should be {each.wanted}."
-        yield problem(name, what, RUN_SETUP) if each.is_problem else warning(name, what, RUN_SETUP)
+        yield problem(name, what, _setup_cure()) if each.is_problem else warning(name, what, _setup_cure())
