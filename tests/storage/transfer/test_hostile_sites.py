@@ -214,6 +214,14 @@ def test_the_local_store_gets_back_files_with_their_facts(site: Site):
     assert "text/plain" in record.read_text()
 
 
+def test_a_store_with_a_location_is_refused(site: Site):
+    site.with_files("plan.pdf")
+    environment = {"DJANGO_SETTINGS_MODULE": "tests.foreign.switched", "FOREIGN_LOCATION": "media"}
+
+    assert "foreign.Guide.leaflet has the option location" in site.run(environment=environment, code=2)
+    assert site.target() == {}
+
+
 # --- The journal -------------------------------------------------------------------------------------------
 
 
