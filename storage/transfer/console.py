@@ -19,7 +19,7 @@ LOG_INTERVAL = 5.0  # seconds between two progress lines in a log
 TABLE_WIDTH = 120  # characters
 EXPLANATIONS = {
     "private": "its bucket is private, and URLs of private files expire: a text cannot link to it",
-    "unmoved": "no row names this file, so it is not moved",
+    "unmoved": "no file that is moved has this name",
     "host": "ALLOWED_HOSTS does not tell if this is a host of the site",
     "ambiguous": "two files had this name",
     "key": "it is the name of a value in JSON",
@@ -107,11 +107,12 @@ def _cure(report: Report) -> str:
 
 def mention_line(each: TextMention) -> str:
     """Return a line with row, column and mention; an arrow leads to what it becomes."""
-    change = f"{each.mention.old!r} → {each.mention.new!r}" if each.mention.new else repr(each.mention.old)
-    explanation = each.message or EXPLANATIONS.get(each.status, "")
-    return printable(
-        f"  text, {each.status}: {each.text}: {change}{': ' if explanation else ''}{explanation}"
-    )
+    parts = [f"  text, {each.status}", str(each.text)]
+    if each.mention:
+        change = f" → {each.mention.new!r}" if each.mention.new else ""
+        parts.append(f"{each.mention.old!r}{change}")
+    parts.append(each.message or EXPLANATIONS.get(each.status, ""))
+    return printable(": ".join(filter(None, parts)))
 
 
 def dry_run_lines(results: Sequence[DryRunResult]) -> Iterator[str]:

@@ -3,7 +3,8 @@
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from storage.contract import ObjectInfo
@@ -20,11 +21,17 @@ from storage.local import LocalStorage, disk
 from storage.supabase import SupabaseStorage
 from storage.supabase.client import retry
 from storage.supabase.deadlines import minimum_rate
-from storage.transfer import spellings
+from storage.transfer import hard_links, spellings
 from storage.transfer.bandwidth import MIN_RATE
 from storage.transfer.entries import EntryResult
-from storage.transfer.local_files import home_folder, is_local_store, local_bucket, media_root
-from storage.transfer.references import Reference
+from storage.transfer.local_files import (
+    find_existing,
+    home_folder,
+    is_local_store,
+    local_bucket,
+    media_root,
+)
+from storage.transfer.references import Column, Reference
 
 MD5 = re.compile(r"[0-9a-f]{32}")  # the etag of an object that was not sent in parts
 
@@ -38,8 +45,9 @@ def fetch(reference: Reference) -> EntryResult:
     try:
         with minimum_rate(MIN_RATE):
             retry(lambda: _fetch(reference))
-    except ObjectExists:
-        pass  # somebody else has just created it
+    except ObjectExists:  # somebody else has just created it, or it is no file
+        if find_existing(reference) is None:
+            return EntryResult("disk", f"{name} cannot be written: its name is taken on this disk")
     except (ObjectMissing, InvalidKey):
         return EntryResult("missing", f"{name} is neither on this disk nor in {reference.column.bucket}.")
     except StorageMisconfigured:
@@ -49,6 +57,39 @@ def fetch(reference: Reference) -> EntryResult:
     except OSError as error:
         return EntryResult("disk", f"{name} cannot be written: {error}")
     return EntryResult("fetched")
+
+
+def find_replaced(columns: Sequence[Column], since: datetime) -> Iterator[EntryResult]:
+    """Yield a result for each row whose object was replaced since, while this disk has other bytes."""
+    for column in columns:
+        try:
+            for info in SupabaseStorage(column.bucket).walk():
+                for reference in column.references_to(info.key) if info.last_modified > since else ():
+                    location = find_existing(reference)
+                    if location and not _has_content(location.path, info):
+                        message = (
+                            f"{reference}: {info.key!r} was replaced in {column.bucket}: kept here as it was."
+                        )
+                        yield EntryResult("changed", message)
+        except StorageMisconfigured:
+            raise
+        except (StorageError, OSError) as error:
+            yield EntryResult("storage", f"{column.bucket} cannot be compared with this disk: {error}")
+
+
+def _has_content(path: Path, info: ObjectInfo) -> bool:
+    """Return True if the file has the size of the object, and its MD5 if that is known."""
+    md5 = _md5(info)
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size != info.size:
+            return False
+        return not md5 or hashlib.file_digest(file, "md5").hexdigest() == md5
+
+
+def _md5(info: ObjectInfo) -> str:
+    """Return the MD5 that the etag of an object states, empty if the object was sent in parts."""
+    etag = info.etag.strip('"')
+    return etag if MD5.fullmatch(etag) else ""
 
 
 def _fetch(reference: Reference) -> None:
@@ -71,8 +112,7 @@ def _verified_chunks(store: SupabaseStorage, info: ObjectInfo) -> Iterator[bytes
             md5.update(chunk)
             size += len(chunk)
             yield chunk
-    etag = info.etag.strip('"')
-    if size != info.size or (MD5.fullmatch(etag) and etag != md5.hexdigest()):
+    if size != info.size or _md5(info) not in ("", md5.hexdigest()):
         raise StorageUnavailable("The bytes that arrived are not those of the object")
 
 
@@ -90,9 +130,10 @@ def _write(folder: Path, name: str, chunks: Iterator[bytes]) -> None:
                 file.write(chunk)
             file.flush()
             os.fsync(file.fileno())
-        if os.path.lexists(path):
-            raise ObjectExists(name)
-        temporary.rename(path)
+        try:
+            hard_links.link_or_copy(temporary, path, temporary.with_name(f"{temporary.name}-copy"))
+        except FileExistsError:
+            raise ObjectExists(name) from None
         disk.sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)

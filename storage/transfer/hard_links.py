@@ -21,7 +21,7 @@ def create(sent: Sent) -> None:
         if not os.path.lexists(link):
             _copy_metadata(sent)
             link.parent.mkdir(parents=True, exist_ok=True)
-            _link_or_copy(file.location.path.resolve(), link, link.with_name(f".{sent.sha256}"))
+            link_or_copy(file.location.path.resolve(), link, link.with_name(f".{sent.sha256}"))
             disk.sync_folder(link.parent)
         elif is_taken_locally(file, sent.key, lambda: sent.sha256):
             message = f"{file.name!r} would become {sent.key!r}, but another local file has that name."
@@ -44,8 +44,11 @@ def _copy_metadata(sent: Sent) -> None:
         metadata.write_records(metadata.digest(bucket, sent.key), {**record, "key": sent.key})
 
 
-def _link_or_copy(path: Path, link: Path, temporary: Path) -> None:
-    """Create the link atomically. Copy the file if the file system does not support hard links."""
+def link_or_copy(path: Path, link: Path, temporary: Path) -> None:
+    """Create the link atomically. Copy the file if the file system does not support hard links.
+
+    Raises FileExistsError, other OSErrors.
+    """
     try:
         os.link(path, link)
     except OSError as error:

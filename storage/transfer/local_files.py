@@ -95,7 +95,7 @@ def find_existing(reference: Reference) -> Location | None:
     """Return the location of the file, or None if it does not exist or cannot be accessed."""
     try:
         location = locate(reference.column, reference.name)
-        return location if location.path.exists() else None
+        return location if location.path.is_file() else None
     except (OutsideMediaRoot, OSError, StorageError):
         return None
 

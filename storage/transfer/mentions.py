@@ -17,10 +17,11 @@ from storage.transfer.file_index import TAIL_LENGTH, FileIndex, MovedFile, Prefi
 DEBUG_HOSTS = [".localhost", "127.0.0.1", "[::1]"]  # Django allows them in DEBUG without ALLOWED_HOSTS
 LINKS = ("link", "private", "host")  # kinds of mentions that are links to moved files
 MAX_ENDS = 32  # places at which a name may end that are tried
-DELIMITERS = r"\s\"'()\[\]{}<>=,;:|`"
+QUOTES = "“”„‘’«»‹›…—–"  # and other punctuation that is not in ASCII
+DELIMITERS = rf"\s\"'()\[\]{{}}<>=,;:|`{QUOTES}"
 START = re.compile(rf"(?<![^{DELIMITERS}?&#])[^\s]")  # of a name that is not in a link
 RUN = re.compile(r"[^\"<>`\x00-\x1f]{1,3072}")  # a name and what may follow it
-END = re.compile(r"[\s'()\[\]{}?#&,;|*\\!]|[.:](?=[\s'()\[\]{},;|*]|$)")
+END = re.compile(rf"[\s'()\[\]{{}}?#&,;|*\\!{QUOTES}]|[.:](?=[\s'()\[\]{{}},;|*{QUOTES}]|$)")
 JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 JSON_KEY = re.compile(r"\s*:")
 
@@ -97,18 +98,15 @@ class MentionFinder:
     def _links(self, text: str) -> Iterator[Mention]:
         for encoding, pattern in self._patterns:
             for match in pattern.finditer(text):
-                prefixes = [each for each in self.index.prefixes if each.path == _plain(match["path"])]
-                if mention := self._link(text, match, encoding, prefixes):
+                if mention := self._link(text, match, encoding):
                     yield mention
 
-    def _link(
-        self, text: str, match: re.Match[str], encoding: Encoding, prefixes: list[Prefix]
-    ) -> Mention | None:
+    def _link(self, text: str, match: re.Match[str], encoding: Encoding) -> Mention | None:
         """Return None if the link leads to another site, or already to the target."""
-        host, start = match["host"] or "", match.start()
-        if host == urlsplit(settings.SUPABASE_URL).netloc:
+        path, host, start = _plain(match["path"]), (match["host"] or "").lower(), match.start()
+        if host == urlsplit(settings.SUPABASE_URL).netloc and path.startswith("/storage/v1/"):
             return None
-        prefixes = [each for each in prefixes if not each.host or each.host == host]
+        prefixes = [each for each in self._prefixes if each.path == path and each.host in ("", host)]
         is_own = not host or any(each.host for each in prefixes)
         is_known = is_own or self._is_site_host(host)
         if not prefixes or is_known is False:
@@ -120,6 +118,8 @@ class MentionFinder:
                     if is_known is None:
                         return Mention(start, end, "host", old, file=file)
                     new = encoding.encode(file.url)
+                    if old == new:  # the site has the address of the bucket's CDN
+                        return None
                     return Mention(start, end, "link" if new else "private", old, new, file)
         end = min(_ends(text, match.end()), default=match.end())
         is_for_files = any(each.path != "/" and "/storage/v1/" not in each.path for each in prefixes)
@@ -127,10 +127,13 @@ class MentionFinder:
         return Mention(start, end, "unmoved", text[start:end]) if is_unmoved else None
 
     def _names(self, text: str) -> Iterator[Mention]:
-        heads, done = self.index.heads, 0
+        heads, length, done = self.index.heads, self.index.head_length, 0
+        shorter = self._lengths - {length}
         for match in START.finditer(text) if heads else ():
             start = match.start()
-            if start < done or not any(text[start : start + length] in heads for length in self._lengths):
+            is_head = text[start : start + length] in heads
+            is_head = is_head or any(text[start : start + each] in heads for each in shorter)
+            if start < done or not is_head:
                 continue
             for end in self._likely_ends(text, start):
                 written = text[start:end]
@@ -160,8 +163,12 @@ class MentionFinder:
         return {len(head) for head in self.index.heads}
 
     @cached_property
+    def _prefixes(self) -> set[Prefix]:
+        return self.index.prefixes
+
+    @cached_property
     def _patterns(self) -> list[tuple[Encoding, re.Pattern[str]]]:
-        paths = sorted({each.path for each in self.index.prefixes}, key=len, reverse=True)
+        paths = sorted({each.path for each in self._prefixes}, key=len, reverse=True)
         return [(encoding, _link_pattern(encoding, paths)) for encoding in ENCODINGS]
 
     def _is_site_host(self, host: str) -> bool | None:
@@ -199,10 +206,10 @@ def reverse(changes: Sequence[Change]) -> list[Change]:
 
 def _link_pattern(encoding: Encoding, paths: Sequence[str]) -> re.Pattern[str]:
     slash, colon = encoding.slash, encoding.colon
-    host = rf"(?:https?{colon})?{slash}{slash}(?P<host>[^\s/\\\"'<>()?#@%]+)"
+    host = rf"(?:(?i:https?){colon})?{slash}{slash}(?P<host>[^\s/\\\"'<>()?#@%]+)"
     parents = rf"\.\.(?:{slash}\.\.)*"  # editors may write links relative to the page
     path = "|".join(re.escape(each).replace("/", slash) for each in paths)
-    return re.compile(rf"(?<![\w/.%:~@+<\\-])(?:{host}|{parents})?(?P<path>{path})")
+    return re.compile(rf"(?<![\w/.%:~@+\\-])(?:{host}|{parents})?(?P<path>{path})")
 
 
 def _plain(path: str) -> str:

@@ -57,7 +57,7 @@ def purge(journal: Path, verify: str, finder: MentionFinder) -> Iterator[EntryRe
         linked = {
             hash((each.mention.file.old, each.mention.file.new))
             for each in find_mentions(finder)
-            if each.mention.file and each.status in LINKS
+            if each.mention and each.mention.file and each.status in LINKS
         }
         purger = Purger(completed, all_columns, needed, linked, verify)
         for group in _entries_by_file(journal):

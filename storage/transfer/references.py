@@ -12,8 +12,10 @@ from django.db import connections, models, router
 
 from storage import keys
 from storage.base import SignedStorage
+from storage.buckets import Bucket
 from storage.control_characters import printable
 from storage.fields import UploadField
+from storage.supabase import SupabaseStorage
 
 PAGE_SIZE = 1000  # rows per query
 
@@ -45,6 +47,17 @@ class Column:
     def has_exclusive(self, key: str) -> bool:
         """Return True if nobody else writes an object with this key, because an UploadField made it."""
         return isinstance(self.field, UploadField) and keys.is_generated(key)
+
+    def store(self, bucket: Bucket) -> SupabaseStorage:
+        """Return the store of the files after the switch: with its options in STORAGES if it is there."""
+        for store in (self.field.storage, storages["default"]):
+            if isinstance(store, SignedStorage) and (store.bucket, store.public) == (
+                bucket.name,
+                bucket.public,
+            ):
+                options = {"cache_control": store.cache_control, "base_url": store.cdn_url}
+                return SupabaseStorage(bucket.name, bucket.public, **options)
+        return SupabaseStorage(bucket.name, bucket.public)
 
     def rows(self) -> "models.QuerySet[Any]":
         """Return all rows, without using a manager: a manager may hide rows whose files must be sent too."""

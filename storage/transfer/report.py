@@ -50,15 +50,15 @@ class Report:
 
     def add_mention(self, each: TextMention) -> None:
         self.texts[each.status] += 1
-        self.failures += each.status == "database"
+        self.failures += each.status in ("database", "failed")
         if len(self.mentions) < MAX_MESSAGES:
             self.mentions.append(
                 {
                     "field": each.text.column.label,
                     "id": " ".join(pk_texts(each.text.pk)),
                     "status": each.status,
-                    "old": each.mention.old,
-                    "new": each.mention.new,
+                    "old": each.mention.old if each.mention else "",
+                    "new": each.mention.new if each.mention else "",
                     "message": each.message,
                 }
             )

@@ -20,12 +20,13 @@ ATTEMPTS = 3  # at a text that others change at the same time
 @dataclass(frozen=True, slots=True)
 class TextMention:
     """A mention in the text of a row. `status`: that of `Mention.kind`; after an attempt to change the text
-    rewritten, changed (others kept changing it), too_long (its column is too short) or database.
+    rewritten, changed (others kept changing it), too_long (its column is too short) or database. It is failed
+    after an unexpected error, without a mention.
     """
 
     status: str
     text: Text
-    mention: Mention
+    mention: Mention | None
     message: str = ""
 
     @property
@@ -47,8 +48,12 @@ def find_mentions(finder: MentionFinder) -> Iterator[TextMention]:
     """Yield the mentions in all texts, and change nothing."""
     for column in text_columns():
         for text in column.texts():
-            mentions, _ = _examine(finder, text)
-            yield from (TextMention(each.kind, text, each) for each in mentions)
+            try:
+                mentions, _ = _examine(finder, text)
+            except Exception as error:
+                yield _failed(text, error)
+            else:
+                yield from (TextMention(each.kind, text, each) for each in mentions)
 
 
 def rewrite_texts(finder: MentionFinder, journal: Path) -> Iterator[TextMention]:
@@ -59,7 +64,16 @@ def rewrite_texts(finder: MentionFinder, journal: Path) -> Iterator[TextMention]
     with Journal(journal) as opened:
         for column in text_columns():
             for text in column.texts():
-                yield from _rewrite(finder, text, opened)
+                try:
+                    yield from list(_rewrite(finder, text, opened))
+                except (DatabaseError, OSError):  # nothing can be read, or the journal cannot be written
+                    raise
+                except Exception as error:
+                    yield _failed(text, error)
+
+
+def _failed(text: Text, error: Exception) -> TextMention:
+    return TextMention("failed", text, None, f"unexpected error: {type(error).__name__}: {error}")
 
 
 def _rewrite(finder: MentionFinder, text: Text, journal: Journal) -> Iterator[TextMention]:

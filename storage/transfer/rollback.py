@@ -1,18 +1,21 @@
 """Undo a transfer: rows get back their old file names, and hard links that no row needs are deleted."""
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from django.db import DatabaseError
 
 from storage.transfer import hard_links
 from storage.transfer.entries import Entry, EntryResult
-from storage.transfer.fetching import fetch
+from storage.transfer.fetching import fetch, find_replaced
 from storage.transfer.journal import Journal, check, entries_reversed
 from storage.transfer.local_files import find_existing
 from storage.transfer.references import columns
 from storage.transfer.rewriting import roll_back_texts
 from storage.transfer.sending import sha256_of, unexpected
+
+CLOCK_DIFFERENCE = timedelta(hours=1)  # between this machine and the project, at most
 
 
 def roll_back(journal: Path, *, is_fetching: bool = False) -> Iterator[EntryResult]:
@@ -23,9 +26,11 @@ def roll_back(journal: Path, *, is_fetching: bool = False) -> Iterator[EntryResu
     """
     check(journal)
     seen: set[int] = set()  # hashes of rows: only the last entry of a row is reported
+    ended_at = ""  # when the last file was moved
     with Journal(journal) as opened:
         opened.add_rollback()
         for entry in entries_reversed(journal):
+            ended_at = ended_at or entry.at
             row = hash((entry.model, entry.field, *entry.pk))
             result = _roll_back_entry(entry)
             if result and (result.status == "done" or row not in seen):
@@ -43,6 +48,8 @@ def roll_back(journal: Path, *, is_fetching: bool = False) -> Iterator[EntryResu
             elif row not in seen:
                 message = f"{reference}: {reference.name!r} is not on this disk, but only where it was sent."
                 yield EntryResult("missing", message)
+    if is_fetching and ended_at:
+        yield from find_replaced(columns(), datetime.fromisoformat(ended_at) - CLOCK_DIFFERENCE)
 
 
 def _roll_back_entry(entry: Entry) -> EntryResult | None:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from storage import keys
-from storage.base import PRIVATE_MAX_AGE, PUBLIC_MAX_AGE
 from storage.buckets import Bucket
 from storage.errors import ObjectExists, ObjectMissing, ObjectRefused, StorageError
 from storage.keys import STAGING_FOLDER
@@ -106,9 +105,8 @@ def local_source(bucket: Bucket, reference: Reference) -> SourceFile:
         raise TransferFailed("missing", f"{name!r} is not on this disk.{hint}") from None
     except (OSError, StorageError) as error:
         raise TransferFailed("unreadable", f"{name!r} cannot be read: {error}") from error
-    cache_control = f"max-age={PUBLIC_MAX_AGE if bucket.public else PRIVATE_MAX_AGE}"
-    defaults = {**metadata.infer_record(location.name, stat), "cache_control": cache_control}
-    headers = {**defaults, **record}
+    cache_control = column.store(bucket).cache_control_for(location.name)
+    headers = {**metadata.infer_record(location.name, stat), "cache_control": cache_control, **record}
     return SourceFile(
         column,
         location,

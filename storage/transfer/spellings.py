@@ -9,10 +9,12 @@ import os
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from stat import S_ISREG
 from urllib.parse import unquote
 
+MAX_ENTRIES = 50_000  # of a folder that is searched for a similar name
 MISSING_ERRNOS = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
 
@@ -61,7 +63,11 @@ def _find(folder: Path, name: str, form: Callable[[str], str]) -> str | None:
     """Return the path of the entry that has the same form, None if there is none or are several."""
     path, parts = folder, []
     for part in name.split("/"):
-        if form is _folded or not os.path.exists(path / part):
+        spellings = (part, *(unicodedata.normalize(each, part) for each in ("NFC", "NFD")))
+        same = next((each for each in spellings if os.path.exists(path / each)), None)
+        if form is _normal and same:
+            part = same
+        else:
             similar = _entries(path, _changed_at(path), form).get(form(part), [])
             if len(similar) != 1:
                 return None
@@ -73,11 +79,13 @@ def _find(folder: Path, name: str, form: Callable[[str], str]) -> str | None:
 
 @lru_cache(maxsize=4)
 def _entries(folder: Path, changed_at: int, form: Callable[[str], str]) -> dict[str, list[str]]:
-    """Return the names in a folder by their form. Empty if it cannot be read."""
+    """Return the names in a folder by their form. Empty if it cannot be read or has too many."""
     found: dict[str, list[str]] = {}
     if changed_at:
-        for entry in folder.iterdir():
-            found.setdefault(form(entry.name), []).append(entry.name)
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in islice(entries, MAX_ENTRIES + 1)]
+        for name in names if len(names) <= MAX_ENTRIES else ():
+            found.setdefault(form(name), []).append(name)
     return found
 
 

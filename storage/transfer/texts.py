@@ -1,11 +1,13 @@
-"""The text columns of all models, in which texts may mention files: characters, texts and JSON."""
+"""The text columns of all models, in which texts may mention files: characters, texts, JSON and arrays."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from django.apps import apps
 from django.db import connections, models, router
+from django.db.models.expressions import Combinable
 from django.db.models.functions import Cast, Length
 from django.db.models.lookups import Exact
 
@@ -15,12 +17,15 @@ from storage.transfer.references import PAGE_SIZE, pk_texts
 TEXT_TYPES = ("CharField", "TextField", "JSONField")
 BATCH_CHARACTERS = 1_000_000  # that are read at the same time, unless a single text has more
 #: Their texts say what was, and nothing reads files by them.
-HISTORY = ("admin.LogEntry", "sessions.Session", "migrations.Migration")
+HISTORY = ("admin.LogEntry", "sessions.Session")
 
 
 @dataclass(frozen=True, slots=True)
 class TextColumn:
-    """A text column. Texts are read and written as the database has them, without the field's conversions."""
+    """A text column. Texts are read and written as the database has them, without the field's conversions.
+
+    An array of texts, which only PostgreSQL has, is read as JSON.
+    """
 
     field: "models.Field[Any, Any]"
 
@@ -30,7 +35,11 @@ class TextColumn:
 
     @property
     def is_json(self) -> bool:
-        return self.field.get_internal_type() == "JSONField"
+        return self._is_array or self.field.get_internal_type() == "JSONField"
+
+    @property
+    def _is_array(self) -> bool:
+        return self.field.get_internal_type() == "ArrayField"
 
     def texts(self) -> "Iterator[Text]":
         """Yield all texts by primary key, with no more than BATCH_CHARACTERS in memory."""
@@ -52,7 +61,9 @@ class TextColumn:
     def replace(self, pk: Any, old: str, new: str) -> bool:
         """Set this column only, if it still has the old text; return True if the row was changed."""
         value: Any = models.Value(new, models.TextField())
-        if self.is_json:
+        if self._is_array:
+            value = json.loads(new)
+        elif self.is_json:
             value = Cast(value, models.JSONField())
         current = Exact(self._raw, models.Value(old, models.TextField()))
         return bool(self._rows().filter(current, pk=pk).update(**{self.field.attname: value}))
@@ -66,7 +77,10 @@ class TextColumn:
 
     @property
     def _raw(self) -> Cast:
-        return Cast(models.F(self.field.attname), models.TextField())
+        value: Combinable = models.F(self.field.attname)
+        if self._is_array:
+            value = models.Func(value, function="array_to_json", output_field=models.JSONField())
+        return Cast(value, models.TextField())
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +107,15 @@ def text_columns() -> Iterator[TextColumn]:
         for field in model._meta.local_concrete_fields:
             column = (router.db_for_read(model), model._meta.db_table, field.column or "")
             is_key = field.primary_key or field.name in {part.name for part in model._meta.pk_fields}
-            if field.get_internal_type() in TEXT_TYPES and not field.generated and not is_key:
+            if _has_texts(field) and not field.generated and not is_key:
                 if column not in seen:
                     yield TextColumn(field)
                 seen.add(column)
+
+
+def _has_texts(field: Any) -> bool:
+    kind = field.get_internal_type()
+    return _has_texts(field.base_field) if kind == "ArrayField" else kind in TEXT_TYPES
 
 
 def _is_table(model: type[models.Model]) -> bool:

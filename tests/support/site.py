@@ -52,12 +52,17 @@ class Site:
             headers={"Authorization": f"Bearer {self.key}", "apikey": self.key},
         ).raise_for_status()
 
-    def object(self, key: str, content: bytes, bucket: str = "") -> None:
+    def object(self, key: str, content: bytes, bucket: str = "", *, upsert: bool = False) -> None:
         """Put an object there, as somebody else would."""
         httpx.post(
             f"{self.server.url}/storage/v1/object/{bucket or self.bucket}/{key}",
             content=content,
-            headers={"Authorization": f"Bearer {self.key}", "apikey": self.key, "Content-Type": "text/plain"},
+            headers={
+                "Authorization": f"Bearer {self.key}",
+                "apikey": self.key,
+                "Content-Type": "text/plain",
+                "x-upsert": str(upsert).lower(),
+            },
         ).raise_for_status()
 
     # --- The site ---------------------------------------------------------------------------------

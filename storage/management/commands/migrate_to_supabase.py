@@ -21,6 +21,7 @@ from django.conf import settings
 from django.core.management.base import CommandError
 from django.db import DatabaseError
 
+from storage.base import SignedStorage
 from storage.buckets import Bucket
 from storage.control_characters import printable
 from storage.errors import StorageError
@@ -91,6 +92,12 @@ class Command(BaseCommand):
         for column in found:
             if not has_table(column.field.model):
                 raise CannotStart(f"{column.label} has no table: run migrate, or select others with --model.")
+            store = column.field.storage
+            if isinstance(store, SignedStorage) and store.location:
+                raise CannotStart(
+                    f"The storage of {column.label} has the option location, with which files are not found "
+                    "under their names: leave it out, or select other fields with --model."
+                )
         if any(column.count() for column in found) and not Path(settings.MEDIA_ROOT).is_dir():
             raise CannotStart(
                 f"MEDIA_ROOT {settings.MEDIA_ROOT} does not exist: set it to the folder of the files."
@@ -145,7 +152,7 @@ class Command(BaseCommand):
                 is_stopped = True
             except DatabaseError as error:
                 is_stopped, failure = True, error
-        is_partial = bool(transfer.limit or transfer.options.exclude or options["model"])
+        is_partial = _is_partial(options)
         try:
             for line in console.summary(report, is_stopped=is_stopped, is_partial=is_partial):
                 self.stdout.write(line)
@@ -166,8 +173,9 @@ class Command(BaseCommand):
         is_rewriting = options["rewrite_text"]
         mentions = rewrite_texts(finder, transfer.journal_path) if is_rewriting else find_mentions(finder)
         for mention in mentions:
-            report.add_mention(mention)
-            self.stdout.write(console.mention_line(mention))
+            if mention.status != "unmoved" or not _is_partial(options):  # a later run may move the file
+                report.add_mention(mention)
+                self.stdout.write(console.mention_line(mention))
             if transfer.stop.is_set():
                 raise Stopped
 
@@ -194,14 +202,15 @@ class Command(BaseCommand):
             write(line)
         for path in orphans(columns(), journal):
             write(printable(f"  orphan: {path!r} is named by no row and is not moved"))
-        has_mentions = False
+        texts: Counter[str] = Counter()
         for mention in find_mentions(MentionFinder(index, options["site_host"])):
-            has_mentions = True
-            write(console.mention_line(mention))
-        if has_mentions:
+            if mention.status != "unmoved" or not _is_partial(options):
+                texts[mention.status] += 1
+                write(console.mention_line(mention))
+        if texts:
             write("--rewrite-text changes the texts above that have an arrow; links in the others will break")
         write("nothing was written; conflicts with existing objects are only found when files are sent")
-        return all(result.is_success for result in results)
+        return all(result.is_success for result in results) and not texts["failed"]
 
     # --- Rollback and purge -----------------------------------------------------------------------------
 
@@ -240,6 +249,11 @@ class Command(BaseCommand):
         fetches = f", {fetched} fetched" if fetched else ""
         self.stdout.write(f"{done} {verb}{fetches}, {counts.total()} left as they are")
         return counts
+
+
+def _is_partial(options: dict[str, Any]) -> bool:
+    """Return True if the options select some of the files."""
+    return bool(options["limit"] or options["exclude"] or options["model"])
 
 
 @contextmanager

@@ -149,6 +149,22 @@ def test_the_way_back_may_fetch_what_was_sent_after_the_switch(site: Site):
     assert "--fetch is an option of --rollback." in site.run("--fetch", code=2)
 
 
+def test_the_way_back_names_files_that_were_replaced_in_their_bucket(site: Site):
+    site.with_files("plan.pdf", "map.pdf")
+    (site.media / "folder").mkdir(), site.guide("folder")
+    site.run(code=1)
+    site.object("plan.pdf", b"newer", upsert=True)
+    site.object("folder", b"a file here")
+
+    said = site.run("--rollback", str(site.journal), "--fetch", code=1)
+
+    assert "changed: foreign.Guide.leaflet 1: 'plan.pdf' was replaced in" in said
+    assert "map.pdf" not in said
+    assert "disk: foreign.Guide.leaflet 3: 'folder' cannot be written: its name is taken" in said
+    assert "fetched" not in said
+    assert site.disk() == {"plan.pdf": b"plan.pdf", "map.pdf": b"map.pdf"}
+
+
 @pytest.mark.parametrize("fault", [Fault(cut=True), Fault(status=503)])
 def test_a_file_is_fetched_whole_or_not_at_all(site: Site, fault: Fault):
     site.with_files("plan.pdf")
@@ -196,6 +212,14 @@ def test_the_local_store_gets_back_files_with_their_facts(site: Site):
     assert (site.media / site.bucket / "a/later.bin").read_bytes() == b"later"
     [record] = (site.media / ".objects/records").rglob("*.json")
     assert "text/plain" in record.read_text()
+
+
+def test_a_store_with_a_location_is_refused(site: Site):
+    site.with_files("plan.pdf")
+    environment = {"DJANGO_SETTINGS_MODULE": "tests.foreign.switched", "FOREIGN_LOCATION": "media"}
+
+    assert "foreign.Guide.leaflet has the option location" in site.run(environment=environment, code=2)
+    assert site.target() == {}
 
 
 # --- The journal -------------------------------------------------------------------------------------------

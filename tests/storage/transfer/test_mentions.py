@@ -7,6 +7,7 @@ import pytest
 
 from api.catalog.models import Species
 from storage.buckets import Bucket
+from storage.supabase import SupabaseStorage
 from storage.transfer.file_index import FileIndex
 from storage.transfer.mentions import Change, Mention, MentionFinder, changes, replace_all, reverse
 from storage.transfer.references import Column
@@ -92,6 +93,9 @@ def kinds(text: str, **options) -> list[tuple[str, str]]:
         ("leaflets/gui\u0301a.pdf", "leaflets/guia-12345678.pdf"),
         ("docs/ñu.pdf", "docs/nu-12345678.pdf"),
         ("docs\\ñu.pdf", "docs/nu-12345678.pdf"),
+        ("<https://zoo.example/media/leaflets/plan.pdf>", f"<{PLAN}>"),
+        ("HTTPS://ZOO.example/media/leaflets/plan.pdf", PLAN),
+        ("«/media/leaflets/plan.pdf», “leaflets/guía.pdf”…", f"«{PLAN}», “leaflets/guia-12345678.pdf”…"),
         ("año.pdf", "ano-12345678.pdf"),
         ('"año.pdf"', '"ano-12345678.pdf"'),
     ],
@@ -176,6 +180,36 @@ def test_links_of_the_local_store_become_those_of_the_project():
 
     assert rewritten(text) == PLAN
     assert kinds(text.replace("plan", "other")) == []
+
+
+def test_the_project_may_have_the_host_of_the_site(settings):
+    settings.SUPABASE_URL = "https://zoo.example"
+    plan = "https://zoo.example/storage/v1/object/public/species/leaflets/plan.pdf"
+
+    assert rewritten("https://zoo.example/media/leaflets/plan.pdf") == plan
+    assert kinds(plan) == []
+
+
+def test_a_bucket_with_a_cdn_has_its_urls(monkeypatch):
+    store = SupabaseStorage("species", public=True, base_url="https://zoo.example/media")
+    monkeypatch.setattr(Species._meta.get_field("image"), "storage", store)
+
+    assert rewritten("/media/leaflets/plan.pdf") == "https://zoo.example/media/leaflets/plan.pdf"
+    assert kinds("https://zoo.example/media/leaflets/plan.pdf") == []
+
+
+def test_half_a_character_in_json_is_no_error():
+    found = list(finder().find_in_json(r'["/media/\ud800.pdf"]'))
+
+    assert [each.kind for mentions, _ in found for each in mentions] == ["unmoved"]
+
+
+def test_many_names_are_found_by_fewer_of_their_first_characters(monkeypatch):
+    monkeypatch.setattr("storage.transfer.file_index.MAX_HEADS", 3)
+    files = {f"{letter}{letter}/ñ.pdf": f"{letter}.pdf" for letter in "abcdefg"}
+
+    assert finder(files=files).index.head_length == 1
+    assert rewritten("aa/ñ.pdf gg/ñ.pdf x/ñ.pdf", files=files) == "a.pdf g.pdf x/ñ.pdf"
 
 
 def test_a_name_that_two_files_had_is_not_changed():

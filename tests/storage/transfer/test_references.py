@@ -6,10 +6,13 @@ import pytest
 from django.core.files.storage import FileSystemStorage
 
 from api.catalog.models import Species
+from storage.buckets import Bucket
 from storage.local import LocalStorage
+from storage.supabase import SupabaseStorage
 from storage.transfer.bandwidth import Bandwidth
 from storage.transfer.local_files import OutsideMediaRoot, identity, locate, near_match
 from storage.transfer.references import Column, NoSuchField, Reference, columns
+from storage.transfer.sending import local_source
 
 OURS = {
     "api.Document.file",
@@ -183,6 +186,22 @@ def test_a_missing_file_has_a_near_match(media: Path, on_disk: str, name: str):
     assert near_match(COLUMN, "%2e%2e/y" + "y" * 5000) is None
     lay(media, on_disk.swapcase())
     assert near_match(COLUMN, name) is None
+
+
+def test_a_moved_file_gets_the_header_of_its_store(media: Path, monkeypatch):
+    lay(media, "plan.pdf", "base.5f8c1a2b3c4d.css")
+    public, other = Bucket("species", public=True), Bucket("species", public=False)
+    monkeypatch.setattr(COLUMN.field, "storage", FileSystemStorage(media))
+
+    def header(name: str, bucket: Bucket) -> str:
+        return local_source(bucket, Reference(COLUMN, 1, name)).cache_control
+
+    assert header("plan.pdf", public) == header("base.5f8c1a2b3c4d.css", other) == "max-age=3600"
+    assert header("base.5f8c1a2b3c4d.css", public) == "max-age=31536000"
+    store = SupabaseStorage("species", public=True, cache_control="max-age=7")
+    monkeypatch.setattr(COLUMN.field, "storage", store)
+    assert header("plan.pdf", public) == "max-age=7"
+    assert header("plan.pdf", other) == "max-age=3600"
 
 
 def test_a_file_system_storage_of_its_own_is_asked(media: Path, monkeypatch):

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from django.contrib.postgres.fields import ArrayField
+from django.db import connection, models
 
 from api.catalog.models import Species
 from storage.buckets import Bucket
@@ -153,6 +155,49 @@ def test_a_run_that_ended_before_it_changed_the_row_leaves_nothing_to_put_back(j
     assert put_back(journal) == []
     assert statuses(journal) == ["rewritten"]
     assert put_back(journal) == ["done"]
+
+
+class Unlucky(MentionFinder):
+    """Raises what nobody foresaw for one text."""
+
+    def find(self, text: str) -> list[Mention]:
+        return [] if "unlucky" not in text else [text.unforeseen]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("examine", [find_mentions, lambda finder: rewrite_texts(finder, finder.journal)])
+def test_a_text_that_raises_what_nobody_foresaw_is_named(journal: Path, examine):
+    species("unlucky"), species("/media/plan.png")
+    unlucky = Unlucky(finder(journal).index)
+    object.__setattr__(unlucky, "journal", journal)
+
+    [found] = examine(unlucky)
+
+    assert (found.status, found.message[:32]) == ("failed", "unexpected error: AttributeError")
+
+
+@pytest.mark.database
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL has arrays")
+def test_arrays_are_read_as_json_and_changed():
+    class Row(models.Model):  # noqa: DJ008
+        files = ArrayField(ArrayField(models.TextField(null=True)), null=True)
+
+        class Meta:
+            app_label = "arrays"
+
+    column = TextColumn(Row._meta.get_field("files"))
+    before = [["/media/plan.png", None], ['a "b", {c}\\', "x"]]
+    with connection.schema_editor() as editor:
+        editor.create_model(Row)
+    row = Row.objects.create(files=before)
+    Row.objects.create(files=None)
+    [text] = column.texts()
+
+    new = text.content.replace("/media/plan.png", URL)
+    assert column.replace(row.pk, text.content, new)
+    assert not column.replace(row.pk, text.content, new)
+    row.refresh_from_db()
+    assert row.files == [[URL, None], before[1]]
+    assert column.text(row.pk).content == new
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 1000])
