@@ -55,8 +55,9 @@ class Column:
                 bucket.name,
                 bucket.public,
             ):
-                options = {"cache_control": store.cache_control, "base_url": store.cdn_url}
-                return SupabaseStorage(bucket.name, bucket.public, **options)
+                return SupabaseStorage(
+                    bucket.name, bucket.public, cache_control=store.cache_control, base_url=store.cdn_url
+                )
         return SupabaseStorage(bucket.name, bucket.public)
 
     def rows(self) -> "models.QuerySet[Any]":
