@@ -136,7 +136,7 @@ def delete_orphan(finding: Finding, report: "Report") -> bool:
     if not is_unchanged or is_named(finding.store.bucket, finding.key):
         return False
     report.add({**finding.as_json(), "deleted_at": timezone.now().isoformat()}, sync=True)
-    finding.store.delete(finding.key)
+    finding.store.delete_if_exists(finding.key)
     return True
 
 

@@ -142,7 +142,7 @@ def _handle(act: Callable[[Upload], Upload], upload: Upload) -> str | None:
 
 
 def _discard(key: str) -> str:
-    incoming_store().delete(key)
+    incoming_store().delete_if_exists(key)
     return "discarded"
 
 

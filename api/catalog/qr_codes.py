@@ -113,7 +113,7 @@ def delete_abandoned() -> Iterator[str]:
     named = set(Species.objects.values_list("qr_code", flat=True))  # read last: a listed key may be a new one
     for key in stored:
         if key not in named and _is_old(key):
-            store.delete(key)
+            store.delete_if_exists(key)
             yield key
 
 

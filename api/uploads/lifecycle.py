@@ -108,7 +108,7 @@ def _claim_and_run(upload: Upload, *rest: Any) -> Upload:
     upload = Upload.objects.get(pk=upload.pk)
     if upload.is_settled:
         try:
-            incoming_store().delete(upload.path)
+            incoming_store().delete_if_exists(upload.path)
         except StorageError:
             removals.schedule([(incoming_store(), upload.path)], upload.pk)
     return claims.claim_and_run(upload, *rest)

@@ -9,7 +9,10 @@ def key_for_name(name: str, max_length: int | None = None) -> str:
     So the file is also found by programs that go on asking for it by its old name. Raises InvalidKey if no
     key is short enough, and for path traversal.
     """
-    return _fit(keys.from_name(name, max_length or keys.MAX_KEY), max_length)
+    key = keys.from_name(name, max_length or keys.MAX_KEY)
+    if max_length and len(key) > max_length:
+        raise keys.InvalidKey("Invalid key")
+    return keys.check(key)
 
 
 def numbered_key(key: str, number: int, max_length: int | None = None) -> str:
@@ -19,12 +22,8 @@ def numbered_key(key: str, number: int, max_length: int | None = None) -> str:
     stem, dot, extension = file.rpartition(".")
     if not dot or len(extension) > keys.MAX_SEGMENT // 2:
         stem, dot, extension = file, "", ""
-    stem = stem[: max(0, room - len(f"-{number}{dot}{extension}"))]
-    ending = f"{number}{dot}{extension}"
-    return _fit(f"{folder}{slash}{stem}-{ending}" if stem else f"{folder}{slash}{ending}", max_length)
-
-
-def _fit(key: str, max_length: int | None) -> str:
-    if max_length and len(key) > max_length:
+    ending = f"-{number}{dot}{extension}"
+    if len(ending) > room:
         raise keys.InvalidKey("Invalid key")
-    return keys.check(key)
+    stem = stem[: room - len(ending)]
+    return keys.check(f"{folder}{slash}{stem}{ending}" if stem else f"{folder}{slash}{ending[1:]}")

@@ -127,7 +127,7 @@ def find_source(bucket: Bucket, reference: Reference) -> SourceFile:
     try:
         return local_source(bucket, reference)
     except TransferFailed as failed:
-        if failed.reason != "missing" or not SupabaseStorage(bucket.name).exists(reference.name):
+        if failed.reason != "missing" or not SupabaseStorage(bucket.name).has_object(reference.name):
             raise
     message = f"{reference.name!r} is in {bucket.name}, and was not sent from this disk."
     raise TransferFailed("remote", message)
@@ -258,7 +258,7 @@ def object_matches(store: SupabaseStorage, key: str, size: int, sha256: str, ver
     """Return whether the object has this size, or this SHA-256, as `verify` says; None if there is none."""
     try:
         if verify == "size":
-            return store.size(key) == size
+            return store.describe(key).size == size
         with store.read(key) as content:
             return sha256_of_stream(content) == sha256
     except ObjectMissing:

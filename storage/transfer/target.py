@@ -75,6 +75,6 @@ def _serves_probe(bucket: str) -> bool:
     except OSError:  # the folder does not exist or is not writable
         return False
     try:
-        return SupabaseStorage(bucket).exists(probe.name)
+        return SupabaseStorage(bucket).has_object(probe.name)
     finally:
         probe.unlink()

@@ -70,7 +70,7 @@ def _delete(store: SupabaseStorage, key: str, found: list[Finding]) -> None:
     cure = f"Delete {store.bucket}/{key} by hand."
     try:
         with _operation("delete", "The object was deleted.", found, cure=cure):
-            store.delete(key)
+            store.delete_if_exists(key)
     except OperationFailed:
         pass
 
