@@ -29,12 +29,10 @@ import httpx
 from migration import MANAGE, Bench
 
 from storage import keys
-from tests.support.proxy import Proxy
 
 TRANSFERS = 8
 SETS = ((10_000, 400), (1_000_000, 60), (20_000_000, 6))  # bytes of a file, files
 PDF = "application/pdf"
-COUNTED = 40  # files of the run that counts calls
 
 Measured = tuple[float, float]  # seconds, and seconds of processor time
 
@@ -99,27 +97,10 @@ class Comparison:
         runs = [measured(each, self.rclone_environment) for each in self._rclone(folder)]
         return sum(seconds for seconds, _ in runs), sum(processor for _, processor in runs)
 
-    def _rclone(self, folder: str, *options: str) -> list[list[str]]:
+    def _rclone(self, folder: str) -> list[list[str]]:
         paths = [str(self.bench.path(folder)), f"target:{self.bucket}/rclone/{folder}"]
-        limits = ["--transfers", str(TRANSFERS), "--checkers", str(TRANSFERS), *options]
+        limits = ["--transfers", str(TRANSFERS), "--checkers", str(TRANSFERS)]
         return [["rclone", *verb, *paths, *limits] for verb in (["copy"], ["check", "--download"])]
-
-    def calls(self, *, is_random: bool) -> str:
-        """Return the calls that each needs for one file."""
-        folder = f"counted/{is_random}"
-        self.write_files(folder, 10_000, COUNTED, is_random=is_random)
-        with Proxy(self.url) as proxy:
-            self.migrate(SUPABASE_URL=proxy.url)
-            found = f"{len(proxy.calls) / COUNTED:.1f} calls"
-        if not self.has_rclone:
-            return found
-        total = 0
-        for command in self._rclone(folder, "--dump", "headers"):
-            done = subprocess.run(
-                command, env=self.rclone_environment, capture_output=True, text=True, check=True
-            )
-            total += done.stderr.count("HTTP REQUEST (")
-        return f"{found}, rclone {total / COUNTED:.1f}"
 
 
 def measured(command: list[str], environment: dict[str, str]) -> Measured:
@@ -141,7 +122,7 @@ def main() -> None:
             idle = [median(each) for each in zip(*(comparison.migrate() for _ in range(rounds)), strict=True)]
             print(f"without files: {idle[0]:.2f} s, {idle[1]:.2f} s of processor time")
             for is_random, name in ((False, "report.pdf"), (True, "<random>/report.pdf")):
-                print(f"{name}: a file needs {comparison.calls(is_random=is_random)}")
+                print(name)
                 for size, count in SETS:
                     compare(comparison, rounds, size, count, idle[1], is_random=is_random)
 
