@@ -47,8 +47,8 @@ class TextColumn:
         while True:
             sizes = list(self._after(last).values_list("pk", Length(self._raw))[:PAGE_SIZE])
             for batch in _batches(sizes):
-                for pk, content in self._after(last).values_list("pk", self._raw)[: len(batch)]:
-                    yield Text(self, pk, content)
+                texts = self._after(last).filter(pk__lte=batch[-1]).values_list("pk", self._raw)
+                yield from (Text(self, pk, content) for pk, content in texts)
                 last = batch[-1]
             if len(sizes) < PAGE_SIZE:
                 return

@@ -210,3 +210,18 @@ def test_every_text_is_met_once_whatever_the_size_of_a_page(journal: Path, monke
     for characters in (1, 700, 10**6):
         monkeypatch.setattr("storage.transfer.texts.BATCH_CHARACTERS", characters)
         assert sorted(each.content[0] for each in column.texts()) == list("01234")
+
+
+def test_no_text_is_left_out_when_a_row_is_added_meanwhile(monkeypatch):
+    """UUIDs of new rows are anywhere among those of the others."""
+    monkeypatch.setattr("storage.transfer.texts.BATCH_CHARACTERS", 1)
+    first, new, last = (f"0000000{number}-0000-4000-8000-000000000000" for number in range(3))
+    species("first", pk=first)
+    species("last", pk=last)
+
+    texts = TextColumn(Species._meta.get_field("description")).texts()
+    found = [next(texts).content]
+    species("new", pk=new)
+    found += [each.content for each in texts]
+
+    assert found == ["first", "new", "last"]
