@@ -111,10 +111,11 @@ class SignedStorage(ObjectStorage):
     def cache_control_for(self, key: str) -> str:
         """Return the Cache-Control header for a file that is saved under this key.
 
-        Only a public file with a hash of its content in the name is never replaced by another.
+        Only a public file with a hash of its content in the name, or with the random key of an UploadField,
+        is never replaced by another.
         """
-        is_immutable = self.public and keys.CONTENT_HASH.search(key.rpartition("/")[2])
-        return f"max-age={PUBLIC_MAX_AGE}" if is_immutable else self.cache_control
+        is_immutable = keys.CONTENT_HASH.search(key.rpartition("/")[2]) or keys.is_generated(key)
+        return f"max-age={PUBLIC_MAX_AGE}" if self.public and is_immutable else self.cache_control
 
     # --- Django's Storage, by name. All raise InvalidKey for path traversal, except exists() ------------
 

@@ -231,6 +231,7 @@ def test_type_and_cache_control_are_stored_as_told(store, size):
         (True, {}, "css/base.5f8c1a2b3c4d.css", "max-age=31536000"),
         (True, {}, "LICENSE.5f8c1a2b3c4d", "max-age=31536000"),
         (True, {"cache_control": "no-cache"}, "base.5f8c1a2b3c4d.min.js", "max-age=31536000"),
+        (True, {}, "lion/AbcDefGhi1JklMnoPqr2StuV.png", "max-age=31536000"),
         (True, {}, "css/base.css", "max-age=3600"),
         (True, {}, "5f8c1a2b3c4d.css", "max-age=3600"),
         (True, {}, "x.5f8c1a2b3c4d.d/base.css", "max-age=3600"),
