@@ -153,3 +153,19 @@ def test_texts_of_a_run_that_was_killed_are_rewritten_by_the_next(public: Site, 
     assert articles(public) == [(url(public, name), "", json.dumps([name])) for name in public.names()]
     public.run("--rollback", str(public.journal))
     assert public.dump() == before
+
+
+def test_texts_follow_a_file_whose_row_was_the_last_change_of_a_killed_run(public: Site):
+    public.with_files("leaflets/guía.pdf")
+    article(public, "/media/leaflets/guía.pdf", data='["leaflets/guía.pdf"]')
+    before = public.dump()
+    public.run()
+    lines = public.journal.read_text().splitlines(keepends=True)
+    public.journal.write_text("".join(line for line in lines if '"done"' not in line))
+
+    public.run("--rewrite-text")
+
+    [name] = public.names()
+    assert articles(public) == [(url(public, name), "", f'["{name}"]')]
+    public.run("--rollback", str(public.journal))
+    assert public.dump() == before
