@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
-from storage.transfer.file_index import TAIL_LENGTH, FileIndex, MovedFile, Prefix
+from storage.transfer.file_index import TAIL_LENGTH, FileIndex, MovedFile, Prefix, normal
 
 DEBUG_HOSTS = [".localhost", "127.0.0.1", "[::1]"]  # Django allows them in DEBUG without ALLOWED_HOSTS
 LINKS = ("link", "private", "host")  # kinds of mentions that are links to moved files
@@ -140,15 +140,14 @@ class MentionFinder:
                 files = [
                     each
                     for each in self.index.renamed_files(written)
-                    if "/" in each.old or _is_whole(text, start, end)
+                    if "/" in normal(each.old) or _is_whole(text, start, end)
                 ]
                 if files:
                     new = {each.new for each in files}
                     is_clear = len(new) == 1
                     kind = "name" if is_clear else "ambiguous"
-                    yield Mention(
-                        start, end, kind, written, _like(written, new.pop()) if is_clear else "", files[0]
-                    )
+                    name = _like(written, files[0].old, new.pop()) if is_clear else ""
+                    yield Mention(start, end, kind, written, name, files[0])
                     done = end
                     break
 
@@ -243,9 +242,10 @@ def _is_whole(text: str, start: int, end: int) -> bool:
     )
 
 
-def _like(written: str, name: str) -> str:
-    """Return the name, percent-encoded if the old one was."""
-    if "%" not in written or html.unescape(written) == name:
+def _like(written: str, old: str, name: str) -> str:
+    """Return the name, percent-encoded if the old one was. A name may have percent signs of its own."""
+    is_plain = normal(old) in (normal(written), normal(html.unescape(written)))
+    if "%" not in written or is_plain:
         return name
     return quote(name, safe="" if "%2f" in written.lower() else "/")
 

@@ -22,6 +22,7 @@ FILES = {
     "año.pdf": "ano-12345678.pdf",
     "docs\\ñu.pdf": "docs/nu-12345678.pdf",
     "a%20b.pdf": "a20b-12345678.pdf",
+    "leaflets/5% ñu.pdf": "leaflets/5 nu-12345678.pdf",
 }
 GUIDE, PLAN = f"{BASE}/leaflets/guia-12345678.pdf", f"{BASE}/leaflets/plan.pdf"
 
@@ -93,6 +94,10 @@ def kinds(text: str, **options) -> list[tuple[str, str]]:
         ("leaflets/gui\u0301a.pdf", "leaflets/guia-12345678.pdf"),
         ("docs/ñu.pdf", "docs/nu-12345678.pdf"),
         ("docs\\ñu.pdf", "docs/nu-12345678.pdf"),
+        ("the file docs\\ñu.pdf, and", "the file docs/nu-12345678.pdf, and"),
+        ("leaflets/5% ñu.pdf", "leaflets/5 nu-12345678.pdf"),
+        ("leaflets/5% n\u0303u.pdf", "leaflets/5 nu-12345678.pdf"),
+        ("leaflets/5%25%20%C3%B1u.pdf", "leaflets/5%20nu-12345678.pdf"),
         ("<https://zoo.example/media/leaflets/plan.pdf>", f"<{PLAN}>"),
         ("HTTPS://ZOO.example/media/leaflets/plan.pdf", PLAN),
         ("«/media/leaflets/plan.pdf», “leaflets/guía.pdf”…", f"«{PLAN}», “leaflets/guia-12345678.pdf”…"),
