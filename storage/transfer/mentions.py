@@ -24,6 +24,7 @@ RUN = re.compile(r"[^\"<>`\x00-\x1f]{1,3072}")  # a name and what may follow it
 END = re.compile(rf"[\s'()\[\]{{}}?#&,;|*\\!{QUOTES}]|[.:](?=[\s'()\[\]{{}},;|*{QUOTES}]|$)")
 JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 JSON_KEY = re.compile(r"\s*:")
+SURROGATE = re.compile("[\ud800-\udfff]")  # half a character: JSON may have it, but only escaped
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,8 @@ class MentionFinder:
                 yield [Mention(each.start, each.end, "key", each.old) for each in mentions], None
             elif mentions:
                 changed = replace_all(content, changes(mentions))
-                encoded = json.dumps(changed, ensure_ascii=match[0].isascii())
+                is_escaped = match[0].isascii() or SURROGATE.search(content) is not None
+                encoded = json.dumps(changed, ensure_ascii=is_escaped)
                 is_changed = changed != content
                 yield mentions, Change(match.start(), match[0], encoded) if is_changed else None
 

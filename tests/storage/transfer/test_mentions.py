@@ -209,6 +209,15 @@ def test_half_a_character_in_json_is_no_error():
     assert [each.kind for mentions, _ in found for each in mentions] == ["unmoved"]
 
 
+def test_half_a_character_beside_a_link_stays_escaped():
+    text = r'["ñ \ud800 /media/leaflets/plan.pdf"]'
+    [(_, change)] = finder().find_in_json(text)
+    changed = replace_all(text, [change])
+
+    assert json.loads(changed) == [f"ñ \ud800 {PLAN}"]
+    assert changed.isascii()
+
+
 def test_many_names_are_found_by_fewer_of_their_first_characters(monkeypatch):
     monkeypatch.setattr("storage.transfer.file_index.MAX_HEADS", 3)
     files = {f"{letter}{letter}/ñ.pdf": f"{letter}.pdf" for letter in "abcdefg"}
