@@ -300,6 +300,18 @@ def test_a_second_name_of_a_link_leads_to_its_file(site: Site):
     assert site.target() == {site.names()[0]: b"real"}
 
 
+def test_a_file_that_had_the_new_name_before_stays_on_the_way_back(site: Site):
+    for name in ("docs\\x.pdf", "docs/x.pdf"):
+        site.file(name, b"the same bytes")
+    site.guide("docs\\x.pdf")
+    before = site.dump(), site.disk()
+
+    site.run()
+    site.run("--rollback", str(site.journal))
+
+    assert (site.dump(), site.disk()) == before
+
+
 def test_another_name_is_none_that_another_file_of_this_disk_has(site: Site):
     site.with_files("plan.pdf", "plan-2.pdf")
     site.object("plan.pdf", b"theirs")
