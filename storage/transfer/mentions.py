@@ -208,7 +208,7 @@ def reverse(changes: Sequence[Change]) -> list[Change]:
 def _link_pattern(encoding: Encoding, paths: Sequence[str]) -> re.Pattern[str]:
     slash, colon = encoding.slash, encoding.colon
     host = rf"(?:(?i:https?){colon})?{slash}{slash}(?P<host>[^\s/\\\"'<>()?#@%]+)"
-    parents = rf"\.\.(?:{slash}\.\.)*"  # editors may write links relative to the page
+    parents = rf"\.\.?(?:{slash}\.\.)*"  # editors may write links relative to the page
     path = "|".join(re.escape(each).replace("/", slash) for each in paths)
     return re.compile(rf"(?<![\w/.%:~@+\\-])(?:{host}|{parents})?(?P<path>{path})")
 

@@ -65,6 +65,7 @@ def kinds(text: str, **options) -> list[tuple[str, str]]:
         ("http://www.zoo.test:8000/media/leaflets/plan.pdf", PLAN),
         ("//zoo.example/media/leaflets/plan.pdf", PLAN),
         ('src="../../media/leaflets/plan.pdf"', f'src="{PLAN}"'),
+        ('src="./media/leaflets/plan.pdf"', f'src="{PLAN}"'),
         ("/media/leaflets/gu%C3%ADa.pdf", GUIDE),
         ("/media/leaflets/gu%c3%ada.pdf", GUIDE),
         ("/media/leaflets/gui%CC%81a.pdf", GUIDE),
