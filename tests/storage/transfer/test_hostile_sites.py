@@ -135,7 +135,7 @@ def test_the_way_back_may_fetch_what_was_sent_after_the_switch(site: Site):
     said = site.run(*back, "--fetch", code=1)
     again = site.run(*back, "--fetch", code=1)
 
-    assert "'new/later.pdf' is not on this disk" in without
+    assert "'new/later.pdf' is not on this disk: --fetch looks in its bucket." in without
     assert "2 fetched" in said
     assert "'gone.pdf' is neither on this disk nor in" in said
     assert "disk: foreign.Guide.leaflet 5: 'folder/away.pdf' cannot be written: it is outside" in said

@@ -108,6 +108,7 @@ def test_what_cannot_be_rewritten_is_told_and_stays(public: Site):
 
     assert "text, database: foreign.Article.body 1: '/media/plan.pdf'" in said
     assert "The row cannot be changed: no" in said
+    assert "\n  and " not in said
     assert "text, too_long: foreign.Article.link 2" in said
     assert "text, unmoved: foreign.Article.body 2: '/media/other.pdf'" in said
     assert articles(public) == [
