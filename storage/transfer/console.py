@@ -72,8 +72,8 @@ def summary(report: Report, *, is_stopped: bool, is_partial: bool) -> Iterator[s
     yield f"{counts or 'nothing to move'}; {format_size(report.bytes)} in {report.seconds:.0f} s"
     for failed in report.failed:
         yield printable(f"  {failed['reason']}: {failed['model']} {failed['id']}: {failed['message']}")
-    if report.failures > len(report.failed):
-        yield f"  and {report.failures - len(report.failed)} more"
+    if report.failed_files > len(report.failed):
+        yield f"  and {report.failed_files - len(report.failed)} more"
     if report.texts:
         mentions = ", ".join(f"{number} {status}" for status, number in sorted(report.texts.items()))
         yield f"texts that mention files: {mentions}"

@@ -95,7 +95,7 @@ class FileIndex:
             self.numbers[column] = len(self.places)
             self.places.append(Place(column, self.buckets.get(column.bucket)))
         number = self.numbers[column]
-        rows = [(spelling, old, new, number) for spelling in {_normal(old), _normal(new)}]
+        rows = [(spelling, old, new, number) for spelling in {normal(old), normal(new)}]
         self.database.executemany("insert or ignore into names values (?, ?, ?, ?)", rows)
         for name in {old, new}:
             self.max_length = max(self.max_length, MAX_GROWTH * len(name.encode()))
@@ -127,7 +127,7 @@ class FileIndex:
 
     def _find(self, name: str) -> list[MovedFile]:
         query = "select old, new, place from names where spelling = ?"
-        rows = self.database.execute(query, [_normal(name)]).fetchall()
+        rows = self.database.execute(query, [normal(name)]).fetchall()
         # Two files may differ only in their normal form: then the spelling decides.
         exact = [row for row in rows if name in row[:2]]
         return [MovedFile(old, new, self.places[number]) for old, new, number in exact or rows]
@@ -151,7 +151,7 @@ def media_prefix(url: str) -> Prefix:
     return Prefix(f"/{parts.path.strip('/')}/".replace("//", "/"), parts.netloc.lower())
 
 
-def _normal(name: str) -> str:
+def normal(name: str) -> str:
     """Return the name with slashes and in NFC. A lone surrogate, which no row has, becomes `?`."""
     return unicodedata.normalize("NFC", name.replace("\\", "/")).encode(errors="replace").decode()
 

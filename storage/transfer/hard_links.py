@@ -31,9 +31,15 @@ def create(sent: Sent) -> None:
 
 
 def remove(old: Location, new: Location) -> None:
-    """Delete the link at `new` that no row names. A file that differs from the old one is kept."""
-    if old.path != new.path and sha256_of(old.path) == sha256_of(new.path):
+    """Delete the link at `new` that no row names. Another file is kept, also if it has the same bytes."""
+    if old.path != new.path and _is_link_or_copy(old.path, new.path):
         new.path.unlink()
+
+
+def _is_link_or_copy(old: Path, new: Path) -> bool:
+    """Return True for the same file, or for a copy that has its bytes and modification time."""
+    is_same_time = old.stat().st_mtime_ns == new.stat().st_mtime_ns
+    return old.samefile(new) or (is_same_time and sha256_of(old) == sha256_of(new))
 
 
 def _copy_metadata(sent: Sent) -> None:

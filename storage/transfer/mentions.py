@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
-from storage.transfer.file_index import TAIL_LENGTH, FileIndex, MovedFile, Prefix
+from storage.transfer.file_index import TAIL_LENGTH, FileIndex, MovedFile, Prefix, normal
 
 DEBUG_HOSTS = [".localhost", "127.0.0.1", "[::1]"]  # Django allows them in DEBUG without ALLOWED_HOSTS
 LINKS = ("link", "private", "host")  # kinds of mentions that are links to moved files
@@ -24,6 +24,7 @@ RUN = re.compile(r"[^\"<>`\x00-\x1f]{1,3072}")  # a name and what may follow it
 END = re.compile(rf"[\s'()\[\]{{}}?#&,;|*\\!{QUOTES}]|[.:](?=[\s'()\[\]{{}},;|*{QUOTES}]|$)")
 JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 JSON_KEY = re.compile(r"\s*:")
+SURROGATE = re.compile("[\ud800-\udfff]")  # half a character: JSON may have it, but only escaped
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,8 @@ class MentionFinder:
                 yield [Mention(each.start, each.end, "key", each.old) for each in mentions], None
             elif mentions:
                 changed = replace_all(content, changes(mentions))
-                encoded = json.dumps(changed, ensure_ascii=match[0].isascii())
+                is_escaped = match[0].isascii() or SURROGATE.search(content) is not None
+                encoded = json.dumps(changed, ensure_ascii=is_escaped)
                 is_changed = changed != content
                 yield mentions, Change(match.start(), match[0], encoded) if is_changed else None
 
@@ -140,15 +142,14 @@ class MentionFinder:
                 files = [
                     each
                     for each in self.index.renamed_files(written)
-                    if "/" in each.old or _is_whole(text, start, end)
+                    if "/" in normal(each.old) or _is_whole(text, start, end)
                 ]
                 if files:
                     new = {each.new for each in files}
                     is_clear = len(new) == 1
                     kind = "name" if is_clear else "ambiguous"
-                    yield Mention(
-                        start, end, kind, written, _like(written, new.pop()) if is_clear else "", files[0]
-                    )
+                    name = _like(written, files[0].old, new.pop()) if is_clear else ""
+                    yield Mention(start, end, kind, written, name, files[0])
                     done = end
                     break
 
@@ -207,7 +208,7 @@ def reverse(changes: Sequence[Change]) -> list[Change]:
 def _link_pattern(encoding: Encoding, paths: Sequence[str]) -> re.Pattern[str]:
     slash, colon = encoding.slash, encoding.colon
     host = rf"(?:(?i:https?){colon})?{slash}{slash}(?P<host>[^\s/\\\"'<>()?#@%]+)"
-    parents = rf"\.\.(?:{slash}\.\.)*"  # editors may write links relative to the page
+    parents = rf"\.\.?(?:{slash}\.\.)*"  # editors may write links relative to the page
     path = "|".join(re.escape(each).replace("/", slash) for each in paths)
     return re.compile(rf"(?<![\w/.%:~@+\\-])(?:{host}|{parents})?(?P<path>{path})")
 
@@ -243,9 +244,10 @@ def _is_whole(text: str, start: int, end: int) -> bool:
     )
 
 
-def _like(written: str, name: str) -> str:
-    """Return the name, percent-encoded if the old one was."""
-    if "%" not in written or html.unescape(written) == name:
+def _like(written: str, old: str, name: str) -> str:
+    """Return the name, percent-encoded if the old one was. A name may have percent signs of its own."""
+    is_plain = normal(old) in (normal(written), normal(html.unescape(written)))
+    if "%" not in written or is_plain:
         return name
     return quote(name, safe="" if "%2f" in written.lower() else "/")
 

@@ -64,6 +64,10 @@ class Report:
             )
 
     @property
+    def failed_files(self) -> int:
+        return self.failures - self.texts["database"] - self.texts["failed"]
+
+    @property
     def broken_mentions(self) -> int:
         """Return how many mentions do not work after the switch."""
         return self.texts.total() - self.texts["rewritten"]

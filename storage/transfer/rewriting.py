@@ -35,11 +35,20 @@ class TextMention:
 
 
 def add_moved_files(index: FileIndex, journal: Path) -> None:
-    """Add the files that were moved, according to the journal. Raises JournalError."""
+    """Add the files that were moved, according to the journal. Raises JournalError.
+
+    A run that was killed after it changed a row has not added the file as done. The next run adds it under
+    its new name only: then the old name is that of the interrupted entry.
+    """
+    interrupted: dict[int, str] = {}  # old names, by hash of row and new name
     for entry in entries(journal):
-        if entry.state == "done":
+        change = hash((entry.model, entry.field, *entry.pk, entry.new))
+        if entry.state == "moving":
+            interrupted[change] = entry.old
+        elif entry.state == "done":
+            old = interrupted.pop(change, entry.old)
             try:
-                index.add(entry.reference(entry.new).column, entry.old, entry.new)
+                index.add(entry.reference(entry.new).column, old, entry.new)
             except LookupError:
                 continue  # the field is gone
 

@@ -46,7 +46,7 @@ def roll_back(journal: Path, *, is_fetching: bool = False) -> Iterator[EntryResu
             if is_fetching:
                 yield fetch(reference)
             elif row not in seen:
-                message = f"{reference}: {reference.name!r} is not on this disk, but only where it was sent."
+                message = f"{reference}: {reference.name!r} is not on this disk: --fetch looks in its bucket."
                 yield EntryResult("missing", message)
     if is_fetching and ended_at:
         yield from find_replaced(columns(), datetime.fromisoformat(ended_at) - CLOCK_DIFFERENCE)

@@ -135,7 +135,7 @@ def test_the_way_back_may_fetch_what_was_sent_after_the_switch(site: Site):
     said = site.run(*back, "--fetch", code=1)
     again = site.run(*back, "--fetch", code=1)
 
-    assert "'new/later.pdf' is not on this disk" in without
+    assert "'new/later.pdf' is not on this disk: --fetch looks in its bucket." in without
     assert "2 fetched" in said
     assert "'gone.pdf' is neither on this disk nor in" in said
     assert "disk: foreign.Guide.leaflet 5: 'folder/away.pdf' cannot be written: it is outside" in said
@@ -298,6 +298,18 @@ def test_a_second_name_of_a_link_leads_to_its_file(site: Site):
 
     assert (site.media / site.names()[0]).read_bytes() == b"real"
     assert site.target() == {site.names()[0]: b"real"}
+
+
+def test_a_file_that_had_the_new_name_before_stays_on_the_way_back(site: Site):
+    for name in ("docs\\x.pdf", "docs/x.pdf"):
+        site.file(name, b"the same bytes")
+    site.guide("docs\\x.pdf")
+    before = site.dump(), site.disk()
+
+    site.run()
+    site.run("--rollback", str(site.journal))
+
+    assert (site.dump(), site.disk()) == before
 
 
 def test_another_name_is_none_that_another_file_of_this_disk_has(site: Site):

@@ -22,6 +22,7 @@ FILES = {
     "año.pdf": "ano-12345678.pdf",
     "docs\\ñu.pdf": "docs/nu-12345678.pdf",
     "a%20b.pdf": "a20b-12345678.pdf",
+    "leaflets/5% ñu.pdf": "leaflets/5 nu-12345678.pdf",
 }
 GUIDE, PLAN = f"{BASE}/leaflets/guia-12345678.pdf", f"{BASE}/leaflets/plan.pdf"
 
@@ -64,6 +65,7 @@ def kinds(text: str, **options) -> list[tuple[str, str]]:
         ("http://www.zoo.test:8000/media/leaflets/plan.pdf", PLAN),
         ("//zoo.example/media/leaflets/plan.pdf", PLAN),
         ('src="../../media/leaflets/plan.pdf"', f'src="{PLAN}"'),
+        ('src="./media/leaflets/plan.pdf"', f'src="{PLAN}"'),
         ("/media/leaflets/gu%C3%ADa.pdf", GUIDE),
         ("/media/leaflets/gu%c3%ada.pdf", GUIDE),
         ("/media/leaflets/gui%CC%81a.pdf", GUIDE),
@@ -93,6 +95,10 @@ def kinds(text: str, **options) -> list[tuple[str, str]]:
         ("leaflets/gui\u0301a.pdf", "leaflets/guia-12345678.pdf"),
         ("docs/ñu.pdf", "docs/nu-12345678.pdf"),
         ("docs\\ñu.pdf", "docs/nu-12345678.pdf"),
+        ("the file docs\\ñu.pdf, and", "the file docs/nu-12345678.pdf, and"),
+        ("leaflets/5% ñu.pdf", "leaflets/5 nu-12345678.pdf"),
+        ("leaflets/5% n\u0303u.pdf", "leaflets/5 nu-12345678.pdf"),
+        ("leaflets/5%25%20%C3%B1u.pdf", "leaflets/5%20nu-12345678.pdf"),
         ("<https://zoo.example/media/leaflets/plan.pdf>", f"<{PLAN}>"),
         ("HTTPS://ZOO.example/media/leaflets/plan.pdf", PLAN),
         ("«/media/leaflets/plan.pdf», “leaflets/guía.pdf”…", f"«{PLAN}», “leaflets/guia-12345678.pdf”…"),
@@ -202,6 +208,15 @@ def test_half_a_character_in_json_is_no_error():
     found = list(finder().find_in_json(r'["/media/\ud800.pdf"]'))
 
     assert [each.kind for mentions, _ in found for each in mentions] == ["unmoved"]
+
+
+def test_half_a_character_beside_a_link_stays_escaped():
+    text = r'["ñ \ud800 /media/leaflets/plan.pdf"]'
+    [(_, change)] = finder().find_in_json(text)
+    changed = replace_all(text, [change])
+
+    assert json.loads(changed) == [f"ñ \ud800 {PLAN}"]
+    assert changed.isascii()
 
 
 def test_many_names_are_found_by_fewer_of_their_first_characters(monkeypatch):

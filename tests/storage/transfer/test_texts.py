@@ -108,6 +108,7 @@ def test_what_cannot_be_rewritten_is_told_and_stays(public: Site):
 
     assert "text, database: foreign.Article.body 1: '/media/plan.pdf'" in said
     assert "The row cannot be changed: no" in said
+    assert "\n  and " not in said
     assert "text, too_long: foreign.Article.link 2" in said
     assert "text, unmoved: foreign.Article.body 2: '/media/other.pdf'" in said
     assert articles(public) == [
@@ -151,5 +152,21 @@ def test_texts_of_a_run_that_was_killed_are_rewritten_by_the_next(public: Site, 
     public.run("--rewrite-text")
 
     assert articles(public) == [(url(public, name), "", json.dumps([name])) for name in public.names()]
+    public.run("--rollback", str(public.journal))
+    assert public.dump() == before
+
+
+def test_texts_follow_a_file_whose_row_was_the_last_change_of_a_killed_run(public: Site):
+    public.with_files("leaflets/guía.pdf")
+    article(public, "/media/leaflets/guía.pdf", data='["leaflets/guía.pdf"]')
+    before = public.dump()
+    public.run()
+    lines = public.journal.read_text().splitlines(keepends=True)
+    public.journal.write_text("".join(line for line in lines if '"done"' not in line))
+
+    public.run("--rewrite-text")
+
+    [name] = public.names()
+    assert articles(public) == [(url(public, name), "", f'["{name}"]')]
     public.run("--rollback", str(public.journal))
     assert public.dump() == before
