@@ -6,7 +6,7 @@ from storage import keys
 def key_for_name(name: str, max_length: int | None = None) -> str:
     """Return the key that a store has for this name, at most as long as the column.
 
-    So the file is also found by programs that go on asking for it by its old name. Raises InvalidKey if no
+    So the file is also found by programs that go on asking for it by this name. Raises InvalidKey if no
     key is short enough, and for path traversal.
     """
     key = keys.from_name(name, max_length or keys.MAX_KEY)
