@@ -54,7 +54,7 @@ def grow_old(store: SignedStorage, key: str, hours: float = 2) -> None:
     moment = (timezone.now() - timedelta(hours=hours)).timestamp()
     metadata = {"content_type": info.content_type, "cache_control": info.cache_control, "etag": info.etag}
     content = path.read_bytes()
-    store.delete(key)
+    store.delete_object(key)
     temporary = path.with_name("old")
     temporary.parent.mkdir(parents=True, exist_ok=True)
     temporary.write_bytes(content)
