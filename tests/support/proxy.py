@@ -5,6 +5,7 @@ It also stands for Supabase's gateway: it may know API keys, and tell a wrong ti
 
 import re
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 import httpx
 
 NOT_FORWARDED = {"host", "connection", "content-length", "transfer-encoding", "accept-encoding"}
+NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # loading them takes long
 NOT_RETURNED = {"connection", "keep-alive", "date", "server", "content-length", "transfer-encoding"}
 
 #: What is done with one request: `passing` is its handler, `body` its body.
@@ -82,9 +84,7 @@ class Proxy:
         self.clock: Callable[[], str] | None = None  # the `Date` header, if it is not the true time
         self.lock = threading.Lock()
         self.over = threading.Event()
-        # No certificates: loading them takes long. No idle connections: the server may be killed.
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-        self.upstream = httpx.Client(base_url=upstream, timeout=60, verify=False, limits=limits)
+        self.upstream = upstream
         self.server = Listening(("127.0.0.1", 0), Passing)
         self.server.proxy = self
         self.url = f"http://127.0.0.1:{self.server.server_port}"
@@ -97,7 +97,6 @@ class Proxy:
         self.over.set()
         self.server.shutdown()
         self.server.server_close()
-        self.upstream.close()
 
     @property
     def calls(self) -> list[tuple[str, str]]:
@@ -167,7 +166,10 @@ class Passing(BaseHTTPRequestHandler):
             if given not in keys:
                 return httpx.Response(401, json={"message": "Unregistered API key"})
             headers["Authorization"] = f"Bearer {keys[given]}"
-        return self.server.proxy.upstream.request(self.command, self.path, headers=headers, content=body)
+        # A client for each request: one that all share could be closed while it connects, and its socket is
+        # then left open.
+        with httpx.Client(base_url=self.server.proxy.upstream, timeout=60, verify=NO_CERTIFICATES) as client:
+            return client.request(self.command, self.path, headers=headers, content=body)
 
     def answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
         self._head(status, headers, len(body))
