@@ -1,10 +1,14 @@
 """The base class of all models, and the indexes of lists."""
 
+from typing import Any
 from uuid import UUID
 
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from uuid_utils.compat import uuid7
+
+from storage.fields import StoredFile, UploadField, stored_file
 
 
 def ordering_indexes(prefix: str, *fields: str) -> list[models.Index]:
@@ -32,3 +36,25 @@ class Resource(models.Model):
 
     class Meta:
         abstract = True
+
+    def update(self, changes: dict[str, Any]) -> None:
+        """Save these fields only, because a file may be recorded at the same time.
+
+        Raises DoesNotExist if the row was deleted meanwhile.
+        """
+        values = {**changes, "updated_at": timezone.now()}
+        if not type(self)._base_manager.filter(pk=self.pk).update(**values):
+            raise type(self).DoesNotExist
+        for name, value in values.items():
+            setattr(self, name, value)
+
+    @classmethod
+    def upload_field(cls, name: str) -> UploadField:
+        """Return the field for the files of tickets with this `field_name`."""
+        field = cls._meta.get_field(name)
+        assert isinstance(field, UploadField)
+        return field
+
+    def upload_file(self, name: str, upload_id: UUID) -> StoredFile:
+        """Return the file that this ticket replaces. Its row may be a new one, which is not saved yet."""
+        return stored_file(self, name)

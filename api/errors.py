@@ -59,6 +59,7 @@ ERROR_CODES: dict[str, tuple[int, str | Promise]] = {
     "ticket_completed": (409, _("The ticket is completed and can no longer be cancelled or rejected.")),
     "verification_in_progress": (409, _("The file is being verified: try again.")),
     "held": (409, _("The file waits for a check: it is published or refused later.")),
+    "gallery_full": (409, _("This entry has as many pictures as it may have: delete one first.")),
     "resource_gone": (409, _("The resource that the file was for has been deleted.")),
     "too_large": (413, _("The request body is too large.")),
     "unsupported_media_type": (415, _("Send JSON: `Content-Type: application/json`.")),

@@ -21,3 +21,10 @@ class Refused(Exception):
         self.detail = detail
         self.retry_after = retry_after
         self.members = members
+
+
+class GalleryFull(Refused):
+    """The entry has as many pictures as it may have."""
+
+    def __init__(self) -> None:
+        super().__init__("gallery_full")

@@ -2,6 +2,7 @@
 
 from api.admin_site.login_limits import AttemptCount
 from api.catalog.models import EducationalService, Exhibition, Species
+from api.catalog.pictures import EducationalServicePicture, ExhibitionPicture, SpeciesPicture
 from api.documents.models import Document
 from api.idempotency import IdempotencyKey
 from api.profiles.models import Profile
@@ -11,11 +12,14 @@ __all__ = [
     "AttemptCount",
     "Document",
     "EducationalService",
+    "EducationalServicePicture",
     "Exhibition",
+    "ExhibitionPicture",
     "IdempotencyKey",
     "Profile",
     "Removal",
     "Species",
+    "SpeciesPicture",
     "Upload",
     "WebhookMessage",
 ]

@@ -31,6 +31,13 @@ class IsStaffOrReadOnly(BasePermission):
         return bool(request.user.is_authenticated and request.user.is_staff) and has_active_session(request)
 
 
+class IsStaff(BasePermission):
+    """Staff only. Visitors get 401, members 403."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        return bool(request.user.is_authenticated and request.user.is_staff)
+
+
 def has_active_session(request: Request) -> bool:
     """Return True if the session is active. Only write requests by staff are checked: others stay fast.
 

@@ -22,7 +22,8 @@ from api.catalog import qr_codes
 from api.catalog.models import Species
 from api.exceptions import Refused, ScannerUnavailable
 from api.idempotency import IdempotencyKey
-from api.uploads import lifecycle, removals
+from api.pictures.models import PictureModel, picture_models
+from api.uploads import lifecycle, removals, renditions
 from api.uploads.models import Removal, Upload, WebhookMessage
 from storage.base import ObjectInfo, incoming_store
 from storage.budget import request_budget
@@ -166,6 +167,14 @@ def carry_out_removals(options: Options) -> Iterator[Task]:
         yield Task("removed", str(removal), partial(_remove, removal))
 
 
+def make_renditions(options: Options) -> Iterator[Task]:
+    """Make the renditions of pictures that the request could not make."""
+    for model in picture_models():
+        due = model._base_manager.filter(renditions_due_at__lte=timezone.now())
+        for picture in due.order_by("renditions_due_at")[: options.limit]:
+            yield Task("renditions", f"{model._meta.label} {picture.pk}", partial(_make_renditions, picture))
+
+
 def make_qr_codes(options: Options) -> Iterator[Task]:
     """Make the QR codes that could not be stored when their species were created."""
     for species in Species.objects.filter(qr_code="").order_by("pk")[: options.limit]:
@@ -175,6 +184,10 @@ def make_qr_codes(options: Options) -> Iterator[Task]:
 def _remove(removal: Removal) -> str:
     removals.carry_out_one(removal)
     return "removed"
+
+
+def _make_renditions(picture: PictureModel) -> str | None:
+    return "renditions" if renditions.make_due(picture) else None
 
 
 def _make_qr_code(species: Species) -> str | None:
@@ -191,6 +204,7 @@ STEPS: tuple[Callable[[Options], Iterable[Task]], ...] = (
     complete_arrivals,
     expire_tickets,
     carry_out_removals,
+    make_renditions,
     make_qr_codes,
     purge_tickets,
     purge_expired,
@@ -203,6 +217,7 @@ ACTIONS = (
     "expired",
     "removed",
     LEFTOVERS,
+    "renditions",
     "qr_codes",
     "purged",
 )

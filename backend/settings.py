@@ -298,6 +298,7 @@ BUCKETS = {  # with the options of `storage.base.SignedStorage`
     "uploads": {"incoming": True},
     "documents": {"owned": True, "shared": True},
     "user-profiles": {"owned": True},
+    "originals": {},  # only staff may read the pictures as they were sent
     "species": {"public": True},
     "exhibitions": {"public": True},
     "educational-services": {"public": True},
@@ -329,6 +330,8 @@ DOCUMENT_MAX_BYTES = env.int("DOCUMENT_MAX_BYTES", 50 * MIB)
 DOCUMENT_TYPES = env.list("DOCUMENT_TYPES", default=["application/pdf", "image/jpeg", "image/png"])
 IMAGE_MAX_BYTES = env.int("IMAGE_MAX_BYTES", 10 * MIB)
 AVATAR_MAX_BYTES = env.int("AVATAR_MAX_BYTES", 10 * MIB)
+IMAGE_TYPES = env.list("IMAGE_TYPES", default=["image/jpeg", "image/png", "image/webp"])
+PICTURES_PER_ENTRY = env.count("PICTURES_PER_ENTRY", 20)
 IMAGE_MAX_PIXELS = env.int("IMAGE_MAX_PIXELS", 50_000_000)
 CHECKSUM_MAX_BYTES = env.int("CHECKSUM_MAX_BYTES", 100 * MIB)
 QUOTA_BYTES = env.count("QUOTA_BYTES", 1024 * MIB)

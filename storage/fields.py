@@ -201,6 +201,11 @@ class UploadField(models.FileField):
         }
         return {name: value for name, value in values.items() if name}
 
+    def no_facts(self) -> dict[str, Any]:
+        """Return the values of `facts_fields` for a row without a file, by field name."""
+        values = {self.facts_field: None, self.size_field: None, self.content_type_field: ""}
+        return {name: value for name, value in values.items() if name}
+
 
 @cache
 def upload_fields() -> tuple[UploadField, ...]:

@@ -28,7 +28,6 @@ from api.uploads import lifecycle
 from api.uploads.models import Upload
 from api.uploads.serializers import TicketSerializer, UploadRequestSerializer, UploadSerializer
 from api.uploads.tickets import Ticket
-from storage.fields import stored_file
 
 #: The UUID namespace of `admin_owner_id`. If it changed, the open tickets would lose their owners.
 ADMIN_OWNERS = UUID("e83ff84f-be66-48be-acaf-15e9b71ebc3b")
@@ -78,8 +77,8 @@ class TicketView(AdminView):
         row: Model | None = self.model_admin.get_object(request, object_id)
         if row is None:
             raise Http404
-        file = stored_file(row, self.field_name)
-        declared = UploadRequestSerializer(data=request.data, context={"file": file})
+        context = {"resource": row, "field_name": self.field_name}
+        declared = UploadRequestSerializer(data=request.data, context=context)
         declared.is_valid(raise_exception=True)
         ticket = declared.save(owner=admin_owner_id(request.user))
         return Response(AdminTicketSerializer(ticket, context={"request": request}).data, status=201)
@@ -108,8 +107,8 @@ class CompletionView(AdminView):
 
 def _image_url(completed: Upload) -> str | None:
     """Return the URL of the file, None if the row was deleted meanwhile."""
-    file = getattr(completed.resource, completed.field_name, None)
-    return file.url if file else None
+    image = getattr(completed.resource, "image", None)
+    return image.jpeg.url if image and image.jpeg else None
 
 
 def ticket_urls(model_admin: Any, field_name: str) -> list[URLPattern]:

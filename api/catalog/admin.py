@@ -21,8 +21,8 @@ from api.admin_site.base import ResourceAdmin, may_view
 from api.admin_site.direct_upload import ticket_urls
 from api.base_models import parse_uuid
 from api.catalog import qr_codes, rules
+from api.catalog.gallery_serializers import published
 from api.catalog.models import EducationalService, Entry, Exhibition, Species
-from api.uploads.attachments import update_row
 
 RECORD = (_("Record"), {"fields": ["slug", "created_at", "updated_at"]})
 UPLOAD_FIELD = "image"  # uploaded by the form's script, straight to storage
@@ -80,7 +80,7 @@ class EntryAdmin(ResourceAdmin):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **options: Any
     ) -> Any:
-        field: Any = self.model._meta.get_field(UPLOAD_FIELD)
+        field = self.model.upload_field(UPLOAD_FIELD)
         context |= {"accepts": ",".join(field.accepts), "max_bytes": field.size_limit}
         return super().render_change_form(request, context, *args, **options)
 
@@ -105,7 +105,7 @@ class EntryAdmin(ResourceAdmin):
         elif form.changed_data:
             columns = {field.name for field in self.opts.fields}.intersection(form.changed_data)
             changes = {name: form.cleaned_data[name] for name in columns}
-            update_row(obj, UPLOAD_FIELD, changes)  # no storage call: the slug, and so the folder, stays
+            obj.update(changes)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         changed = [each for each in self.opts.many_to_many if each.name in form.changed_data]
@@ -117,7 +117,8 @@ class EntryAdmin(ResourceAdmin):
 
     @admin.display(description=_("picture"))
     def image_shown(self, entry: Any) -> str:
-        return thumbnail(entry.image.url) if entry.image else ""
+        url = entry.image and published(entry.image)["url"]
+        return thumbnail(url) if url else ""
 
 
 class SpeciesForm(forms.ModelForm):
@@ -141,7 +142,6 @@ class SpeciesAdmin(EntryAdmin):
     list_filter = [
         "published",
         "conservation_status",
-        ("image", admin.EmptyFieldListFilter),
         ("qr_code", admin.EmptyFieldListFilter),
         "taxonomic_class",
     ]
@@ -194,7 +194,7 @@ class SpeciesAdmin(EntryAdmin):
 class ExhibitionAdmin(EntryAdmin):
     list_display = ["image_shown", "title", "location", "opens_on", "closes_on", "published"]
     list_display_links = ["title"]
-    list_filter = ["published", "opens_on", "closes_on", ("image", admin.EmptyFieldListFilter)]
+    list_filter = ["published", "opens_on", "closes_on"]
     search_fields = ["search_text", "slug"]
     autocomplete_fields = ["species"]  # loads twenty at a time, however many there are
     fieldsets = [
@@ -239,7 +239,7 @@ class EducationalServiceAdmin(EntryAdmin):
         "published",
     ]
     list_display_links = ["title"]
-    list_filter = ["published", "audience", "currency", ("image", admin.EmptyFieldListFilter)]
+    list_filter = ["published", "audience", "currency"]
     search_fields = ["search_text", "slug"]
     fieldsets = [
         (None, {"fields": ["title", "audience", "published"]}),

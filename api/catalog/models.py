@@ -2,13 +2,13 @@
 
 from datetime import date
 from typing import Any, ClassVar, Self
+from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
-from django.core.serializers.json import DjangoJSONEncoder
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import IntegrityError, models, transaction
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import FilteredRelation, OuterRef, Q, Subquery
 from django.urls import reverse
 from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
@@ -18,12 +18,12 @@ from api.auth.principal import Principal
 from api.base_models import Resource, ordering_indexes
 from api.catalog import rules
 from api.search import search_column
-from storage.fields import UploadField
+from storage.fields import StoredFile, UploadField
 
-IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp")
 QR_CODE_FOLDER = "qr-codes"  # in the bucket of the species, whose other folders are slugs
 RESERVED_SLUGS = {QR_CODE_FOLDER}
 POSITIVE_INTEGER = [MinValueValidator(1), MaxValueValidator(2**31 - 1)]  # the range of PostgreSQL's integer
+UPLOADS = ("image", "pictures")  # what tickets for an entry are for
 MAX_SLUG_LENGTH = 100  # characters; short, because slugs are printed on signs
 
 
@@ -32,25 +32,10 @@ class EntryQuerySet(models.QuerySet[Any]):
         """Staff see all entries, others those that are published."""
         return self if principal.is_staff else self.filter(published=True)
 
-
-def entry_folder(entry: "Entry") -> str:
-    return entry.slug
-
-
-def image_field(bucket: str) -> UploadField:
-    """Return the field for the image of an entry, in this public bucket."""
-    return UploadField(
-        _("picture"),
-        storage=bucket,
-        accepts=IMAGE_TYPES,
-        max_bytes=settings.IMAGE_MAX_BYTES,
-        folder=entry_folder,
-        facts_field="image_facts",
-        size_field="image_size",
-        content_type_field="image_content_type",
-        blank=True,
-        editable=False,
-    )
+    def with_image(self) -> Self:
+        """Load the first picture of each entry in the same query."""
+        first = FilteredRelation("pictures", condition=Q(pictures__position=0))
+        return self.annotate(first_picture=first).select_related("first_picture")
 
 
 class Entry(Resource):
@@ -59,12 +44,12 @@ class Entry(Resource):
     slug = models.SlugField(_("slug"), max_length=MAX_SLUG_LENGTH, unique=True, editable=False)
     description = models.TextField(_("description"), max_length=20_000, blank=True)
     published = models.BooleanField(_("published"), default=False, db_index=True)
-    image_facts = models.JSONField(null=True, editable=False, encoder=DjangoJSONEncoder)
-    image_size = models.BigIntegerField(null=True, editable=False)
-    image_content_type = models.CharField(max_length=255, blank=True, db_default="", editable=False)
 
     objects: ClassVar[Any] = EntryQuerySet.as_manager()
     route: ClassVar[str] = ""  # the basename of its viewset
+    bucket: ClassVar[str] = ""  # the public bucket of its pictures
+    pictures: Any  # the reverse relation of its gallery
+    first_picture: Any  # loaded by `with_image`
 
     class Meta:
         abstract = True
@@ -74,6 +59,31 @@ class Entry(Resource):
 
     def may_be_changed_by(self, principal: Principal | AnonymousUser) -> bool:
         return principal.is_staff
+
+    @property
+    def image(self) -> Any:
+        """The first picture of the gallery, None if there is none."""
+        if "first_picture" not in self.__dict__:
+            self.first_picture = self.pictures.filter(position=0).first()
+        return self.first_picture
+
+    @classmethod
+    def upload_field(cls, name: str) -> UploadField:
+        """Return the field for the files of tickets.
+
+        With the name `image` they replace the first picture, with `pictures` they add one.
+        """
+        assert name in UPLOADS
+        pictures: Any = cls._meta.get_field("pictures").related_model
+        field: UploadField = pictures._meta.get_field("original")
+        return field
+
+    def upload_file(self, name: str, upload_id: UUID) -> StoredFile:
+        """Return the file that the ticket replaces, or that of a new picture with the id of the ticket."""
+        first = self.pictures.filter(position=0).first() if name == "image" else None
+        position = 0 if name == "image" else None  # None: the last one
+        picture = first or self.pictures.model(pk=upload_id, entry=self, position=position)
+        return picture.original
 
     def slug_words(self) -> str:
         """Return the text that the slug is made from when the entry is created."""
@@ -129,7 +139,6 @@ class Species(Entry):
         choices=ConservationStatus,
         default=ConservationStatus.NOT_EVALUATED,
     )
-    image = image_field("species")
     qr_code = UploadField(
         _("QR code"),
         storage="species",
@@ -141,7 +150,7 @@ class Species(Entry):
     )
     search_text = search_column("common_name", "scientific_name", "description")
 
-    route = "species"
+    route = bucket = "species"
 
     class Meta(Entry.Meta):
         verbose_name, verbose_name_plural = pgettext_lazy("one", "species"), pgettext_lazy("many", "species")
@@ -197,11 +206,11 @@ class Exhibition(Entry):
     species = models.ManyToManyField(
         Species, verbose_name=pgettext_lazy("many", "species"), related_name="exhibitions", blank=True
     )
-    image = image_field("exhibitions")
     search_text = search_column("title", "location", "description")
 
     objects: ClassVar[Any] = ExhibitionQuerySet.as_manager()
     route = "exhibition"
+    bucket = "exhibitions"
 
     class Meta(Entry.Meta):
         verbose_name, verbose_name_plural = _("exhibition"), _("exhibitions")
@@ -237,10 +246,10 @@ class EducationalService(Entry):
     currency = models.CharField(
         _("currency"), max_length=3, blank=True, validators=[rules.is_currency], help_text=_("ISO 4217.")
     )
-    image = image_field("educational-services")
     search_text = search_column("title", "audience", "description")
 
     route = "educationalservice"
+    bucket = "educational-services"
 
     class Meta(Entry.Meta):
         verbose_name, verbose_name_plural = _("educational service"), _("educational services")

@@ -12,11 +12,12 @@ from rest_framework import serializers
 from rest_framework.validators import UniqueValidator
 
 from api.catalog import rules
+from api.catalog.gallery_serializers import published
 from api.catalog.models import MAX_SLUG_LENGTH, EducationalService, Entry, Exhibition, Species
+from api.pictures.serializers import ImageSerializer
 from api.serializer_fields import ModelSerializer, TextField
-from api.uploads.attachments import update_row
 
-ENTRY_FIELDS = ["slug", "description", "published", "image_url", "created_at", "updated_at"]
+ENTRY_FIELDS = ["slug", "description", "published", "image", "image_url", "created_at", "updated_at"]
 
 
 class ScientificNameField(TextField):
@@ -41,11 +42,19 @@ class SlugField(TextField):
 
 class EntrySerializer(ModelSerializer[Any]):
     slug = SlugField()
-    image_url = serializers.SerializerMethodField(help_text="Public, without expiry; null without an image.")
+    image = serializers.SerializerMethodField(help_text="The first picture of the gallery.")
+    image_url = serializers.SerializerMethodField(
+        help_text="The `url` of `image`: public, without expiry; null without an image."
+    )
+
+    @extend_schema_field(ImageSerializer(allow_null=True))
+    def get_image(self, entry: Entry) -> dict[str, Any] | None:
+        return entry.image and published(entry.image)
 
     @extend_schema_field({"type": "string", "format": "uri", "nullable": True})
-    def get_image_url(self, entry: Any) -> str | None:
-        return entry.image.url if entry.image.name else None
+    def get_image_url(self, entry: Entry) -> str | None:
+        url: str | None = entry.image and published(entry.image)["url"]
+        return url
 
     def create(self, fields: dict[str, Any]) -> Entry:
         related = fields.pop("species", None)
@@ -60,8 +69,8 @@ class EntrySerializer(ModelSerializer[Any]):
         """Save the sent fields only, because an upload may be recorded at the same time."""
         related = changes.pop("species", None)
         changes.pop("slug", None)
-        with _translated_integrity_errors(), transaction.atomic():  # no storage call: the folder stays
-            update_row(entry, "image", changes)
+        with _translated_integrity_errors(), transaction.atomic():
+            entry.update(changes)
             self._set_species(entry, related)
         return entry
 

@@ -11,7 +11,7 @@ from rest_framework.reverse import reverse
 from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import ModelViewSet
 
-from api.catalog import qr_codes
+from api.catalog import galleries, qr_codes
 from api.catalog.caching import VisitorCacheMixin
 from api.catalog.filters import EducationalServiceFilters, ExhibitionFilters, SpeciesFilters
 from api.catalog.models import EducationalService, Exhibition, Species
@@ -19,7 +19,8 @@ from api.catalog.serializers import EducationalServiceSerializer, ExhibitionSeri
 from api.permissions import IsStaffOrReadOnly
 from api.query_parameters import KnownParametersMixin
 from api.throttling import FileRateThrottle
-from api.uploads.views import DeletionMixin, UploadURLMixin
+from api.uploads.views import DELETED, DeletionMixin, UploadURLMixin, deleted
+from storage.errors import ObjectMissing
 
 SUMMARIES = {
     "list": extend_schema(summary="List the entries that you may see"),
@@ -27,8 +28,8 @@ SUMMARIES = {
     "retrieve": extend_schema(summary="Read an entry"),
     "update": extend_schema(summary="Replace an entry's fields"),
     "partial_update": extend_schema(summary="Change an entry"),
-    "destroy": extend_schema(summary="Delete an entry, its image and its open tickets"),
-    "upload_url": extend_schema(summary="Ask for a ticket to upload the image"),
+    "destroy": extend_schema(summary="Delete an entry, its pictures and its open tickets"),
+    "upload_url": extend_schema(summary="Ask for a ticket to replace the image, which is the first picture"),
 }
 
 
@@ -40,7 +41,19 @@ class EntryViewSet(KnownParametersMixin, VisitorCacheMixin, DeletionMixin, Uploa
 
     def get_queryset(self) -> QuerySet[Any]:
         entries: Any = super().get_queryset()
-        return entries.visible_to(self.request.user)
+        return entries.visible_to(self.request.user).with_image()
+
+    @extend_schema(
+        summary="Delete the image",
+        description="The next picture of the gallery is then the image. 404 if there is none.",
+        responses=DELETED,
+    )
+    @action(detail=True, methods=["delete"])
+    def image(self, request: Request, slug: str) -> Response:
+        entry = self.get_object()
+        if entry.image is None:
+            raise ObjectMissing
+        return deleted(galleries.delete(entry.image))
 
     def get_success_headers(self, data: Any) -> dict[str, str]:
         return {"Location": reverse(f"{self.basename}-detail", args=[data["slug"]], request=self.request)}

@@ -9,12 +9,13 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from django.db import models, transaction
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.text import slugify
 
 from api.auth.development_tokens import member_id
+from api.base_models import Resource
 from api.catalog import qr_codes
 from api.catalog.models import EducationalService, Entry, Exhibition, Species
 from api.demo.drawing import avatar, illustration, pdf
@@ -24,7 +25,6 @@ from api.demo.species import SPECIES
 from api.documents.models import Document
 from api.profiles.models import Profile
 from api.uploads import lifecycle, tickets
-from api.uploads.attachments import update_row
 from api.uploads.models import Declared
 from storage.base import incoming_store
 from storage.fields import stored_file
@@ -104,13 +104,13 @@ def _reopen(exhibition: Exhibition, demo: DemoExhibition) -> bool:
     is_changed = any(getattr(exhibition, name) != value for name, value in as_created.items())
     if is_changed or exhibition.closes_on >= today:
         return False
-    update_row(exhibition, "image", demo.fields(today))
+    exhibition.update(demo.fields(today))
     return True
 
 
 def _add_image(entry: Entry, title: str, subtitle: str, classes: Any) -> bool:
     """Upload an image if the entry has none. Returns True if it was uploaded."""
-    if not _is_missing(entry, "image"):
+    if entry.image and entry.image.source.exists():
         return False
     content = illustration(title, subtitle, classes)
     upload(entry, "image", CURATOR, f"{entry.slug}.jpg", "image/jpeg", content)
@@ -147,13 +147,13 @@ def _load_document(owner: Profile, email: str, demo: DemoDocument) -> Iterator[s
 # --- Files --------------------------------------------------------------------------------------------
 
 
-def _is_missing(resource: models.Model, field_name: str) -> bool:
+def _is_missing(resource: Resource, field_name: str) -> bool:
     """Return True if the row names no file, or its object is not in the file storage."""
     return not stored_file(resource, field_name).exists()
 
 
 def upload(
-    resource: models.Model, field_name: str, owner: UUID, filename: str, content_type: str, content: bytes
+    resource: Resource, field_name: str, owner: UUID, filename: str, content_type: str, content: bytes
 ) -> None:
     """Issue a ticket, send the file and complete the ticket, without HTTP."""
     declared: Declared = {
@@ -162,7 +162,7 @@ def upload(
         "size": len(content),
         "sha256": sha256(content).hexdigest(),
     }
-    ticket = tickets.issue(stored_file(resource, field_name), owner, declared)
+    ticket = tickets.issue(resource, field_name, owner, declared)
     headers = ticket.signed.headers
     incoming_store().put(
         ticket.signed.key, [content], content_type=content_type, cache_control=headers["cache-control"]

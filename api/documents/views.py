@@ -30,9 +30,16 @@ from api.permissions import IsOwnerOrReadOnly
 from api.profiles.models import Profile
 from api.query_parameters import KnownParametersMixin
 from api.throttling import FileRateThrottle, check_file_rate
-from api.uploads.attachments import revoke_urls
+from api.uploads.attachments import delete_file, revoke_urls
 from api.uploads.serializers import DownloadURLSerializer
-from api.uploads.views import NO_STORE, DeletionMixin, DownloadURLMixin, UploadURLMixin
+from api.uploads.views import (
+    DELETED,
+    NO_STORE,
+    DeletionMixin,
+    DownloadURLMixin,
+    UploadURLMixin,
+    deleted,
+)
 from storage.base import SignedURL, store_of
 
 
@@ -95,6 +102,16 @@ class DocumentViewSet(
         if serializer.validated_data.get("visibility", document.visibility) != document.visibility:
             check_file_rate(self.request, self)  # its file is copied
         serializer.save()
+
+    @extend_schema(
+        summary="Delete the file",
+        description="The document stays. 404 if it has no file.",
+        responses=DELETED,
+        filters=False,
+    )
+    @action(detail=True, methods=["delete"])
+    def file(self, request: Request, pk: str) -> Response:
+        return deleted(delete_file(self.get_object(), "file"))
 
     @extend_schema(
         summary="Invalidate all download URLs issued before",

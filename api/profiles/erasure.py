@@ -23,7 +23,7 @@ from api.uploads.attachments import keys_in, objects_of
 from api.uploads.models import Removal, Upload
 from storage.base import SignedStorage
 from storage.errors import StorageError
-from storage.fields import all_as_read, stored_file, stored_files
+from storage.fields import all_as_read, stored_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +118,11 @@ def _delete_ticket(upload: Upload, member: UUID) -> bool:
     if not upload.is_settled:
         _cancel_unless_completed(upload)
         upload.refresh_from_db()
-    in_use = _recorded_key(upload)  # read after the ticket is settled: no other key of it can be recorded now
+    in_use = _recorded_keys(upload)  # read after the ticket is settled: no other key can be recorded now
     with transaction.atomic(durable=True):
         deleted, _ = Upload.objects.filter(pk=upload.pk).delete()
         if deleted:
-            sent = [(store, key) for store, key in objects_of(upload) if key != in_use]
+            sent = [(store, key) for store, key in objects_of(upload) if key not in in_use]
             removals.schedule(sent, member, may_appear=True)
     return bool(deleted)
 
@@ -135,10 +135,11 @@ def _cancel_unless_completed(upload: Upload) -> None:
             raise
 
 
-def _recorded_key(upload: Upload) -> str:
-    """Return the key of the file that the resource of this ticket has now, "" if it has none."""
-    resource = upload.read_resource()
-    return stored_file(resource, upload.field_name).key if resource else ""
+def _recorded_keys(upload: Upload) -> set[str]:
+    """Return the keys of this ticket that a row names."""
+    field = upload.field()
+    rows = field.model._base_manager.filter(**{f"{field.name}__in": upload.chosen_keys()})
+    return set(rows.values_list(field.name, flat=True))
 
 
 def _objects_in_folders(member: UUID) -> list[tuple[SignedStorage, str]]:
@@ -148,10 +149,13 @@ def _objects_in_folders(member: UUID) -> list[tuple[SignedStorage, str]]:
         *(Document(owner_id=member, visibility=each) for each in Document.Visibility),
     ]
     return [
-        (file.storage, key)
-        for resource in resources
-        for file in stored_files(resource)
-        for key in keys_in(file.storage, file.field.folder(resource))
+        (store, key)
+        for store, folder in dict.fromkeys(
+            (file.storage, file.field.folder(resource))
+            for resource in resources
+            for file in stored_files(resource)
+        )
+        for key in keys_in(store, folder)
     ]
 
 

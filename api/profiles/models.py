@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from api.auth.principal import Principal
 from api.base_models import Resource, ordering_indexes
+from api.pictures.models import PictureModel, renditions_index
 from api.search import search_column
 from storage.fields import UploadField
 
@@ -26,11 +27,11 @@ class ProfileQuerySet(models.QuerySet["Profile"]):
         return profile
 
 
-def profile_folder(profile: "Profile") -> str:
-    return str(profile.pk)
+def originals_folder(profile: "Profile") -> str:
+    return f"{Profile.renditions_bucket}/{profile.pk}"
 
 
-class Profile(Resource):
+class Profile(Resource, PictureModel):
     """A member. The primary key is the `sub` of their tokens. Created when it is first needed."""
 
     id = models.UUIDField(primary_key=True, editable=False)
@@ -39,10 +40,10 @@ class Profile(Resource):
     language = models.CharField(_("language"), max_length=12, blank=True)
     avatar = UploadField(
         _("avatar"),
-        storage="user-profiles",
-        accepts=["image/jpeg", "image/png", "image/webp"],
+        storage="originals",
+        accepts=settings.IMAGE_TYPES,
         max_bytes=settings.AVATAR_MAX_BYTES,
-        folder=profile_folder,
+        folder=originals_folder,
         facts_field="avatar_facts",
         size_field="avatar_size",
         content_type_field="avatar_content_type",
@@ -56,14 +57,22 @@ class Profile(Resource):
     search_text = search_column("display_name")
 
     objects = ProfileQuerySet.as_manager()
+    picture_field = "avatar"
+    renditions_bucket = "user-profiles"
 
     class Meta:
         verbose_name, verbose_name_plural = _("profile"), _("profiles")
         ordering = ["display_name", "id"]
-        indexes = ordering_indexes("profile", "display_name", "created_at", "updated_at")
+        indexes = [
+            *ordering_indexes("profile", "display_name", "created_at", "updated_at"),
+            renditions_index("profile"),
+        ]
 
     def __str__(self) -> str:
         return self.display_name or str(self.pk)
+
+    def renditions_folder(self) -> str:
+        return str(self.pk)
 
     def may_be_changed_by(self, principal: Principal) -> bool:
         """Only the member may change a profile; staff may read it."""

@@ -3,17 +3,21 @@
 import re
 from typing import Any
 
+import structlog
 from django.conf import settings
 from django.utils.translation import gettext
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
+from api.pictures.serializers import IMAGE, AltDict, ImageSerializer, image
 from api.profiles.models import Profile
 from api.serializer_fields import ModelSerializer
 from api.uploads import quotas
-from api.uploads.attachments import update_row
 from api.uploads.serializers import FileFactsSerializer
-from storage.fields import FileFacts
+from storage.base import SignedURL, store_of
+from storage.errors import StorageError
+
+logger = structlog.get_logger("api.profiles")
 
 #: A language tag of RFC 5646 with language, script and region, without variants and extensions.
 LANGUAGE_TAG = re.compile(r"([A-Za-z]{2,3})(-[A-Za-z]{4})?(-(?:[A-Za-z]{2}|[0-9]{3}))?")
@@ -29,11 +33,33 @@ PROFILE = {
         "content_type": "image/png",
         "sha256": "9f86…0a08",
         "uploaded_at": "2026-11-21T02:45:07Z",
+        **IMAGE,
+        "alt": {"en": "Alice", "es": "Alice"},
+        "credit": "",
+        "expires_at": "2026-11-21T02:50:07Z",
     },
     "storage": {"used": 1073741, "limit": 1073741824},
     "created_at": "2026-11-21T02:44:00Z",
     "updated_at": "2026-11-21T02:45:07Z",
 }
+
+
+class AvatarSerializer(FileFactsSerializer, ImageSerializer):
+    """The uploaded file, and the renditions that are shown, with signed URLs."""
+
+    expires_at = serializers.DateTimeField(
+        allow_null=True, help_text="When the URLs stop working; null without URLs."
+    )
+
+
+def sign(keys: list[str]) -> dict[str, SignedURL]:
+    """Return a URL for each key, none if the store does not answer."""
+    try:
+        store = store_of(Profile.renditions_bucket)
+        return store.sign_downloads(keys, seconds=settings.DOWNLOAD_URL_TTL) if keys else {}
+    except StorageError as error:
+        logger.warning("avatars_not_signed", error=str(error))
+        return {}
 
 
 class StorageSerializer(serializers.Serializer[Any]):
@@ -50,15 +76,36 @@ LISTED = {name: value for name, value in PROFILE.items() if name != "storage"}
 class ListedProfileSerializer(ModelSerializer[Profile]):
     """A profile in a list, without `storage`, which takes a query for each."""
 
-    avatar = serializers.SerializerMethodField(help_text="null until a ticket is completed")
+    avatar = serializers.SerializerMethodField(help_text="null until a ticket is completed.")
 
     class Meta:
         model = Profile
         fields = ["id", "display_name", "bio", "language", "avatar", "created_at", "updated_at"]
 
-    @extend_schema_field(FileFactsSerializer(allow_null=True))
-    def get_avatar(self, profile: Profile) -> FileFacts | None:
-        return profile.avatar.facts
+    @extend_schema_field(AvatarSerializer(allow_null=True))
+    def get_avatar(self, profile: Profile) -> dict[str, Any] | None:
+        if not profile.has_picture:
+            return None
+        signed = self._signed_urls()
+        urls = {key: url.url for key, url in signed.items()}
+        own = [signed[file.key].expires_at for file in profile.rendition_files() if file.key in signed]
+        alt: AltDict = {"en": profile.display_name, "es": profile.display_name}
+        facts: dict[str, Any] = dict(profile.avatar_facts or {})
+        return {**facts, **image(profile, urls, alt=alt, credit=""), "expires_at": min(own, default=None)}
+
+    def _signed_urls(self) -> dict[str, SignedURL]:
+        """Return the URLs of the avatars of all profiles in this response, by key: one call to the store.
+
+        Without the store there are none, and the profiles can still be read.
+        """
+        context: Any = self.context
+        if "avatar_urls" not in context:
+            shown = self.instance if self.parent is None else self.parent.instance
+            profiles: Any = [shown] if isinstance(shown, Profile) else shown
+            keys = [file.key for profile in profiles for file in profile.rendition_files() if file.key]
+            context["avatar_urls"] = sign(keys)
+        urls: dict[str, SignedURL] = context["avatar_urls"]
+        return urls
 
 
 @extend_schema_serializer(
@@ -90,7 +137,7 @@ class ProfileSerializer(ListedProfileSerializer):
 
     def update(self, profile: Profile, changes: dict[str, Any]) -> Profile:
         """Save the sent fields only, because an upload may be recorded at the same time."""
-        update_row(profile, "avatar", changes)
+        profile.update(changes)
         return profile
 
 

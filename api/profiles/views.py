@@ -1,8 +1,11 @@
 """The views of profiles: members read, change and erase their own, staff read all."""
 
+from typing import Any
+
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import mixins
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
@@ -18,7 +21,9 @@ from api.profiles.erasure import erase, is_pending, summary
 from api.profiles.models import Profile
 from api.profiles.serializers import ErasedSerializer, ListedProfileSerializer, ProfileSerializer
 from api.query_parameters import KnownParametersMixin
-from api.uploads.views import DOWNLOAD, DownloadURLMixin, UploadURLMixin
+from api.uploads.attachments import delete_file
+from api.uploads.serializers import DownloadURLSerializer
+from api.uploads.views import DELETED, DOWNLOAD, UploadURLMixin, deleted, signed_url
 
 ID = OpenApiParameter("id", str, OpenApiParameter.PATH, description="A member's UUID, or `me`.")
 
@@ -47,19 +52,17 @@ class ProfilePermission(IsOwnerOrReadOnly):
     upload_url=extend_schema(
         summary="Ask for a ticket to upload the avatar", parameters=[ID, IDEMPOTENCY_KEY]
     ),
-    download_url=extend_schema(summary="Get a URL to read the avatar", parameters=[ID, DOWNLOAD]),
 )
 @extend_schema(tags=["profiles"])
 class ProfileViewSet(
     KnownParametersMixin,
     UploadURLMixin,
-    DownloadURLMixin,
     mixins.RetrieveModelMixin,
     mixins.UpdateModelMixin,
     mixins.ListModelMixin,
     GenericViewSet[Profile],
 ):
-    upload_field = download_field = "avatar"
+    upload_field = "avatar"
     serializer_class = ProfileSerializer
     permission_classes = (ProfilePermission,)
     http_method_names = (
@@ -86,6 +89,38 @@ class ProfileViewSet(
         if self.kwargs["pk"] == "me" or parse_uuid(self.kwargs["pk"]) == own:
             return Profile.objects.for_member(own)
         return super().get_object()
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **options: Any) -> Any:
+        """Profiles have signed URLs, which no cache may keep."""
+        response = super().finalize_response(request, response, *args, **options)
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+    @extend_schema(summary="Delete the avatar", parameters=[ID], responses=DELETED, filters=False)
+    @action(detail=True, methods=["delete"])
+    def avatar(self, request: Request, pk: str) -> Response:
+        return deleted(delete_file(self.get_object(), "avatar"))
+
+    @extend_schema(
+        summary="Get a URL to read the avatar as it was uploaded",
+        parameters=[ID, DOWNLOAD],
+        responses=DownloadURLSerializer,
+        filters=False,
+    )
+    @action(detail=True, methods=["get"], url_path="original-url", query_parameters=["download"])
+    def original_url(self, request: Request, pk: str) -> Response:
+        return signed_url(request, self.get_object().source)
+
+    @extend_schema(
+        summary="Get a URL to read the avatar",
+        description="The same as `original-url/`.",
+        parameters=[ID, DOWNLOAD],
+        responses=DownloadURLSerializer,
+        filters=False,
+    )
+    @action(detail=True, methods=["get"], url_path="download-url", query_parameters=["download"])
+    def download_url(self, request: Request, pk: str) -> Response:
+        return signed_url(request, self.get_object().source)
 
     @extend_schema(
         summary="Erase yourself",

@@ -9,11 +9,19 @@ from typing import Any
 from django.db import models, transaction
 from django.utils import timezone
 
+from api.pictures.models import PictureModel
 from api.uploads import removals
 from api.uploads.models import Removal, Upload
 from storage.base import SignedStorage, incoming_store
 from storage.errors import ObjectMissing, StorageUnavailable
-from storage.fields import StoredFile, all_as_read, stored_file, stored_files
+from storage.fields import (
+    FileFacts,
+    StoredFile,
+    all_as_read,
+    stored_file,
+    stored_files,
+    upload_fields_of,
+)
 
 
 class RowChanged(Exception):
@@ -90,28 +98,82 @@ def _swap_copy(file: StoredFile, as_read: dict[str, Any], changes: dict[str, Any
             removals.schedule([(store, file.key)], resource_id)
 
 
-def delete_row(row: models.Model) -> bool:
-    """Delete the row and its objects, and cancel its open tickets. Its settled tickets stay as a record.
+def record(file: StoredFile, key: str, facts: FileFacts) -> list[tuple[SignedStorage, str]]:
+    """Record a verified file on its row, in the current transaction. A new row is inserted.
 
-    Returns True if the objects are gone, also those of earlier changes, and False if the storage failed and
-    the sweep deletes them. Raises the model's DoesNotExist.
+    Returns the objects that this frees. Raises RowChanged if the row is not as it was read, and Refused if
+    there is no room for a new row.
+    """
+    row = file.instance
+    changes = row.awaiting_renditions() if isinstance(row, PictureModel) else {}
+    if row._state.adding:
+        for name, value in {file.field.name: key, **file.field.facts_values(facts), **changes}.items():
+            setattr(row, name, value)
+        row.insert()  # type: ignore[attr-defined]  # only rows with this method are new
+        return []
+    freed = files_beside(file)
+    as_read = all_as_read([file, *freed])
+    if not file.swap(key, facts=facts, as_read=as_read, **changes):
+        raise RowChanged
+    return [(each.storage, each.key) for each in (file, *freed)]
+
+
+def delete_file(row: models.Model, field_name: str) -> bool:
+    """Delete the file of the row, which stays. Open tickets stay as well.
+
+    Returns True if the objects are gone, False if the storage failed and the sweep deletes them. Raises
+    ObjectMissing if there is no file, and the model's DoesNotExist.
     """
     while True:
-        files = stored_files(row)
-        as_read = all_as_read(files)
+        file = stored_file(row, field_name)
+        files = [file, *files_beside(file)]
+        if not any(each.key for each in files):
+            raise ObjectMissing("No file is recorded")
+        changes = row.without_renditions() if isinstance(row, PictureModel) else {}
         with transaction.atomic(durable=True):
-            cancelled = list(Upload.objects.for_resource(row).cancellable().select_for_update())
-            deleted, _ = type(row)._base_manager.filter(pk=row.pk, **as_read).delete()
-            if deleted:
-                Upload.objects.filter(pk__in=[upload.pk for upload in cancelled]).update(
-                    state=Upload.State.CANCELLED, problem=Upload.RESOURCE_GONE, updated_at=timezone.now()
-                )
-                recorded = [(file.storage, file.key) for file in files]
-                sent = [each for upload in cancelled for each in objects_of(upload)]
-                removals.schedule([*recorded, *sent], row.pk, may_appear=bool(sent))
-        if deleted:
+            is_removed = file.swap("", as_read=all_as_read(files), **file.field.no_facts(), **changes)
+            if is_removed:
+                removals.schedule([(each.storage, each.key) for each in files], row.pk)
+        row.refresh_from_db()
+        if is_removed:
             return removals.carry_out(Removal.objects.for_resource(row.pk))
-        row.refresh_from_db()  # a file was recorded meanwhile: delete that one too
+
+
+def delete_row(row: models.Model) -> bool:
+    """Delete the row, the rows that belong to it, and their objects; cancel its open tickets.
+
+    Settled tickets stay as a record. Returns True if the objects are gone, also those of earlier changes, and
+    False if the storage failed and the sweep deletes them. Raises the model's DoesNotExist.
+    """
+    with transaction.atomic(durable=True):
+        locked = type(row)._base_manager.select_for_update().get(pk=row.pk)
+        cancelled = list(Upload.objects.for_resource(row).cancellable().select_for_update())
+        Upload.objects.filter(pk__in=[upload.pk for upload in cancelled]).update(
+            state=Upload.State.CANCELLED, problem=Upload.RESOURCE_GONE, updated_at=timezone.now()
+        )
+        recorded = [(file.storage, file.key) for each in with_parts(locked) for file in stored_files(each)]
+        sent = [each for upload in cancelled for each in objects_of(upload)]
+        locked.delete()
+        removals.schedule([*recorded, *sent], row.pk, may_appear=bool(sent))
+    return removals.carry_out(Removal.objects.for_resource(row.pk))
+
+
+def with_parts(row: models.Model) -> list[models.Model]:
+    """Lock the rows with files that are deleted with this row. Returns the row and these rows."""
+    rows = [row]
+    for relation in row._meta.related_objects:
+        if relation.on_delete is models.CASCADE and upload_fields_of(relation.related_model):
+            parts: Any = relation.related_model._base_manager
+            rows += parts.select_for_update().filter(**{relation.field.name: row})
+    return rows
+
+
+def files_beside(file: StoredFile) -> list[StoredFile]:
+    """Return the files of the row that are made from this one."""
+    row = file.instance
+    if isinstance(row, PictureModel) and file.field.name == row.picture_field:
+        return row.rendition_files()
+    return []
 
 
 # --- Objects ------------------------------------------------------------------------------------------

@@ -27,9 +27,9 @@ from typing import Any, NoReturn
 
 LENGTH = struct.Struct(">I")
 MAX_REQUEST = 4096  # bytes: sent and received at once
-MAX_FILES = 4
+MAX_FILES = 8
 MAX_OUTPUT = 64 * 1024  # bytes: what a child writes beyond is dropped
-OPEN_FILES = 16  # that a child may have: its files, a pipe, and /dev/null three times
+OPEN_FILES = 24  # that a child may have: its files, a pipe, and /dev/null three times
 STARTED = b"+"  # the first byte that a child writes
 
 

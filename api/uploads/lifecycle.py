@@ -6,22 +6,22 @@ No storage call is made inside a transaction. Every write to a ticket checks its
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, BinaryIO
 
 import structlog
 from django.db import transaction
 from django.utils import timezone
 
-from api.exceptions import Refused
-from api.uploads import claims, quotas, removals, scanning, verification
-from api.uploads.attachments import objects_of
+from api.exceptions import GalleryFull, Refused
+from api.uploads import attachments, claims, quotas, removals, renditions, scanning, verification
+from api.uploads.attachments import RowChanged, objects_of
 from api.uploads.models import Removal, Upload
 from api.uploads.scanning import Hold, Reject, ScannedFile
 from api.uploads.verification import VerificationFailed, VerifiedFile
 from storage import keys
 from storage.base import incoming_store
 from storage.errors import ObjectExists, ObjectMissing, StorageError
-from storage.fields import FileFacts, StoredFile, stored_file
+from storage.fields import FileFacts, StoredFile
 from storage.files import read_chunks
 
 State = Upload.State
@@ -32,10 +32,6 @@ MAX_EARLIER_KEYS = 10  # final keys of earlier claims that a ticket without a fi
 HELD_FOLDER = "held"  # in the bucket of incoming uploads, where nobody can read it
 
 logger = structlog.get_logger("api.uploads")
-
-
-class StaleResource(Exception):
-    """The resource has changed since the final key was chosen: choose another key."""
 
 
 def complete(upload: Upload, *, wait: bool = True) -> Upload:
@@ -121,23 +117,13 @@ def _verify_and_record(upload: Upload, on_missing: Callable[[Upload], None] | No
     """
     renew_lease, claim_id = claims.lease_renewer(upload), upload.claim_id
     while True:
-        resource = upload.read_resource()
-        if resource is None:
+        file = upload.read_file()
+        if file is None:
             return _settle(upload, state=State.CANCELLED, problem=Upload.RESOURCE_GONE)
         try:
-            file = stored_file(resource, upload.field_name)
-            _check_quota_if_late(upload, file)
-            _move_to_final_key(upload, file, renew_lease)
-            found = verification.verify(upload.final_key, upload.declared, upload.field(), renew_lease)
-            match _scan(upload, found, renew_lease):
-                case Hold():
-                    return _hold(upload, file, found)
-                case Reject() as verdict:
-                    return _reject(upload, verdict, found.as_json())
-            if found.is_mislabelled:
-                _relabel(upload, file, found.content_type, renew_lease)
-            return _record(upload, file, found)
-        except StaleResource:
+            with verification.temporary_file() as copy:
+                return _verify_copy_and_record(upload, file, copy, renew_lease)
+        except RowChanged:
             claims.restore(upload, claim_id)  # the transaction was rolled back
         except ObjectMissing:
             return (on_missing or _mark_pending)(upload)
@@ -145,6 +131,27 @@ def _verify_and_record(upload: Upload, on_missing: Callable[[Upload], None] | No
             return _settle(
                 upload, state=State.REJECTED, found=failed.found.as_json(), problem=failed.as_json()
             )
+        except GalleryFull as full:
+            claims.restore(upload, claim_id)
+            return _settle(upload, state=State.REJECTED, problem={"code": full.code, "detail": ""})
+
+
+def _verify_copy_and_record(
+    upload: Upload, file: StoredFile, copy: BinaryIO, renew_lease: Callable[[], None]
+) -> None:
+    """Raises RowChanged, VerificationFailed, GalleryFull, Refused, StorageError, ClaimLost."""
+    _check_quota_if_late(upload, file)
+    _move_to_final_key(upload, file, renew_lease)
+    found = verification.verify(upload.final_key, upload.declared, file.field, renew_lease, copy)
+    match _scan(upload, found, renew_lease):
+        case Hold():
+            return _hold(upload, file, found)
+        case Reject() as verdict:
+            return _reject(upload, verdict, found.as_json())
+    if found.is_mislabelled:
+        _relabel(upload, file, found.content_type, renew_lease)
+    _record(upload, file, found)
+    renditions.make_at_once(file.instance, copy)
 
 
 def _check_quota_if_late(upload: Upload, file: StoredFile) -> None:
@@ -276,7 +283,7 @@ def _record(upload: Upload, file: StoredFile, found: VerifiedFile) -> None:
     """Update the ticket and the resource in one transaction, then remove the object of the old file.
 
     An earlier claim may still move an object to the key that it chose, so those keys are removed too.
-    Raises StaleResource, ClaimLost.
+    Raises RowChanged, GalleryFull, ClaimLost.
     """
     facts: FileFacts = {
         "name": upload.declared["filename"],
@@ -287,12 +294,9 @@ def _record(upload: Upload, file: StoredFile, found: VerifiedFile) -> None:
     }
     with transaction.atomic(durable=True):
         claims.write(upload, state=State.COMPLETED, found=found.as_json())
-        if not file.swap(upload.final_key, facts=facts):
-            raise StaleResource
-        freed = [file.key, *upload.earlier_keys]
-        replaced = removals.schedule(
-            [(file.storage, key) for key in freed], file.instance.pk, may_appear=bool(upload.earlier_keys)
-        )
+        freed = attachments.record(file, upload.final_key, facts)
+        freed += [(file.storage, key) for key in upload.earlier_keys]
+        replaced = removals.schedule(freed, file.instance.pk, may_appear=bool(upload.earlier_keys))
     removals.carry_out(replaced)
     logger.info("upload_completed", upload=str(upload.pk), **found.as_json())
 

@@ -14,7 +14,8 @@ from django.utils.translation import gettext_lazy as _
 
 from api.auth.principal import Principal
 from api.base_models import Resource
-from storage.fields import UploadField
+from api.pictures.models import PictureModel
+from storage.fields import StoredFile, UploadField
 
 
 class Declared(TypedDict):
@@ -157,21 +158,34 @@ class Upload(Resource):
         """Return every final key that was chosen for this ticket, the latest last."""
         return [*self.earlier_keys, self.final_key] if self.final_key else self.earlier_keys
 
-    def model(self) -> type[models.Model]:
+    def model(self) -> type[Resource]:
         """Return the model of the resource."""
         model = ContentType.objects.get_for_id(self.content_type_id).model_class()
         assert model is not None
+        assert issubclass(model, Resource)
         return model
 
-    def read_resource(self) -> models.Model | None:
+    def read_resource(self) -> Resource | None:
         """Read the resource from the database, also if its manager hides it. None if it was deleted."""
         return self.model()._base_manager.filter(pk=self.object_id).first()
 
+    def read_file(self) -> StoredFile | None:
+        """Return the file that the upload replaces, as it is now; None if the resource was deleted."""
+        resource = self.read_resource()
+        return resource.upload_file(self.field_name, self.pk) if resource else None
+
     def field(self) -> UploadField:
         """Return the model field that the file is for. It has the rules of the file and its storage."""
-        field = self.model()._meta.get_field(self.field_name)
-        assert isinstance(field, UploadField)
-        return field
+        return self.model().upload_field(self.field_name)
+
+    @property
+    def is_processing(self) -> bool:
+        """True while the renditions of the uploaded picture are still to be made."""
+        field = self.field()
+        if self.state != self.State.COMPLETED or not issubclass(field.model, PictureModel):
+            return False
+        rows = field.model._base_manager.exclude(renditions_due_at=None)
+        return rows.filter(**{field.name: self.final_key}).exists()
 
 
 class RemovalQuerySet(models.QuerySet["Removal"]):

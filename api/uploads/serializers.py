@@ -8,13 +8,14 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_sc
 from rest_framework import serializers
 from rest_framework.reverse import reverse
 
+from api.base_models import Resource
 from api.serializer_fields import StrictIntegerField, TextField
 from api.text import drop_invisible
 from api.uploads import tickets
 from api.uploads.models import Declared, Upload
 from api.uploads.tickets import Ticket
 from storage import content_types
-from storage.fields import StoredFile
+from storage.fields import UploadField
 
 CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")  # control characters and line breaks
 
@@ -30,6 +31,7 @@ UPLOAD = {
     "declared": DECLARED,
     "found": FOUND,
     "problem": None,
+    "processing": False,
     "resource": "https://api.example.org/api/v1/documents/01971f6d-1d0a-7c11-9f0e-5b8c2f6f3a10/",
 }
 TICKET = {
@@ -86,7 +88,7 @@ class FileFactsSerializer(serializers.Serializer[Any]):
 class UploadRequestSerializer(serializers.Serializer[Any]):
     """What a client declares about a file before it sends it."""
 
-    # `context["file"]` is the StoredFile to replace. `save(owner=…)` issues the ticket.
+    # `context` has the resource and the `field_name` of its ticket. `save(owner=…)` issues the ticket.
 
     filename = TextField(max_length=255, help_text="A name without a path.")
     content_type = TextField(
@@ -104,13 +106,14 @@ class UploadRequestSerializer(serializers.Serializer[Any]):
     )
 
     @property
-    def file(self) -> StoredFile:
-        file: StoredFile = self.context["file"]
-        return file
+    def field(self) -> UploadField:
+        resource: Resource = self.context["resource"]
+        return resource.upload_field(self.context["field_name"])
 
     def create(self, validated: dict[str, Any]) -> Ticket:
         owner, on_create = validated.pop("owner"), validated.pop("on_create", None)
-        return tickets.issue(self.file, owner, cast(Declared, validated), on_create=on_create)
+        resource, name = self.context["resource"], self.context["field_name"]
+        return tickets.issue(resource, name, owner, cast(Declared, validated), on_create=on_create)
 
     def validate_filename(self, name: str) -> str:
         if CONTROLS.search(name) or "/" in name or "\\" in name or name in (".", ".."):
@@ -125,14 +128,14 @@ class UploadRequestSerializer(serializers.Serializer[Any]):
             content_type = content_types.guess(
                 drop_invisible(str(self.initial_data.get("filename", ""))).strip()
             )
-        if content_type not in self.file.field.accepts:
-            accepted = gettext(" or ").join(self.file.field.accepts)
+        if content_type not in self.field.accepts:
+            accepted = gettext(" or ").join(self.field.accepts)
             message = gettext("This type is not accepted here: send %(accepted)s.") % {"accepted": accepted}
             raise serializers.ValidationError(message, code="content_type_not_allowed")
         return content_type
 
     def validate_size(self, size: int) -> int:
-        limit = self.file.field.size_limit
+        limit = self.field.size_limit
         if size > limit:
             message = gettext("At most %(limit)s bytes are accepted here.") % {"limit": limit}
             raise serializers.ValidationError(message, code="too_large")
@@ -210,6 +213,10 @@ class UploadSerializer(serializers.ModelSerializer[Upload]):
     declared = DeclaredFileSerializer()
     found = FoundFileSerializer(allow_null=True)
     problem = ProblemOfUploadSerializer(source="shown_problem", allow_null=True)
+    processing = serializers.BooleanField(
+        source="is_processing",
+        help_text="The picture is recorded, and its renditions are still to be made: poll the resource.",
+    )
     resource = serializers.SerializerMethodField(
         help_text="The URL of the resource that the file is for; null if it has been deleted."
     )
@@ -225,6 +232,7 @@ class UploadSerializer(serializers.ModelSerializer[Upload]):
             "declared",
             "found",
             "problem",
+            "processing",
             "resource",
         ]
         read_only_fields = fields

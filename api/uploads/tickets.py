@@ -11,6 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
+from api.base_models import Resource
 from api.uploads import quotas
 from api.uploads.models import Declared, Upload
 from storage import keys
@@ -30,15 +31,21 @@ class Ticket:
 
 
 def issue(
-    file: StoredFile, owner: UUID, declared: Declared, *, on_create: Callable[[UUID], None] | None = None
+    resource: Resource,
+    field_name: str,
+    owner: UUID,
+    declared: Declared,
+    *,
+    on_create: Callable[[UUID], None] | None = None,
 ) -> Ticket:
-    """Issue a ticket to replace this file. `declared` must be valid by the rules of its field.
+    """Issue a ticket for a file of this resource. `declared` must be valid by the rules of its field.
 
     Raises Refused if the owner of the file has reached a quota, and StorageUnavailable. The file that it
     replaces counts until the ticket is completed. `on_create` is called with the id of the ticket, in the
     transaction that creates it; if it raises, there is no ticket.
     """
     upload_id = uuid7()
+    file = resource.upload_file(field_name, upload_id)
     signed = _sign(file, keys.generate(str(upload_id), declared["content_type"]), declared)
     with transaction.atomic():
         quotas.lock(file)
@@ -48,9 +55,9 @@ def issue(
         upload = Upload.objects.create(
             id=upload_id,
             owner=owner,
-            content_type=ContentType.objects.get_for_model(file.instance),
-            object_id=file.instance.pk,
-            field_name=file.field.name,
+            content_type=ContentType.objects.get_for_model(resource),
+            object_id=resource.pk,
+            field_name=field_name,
             declared=declared,
             path=signed.key,
             expires_at=signed.expires_at,
@@ -58,7 +65,7 @@ def issue(
     return Ticket(upload, signed)
 
 
-def reissue(upload_id: UUID, file: StoredFile) -> Ticket | Upload | None:
+def reissue(upload_id: UUID, resource: Resource) -> Ticket | Upload | None:
     """Return the ticket with a new URL, which works for another UPLOAD_URL_TTL.
 
     Returns the upload if there is nothing to send: its object has arrived, or it is not pending any more.
@@ -68,6 +75,7 @@ def reissue(upload_id: UUID, file: StoredFile) -> Ticket | Upload | None:
     upload = Upload.objects.filter(pk=upload_id).first()
     if upload is None or upload.state == State.EXPIRED:
         return None
+    file = resource.upload_file(upload.field_name, upload.pk)
     if upload.state != State.PENDING or not (signed := _sign_again(file, upload)):
         return upload
     renewed = _renew(file, upload, signed.expires_at)

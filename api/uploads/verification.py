@@ -14,6 +14,7 @@ from django.conf import settings
 from django.utils.translation import gettext_noop as _
 
 from api.exceptions import Refused
+from api.pictures import rendering
 from api.uploads import image_check
 from api.uploads.child_process import (
     ChildFailed,
@@ -64,7 +65,7 @@ MEBIBYTE = 1024 * 1024
 #: For opening one picture. That takes up to 8 bytes of memory for each pixel of a WebP or progressive JPEG
 #: image, at most 4 for each of another. On a busy machine a child gets only a part of a processor.
 LIMITS = Limits(memory=512 * MEBIBYTE, processor_seconds=10, seconds=30)
-CHILDREN = ChildProcesses(at_once=2, modules=[image_check.__name__])
+CHILDREN = ChildProcesses(at_once=2, modules=[image_check.__name__, rendering.__name__])
 RETRY_AFTER = 5  # seconds, if no child process is available
 
 logger = structlog.get_logger("api.uploads")
@@ -103,19 +104,24 @@ class VerificationFailed(Exception):
         return {"code": self.code, "detail": self.detail, "values": self.values}
 
 
-def verify(key: str, declared: Declared, field: UploadField, renew_lease: Callable[[], None]) -> VerifiedFile:
+def verify(
+    key: str, declared: Declared, field: UploadField, renew_lease: Callable[[], None], copy: BinaryIO
+) -> VerifiedFile:
     """Compare the object with what was declared: first its metadata, then its content.
 
-    Only the first bytes decide the type, because a PDF may have any bytes after its end. `renew_lease` is
-    called before each call of the store, after each chunk that is read, and every half second while a child
-    process is waited for. Raises VerificationFailed, Refused, StorageError, and what `renew_lease` raises.
+    A picture is written to the temporary file `copy`. Only the first bytes decide the type, because a PDF may
+    have any bytes after its end. `renew_lease` is called before each call of the store, after each chunk that
+    is read, and every half second while a child process is waited for. Raises VerificationFailed, Refused,
+    StorageError, and what `renew_lease` raises.
     """
     store = field.storage
     renew_lease()
     found = _check_metadata(store, key, declared, field)
     if found.content_type not in PILLOW_FORMATS:
         return _check_content(store, key, declared, found, renew_lease)
-    with _child_process(renew_lease) as child, _temporary_file() as copy:
+    copy.truncate(0)
+    copy.seek(0)
+    with child_process(renew_lease) as child:
         found = _check_content(store, key, declared, found, renew_lease, copy)
         _check_image(child, copy, found, renew_lease)
     return found
@@ -196,22 +202,26 @@ def _sha256(
         if digest:
             digest.update(chunk)
         if copy:
-            copy.write(chunk)
+            with translate_os_errors():  # the disk may be full
+                copy.write(chunk)
         renew_lease()
     if copy:
-        copy.flush()
+        with translate_os_errors():
+            copy.flush()
     return digest.hexdigest() if digest else None
 
 
 @contextmanager
-def _temporary_file() -> Iterator[BinaryIO]:
-    """Yield a temporary file without a name. Raises StorageUnavailable, also if the disk is full."""
-    with translate_os_errors(), tempfile.TemporaryFile() as file:
+def temporary_file() -> Iterator[BinaryIO]:
+    """Yield a temporary file without a name. Raises StorageUnavailable if it cannot be created."""
+    with translate_os_errors():
+        file = tempfile.TemporaryFile()  # noqa: SIM115  (closed below)
+    with file:
         yield file
 
 
 @contextmanager
-def _child_process(renew_lease: Callable[[], None]) -> Iterator[ForkServer]:
+def child_process(renew_lease: Callable[[], None]) -> Iterator[ForkServer]:
     """Raises Refused if there is no child process: that does not make the file invalid."""
     try:
         with CHILDREN.reserve(renew_lease) as child:

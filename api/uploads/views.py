@@ -1,7 +1,9 @@
 """The views of tickets, and mixins that add tickets and download URLs to the viewset of a resource."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from django.db.models import QuerySet
 from django.utils.decorators import method_decorator
@@ -16,6 +18,7 @@ from rest_framework.throttling import BaseThrottle
 from rest_framework.viewsets import GenericViewSet
 
 from api.auth.principal import principal_of
+from api.base_models import Resource
 from api.filters import StrictOrderingFilter
 from api.idempotency import IDEMPOTENCY_KEY, RecordKey, run_once
 from api.query_parameters import KnownParametersMixin
@@ -33,6 +36,8 @@ from api.uploads.serializers import (
 )
 from api.uploads.tickets import Ticket
 from storage.fields import StoredFile, stored_file
+
+Check = Callable[[], None]
 
 NO_STORE = {"Cache-Control": "no-store"}
 DELETED = {
@@ -107,7 +112,23 @@ class DeletionMixin:
         return deleted(delete_row(self.get_object()))
 
 
-class UploadURLMixin:
+class TicketMixin:
+    """Issues tickets for the files of resources."""
+
+    def issue_ticket(
+        self: Any, request: Request, resource: Resource, field_name: str, check: Check | None = None
+    ) -> Response:
+        """Issue a ticket. `check` is called in the transaction that creates it, and may raise Refused."""
+        issue = partial(_issue, request, resource, field_name, check)
+        found = run_once(request, issue, partial(tickets.reissue, resource=resource))
+        context = self.get_serializer_context()
+        if isinstance(found, Upload):
+            return Response(UploadSerializer(found, context=context).data, headers=_headers(request, found))
+        headers = _headers(request, found.upload)
+        return Response(TicketSerializer(found, context=context).data, status=201, headers=headers)
+
+
+class UploadURLMixin(TicketMixin):
     """Adds `upload-url/` to a viewset, which issues a ticket for the field `upload_field`."""
 
     upload_field: str
@@ -121,20 +142,24 @@ class UploadURLMixin:
     )
     @action(detail=True, methods=["post"], url_path="upload-url", throttle_classes=[TicketRateThrottle])
     def upload_url(self: Any, request: Request, **lookup: str) -> Response:
-        file = stored_file(self.get_object(), self.upload_field)
-        found = run_once(request, partial(_issue, request, file), partial(tickets.reissue, file=file))
-        context = self.get_serializer_context()
-        if isinstance(found, Upload):
-            return Response(UploadSerializer(found, context=context).data, headers=_headers(request, found))
-        headers = _headers(request, found.upload)
-        return Response(TicketSerializer(found, context=context).data, status=201, headers=headers)
+        ticket: Response = self.issue_ticket(request, self.get_object(), self.upload_field)
+        return ticket
 
 
-def _issue(request: Request, file: StoredFile, record_key: RecordKey) -> Ticket | Upload:
+def _issue(
+    request: Request, resource: Resource, field_name: str, check: Check | None, record_key: RecordKey
+) -> Ticket | Upload:
     """Validate the request and issue a ticket."""
-    declared = UploadRequestSerializer(data=request.data, context={"file": file})
+
+    def on_create(upload_id: UUID) -> None:
+        record_key(upload_id)
+        if check:
+            check()
+
+    context = {"resource": resource, "field_name": field_name}
+    declared = UploadRequestSerializer(data=request.data, context=context)
     declared.is_valid(raise_exception=True)
-    ticket: Ticket = declared.save(owner=principal_of(request).id, on_create=record_key)
+    ticket: Ticket = declared.save(owner=principal_of(request).id, on_create=on_create)
     return ticket
 
 
@@ -150,7 +175,11 @@ class DownloadURLMixin:
     @extend_schema(parameters=[DOWNLOAD], responses=DownloadURLSerializer, filters=False)
     @action(detail=True, methods=["get"], url_path="download-url", query_parameters=["download"])
     def download_url(self: Any, request: Request, **lookup: str) -> Response:
-        file = stored_file(self.get_object(), self.download_field)
-        name = request.query_params.get("download")
-        signed = file.signed_url(name and drop_invisible(name))
-        return Response(DownloadURLSerializer(signed).data, headers=NO_STORE)
+        return signed_url(request, stored_file(self.get_object(), self.download_field))
+
+
+def signed_url(request: Request, file: StoredFile) -> Response:
+    """Return a URL to read the file, under the name that the query parameter `download` asks for."""
+    name = request.query_params.get("download")
+    signed = file.signed_url(name and drop_invisible(name))
+    return Response(DownloadURLSerializer(signed).data, headers=NO_STORE)
