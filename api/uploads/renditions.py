@@ -4,36 +4,31 @@ They are made in a child process, stored under new keys, and then recorded on th
 row in which `renditions_due_at` is set still needs them: the sweep makes them if the request could not.
 """
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, BinaryIO
+from uuid import UUID
 
 import structlog
-from django.conf import settings
-from django.db import models, transaction
+from django.db import connections, models, transaction
+from django.db.models import Q
 from django.utils import timezone
 
-from api.pictures import rendering
-from api.pictures.models import CLAIMED_FOR, PictureModel
-from api.pictures.sizes import WIDTHS
+from api.pictures.models import CLAIMED_FOR, PictureModel, picture_models
 from api.uploads import removals
 from api.uploads.attachments import RowChanged
-from api.uploads.child_process import ChildFailed, ChildUnavailable, Limits, TooMuchMemory, TooMuchTime
+from api.uploads.child_process import ChildProcesses, ChildUnavailable
 from api.uploads.models import Removal
-from api.uploads.verification import CHILDREN, LIMITS, PILLOW_FORMATS, temporary_file
+from api.uploads.renderer import RENDITIONS, OutOfTime, Rendered, Renderer, RenditionsFailed
+from api.uploads.verification import MODULES, PILLOW_FORMATS, temporary_file
 from storage.base import PRIVATE_MAX_AGE, PUBLIC_MAX_AGE, SignedStorage
 from storage.errors import ObjectMissing, StorageError, translate_os_errors
 from storage.fields import StoredFile, stored_file
 from storage.files import read_chunks
 
-#: In the order in which the child process writes them: field, largest width in pixels, format of Pillow.
-RENDITIONS = (
-    *((f"webp_{width}", width, "WEBP") for width in WIDTHS),
-    ("jpeg", WIDTHS[-1], "JPEG"),
-)
 IMMUTABLE = f"max-age={PUBLIC_MAX_AGE}, immutable"  # a rendition never changes under its key
 SECONDS_IN_REQUEST = 3.0  # after which the request leaves the renditions to the sweep
 MAX_ATTEMPTS = 10  # after which only `manage.py make_renditions` tries again
@@ -42,80 +37,12 @@ BACK_OFF = (timedelta(seconds=10), timedelta(hours=1))  # between two attempts: 
 logger = structlog.get_logger("api.renditions")
 
 
-class RenditionsFailed(Exception):
-    """The picture cannot be converted. The message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rendered:
-    """What the child process has made. `files` has the open file for each field that has a rendition."""
-
-    width: int
-    height: int
-    placeholder: str
-    files: dict[str, BinaryIO]
-
-
-def limits() -> Limits:
-    """Return the limits for making the renditions of one picture."""
-    return replace(LIMITS, file_size=settings.STORAGE_FILE_SIZE_LIMIT)
-
-
-def make_at_once(row: models.Model, copy: BinaryIO) -> None:
-    """Make the renditions of a picture that was just recorded, unless that takes over SECONDS_IN_REQUEST.
-
-    `copy` has the content of the picture. Rows of other models are ignored. Never raises an error of the
-    storage or of the picture: the sweep tries again.
-    """
-    if isinstance(row, PictureModel):
-        row.refresh_from_db()
-        in_request = replace(limits(), seconds=SECONDS_IN_REQUEST)
-        try_to_make(row, copy, in_request, _stop_after(SECONDS_IN_REQUEST))
-
-
-def make_due(row: PictureModel) -> bool:
-    """Make the renditions of a row if they are due. Returns False if not. Raises as `make` does."""
-    now = timezone.now()
-    due = type(row)._base_manager.filter(pk=row.pk, renditions_due_at=row.renditions_due_at)
-    if not due.update(renditions_due_at=now + CLAIMED_FOR):
-        return False  # another process makes them
-    row.renditions_due_at = now + CLAIMED_FOR
-    return try_to_make(row)
-
-
-def try_to_make(
-    row: PictureModel,
-    copy: BinaryIO | None = None,
-    child_limits: Limits | None = None,
-    on_wait: Callable[[], None] = lambda: None,
-) -> bool:
-    """Make the renditions. Returns False if that failed: the row then says when to try again, and why."""
-    try:
-        make(row, copy, child_limits, on_wait)
-        return True
-    except (ChildUnavailable, OutOfTime) as error:
-        _try_again(row, timezone.now())
-        logger.info("renditions_postponed", picture=str(row.pk), reason=type(error).__name__)
-    except StorageError as error:
-        _try_again(row, timezone.now() + BACK_OFF[0], f"{type(error).__name__}: {error}")
-        logger.warning("renditions_not_stored", picture=str(row.pk), error=str(error))
-    except RenditionsFailed as error:
-        _count_failure(row, str(error))
-        logger.warning("renditions_failed", picture=str(row.pk), error=str(error))
-    return False
-
-
-def make(
-    row: PictureModel,
-    copy: BinaryIO | None = None,
-    child_limits: Limits | None = None,
-    on_wait: Callable[[], None] = lambda: None,
-) -> bool:
-    """Make and record the renditions of the picture of this row; earlier ones are removed.
+def make(row: PictureModel, *, copy: BinaryIO | None = None, renderer: Renderer | None = None) -> bool:
+    """Make and record the renditions of the picture of this row; earlier ones are deleted.
 
     `copy`: a file with the content of the picture, if the caller has one. Returns False if the row has no
-    picture, or has changed meanwhile. Raises RenditionsFailed, ChildUnavailable, StorageError, and what
-    `on_wait` raises, which is called while the child process is waited for.
+    picture, or has changed meanwhile. Raises RenditionsFailed, ChildUnavailable, StorageError, and what the
+    renderer's `on_wait` raises.
     """
     source = row.source
     if not source.key:
@@ -124,57 +51,122 @@ def make(
         if copy is None:
             copy = files.enter_context(_downloaded(source))
         outputs = [files.enter_context(temporary_file()) for _ in RENDITIONS]
-        rendered = _render(copy, _format_of(source), outputs, child_limits or limits(), on_wait)
+        rendered = (renderer or Renderer()).render(copy, _format_of(source), outputs)
         return _store_and_record(row, source, rendered)
 
 
-# --- Rendering ----------------------------------------------------------------------------------------
+def make_at_once(row: models.Model, copy: BinaryIO) -> None:
+    """Make the renditions of a picture that was just recorded, unless that takes over SECONDS_IN_REQUEST.
+
+    `copy` has the content of the picture. Rows of other models are ignored. No error of the storage or of the
+    picture is raised: the sweep tries again.
+    """
+    if not isinstance(row, PictureModel):
+        return
+    with suppress(StorageError, row.DoesNotExist):
+        row.refresh_from_db()
+        _make_or_postpone(row, copy=copy, renderer=Renderer.within(SECONDS_IN_REQUEST))
 
 
-class OutOfTime(Exception):
-    """The request has no more time for the renditions."""
+def make_due(row: PictureModel) -> bool:
+    """Make the renditions of a row that are due. Returns False if that failed, or another process does it.
+
+    Raises StorageError.
+    """
+    now = timezone.now()
+    due = type(row)._base_manager.filter(pk=row.pk, renditions_due_at=row.renditions_due_at)
+    if not due.update(renditions_due_at=now + CLAIMED_FOR):
+        return False
+    row.refresh_from_db()
+    return _make_or_postpone(row)
 
 
-def _stop_after(seconds: float) -> Callable[[], None]:
-    deadline = time.monotonic() + seconds
-
-    def check() -> None:
-        if time.monotonic() >= deadline:
-            raise OutOfTime
-
-    return check
-
-
-def _render(
-    source: BinaryIO,
-    image_format: str,
-    outputs: Sequence[BinaryIO],
-    child_limits: Limits,
-    on_wait: Callable[[], None],
-) -> Rendered:
-    sizes = [[width, kind] for _, width, kind in RENDITIONS]
-    arguments = [image_format, settings.IMAGE_MAX_PIXELS, sizes]
+def _make_or_postpone(row: PictureModel, **options: Any) -> bool:
+    """Make the renditions, or record why that failed and when to try again. Raises StorageError."""
     try:
-        with CHILDREN.reserve(on_wait) as child:
-            answer: dict[str, Any] = child.run(
-                rendering.render, [source, *outputs], arguments, limits=child_limits, on_wait=on_wait
-            )
-    except TooMuchTime as error:
-        if child_limits.seconds <= SECONDS_IN_REQUEST:
-            raise OutOfTime from error
-        raise RenditionsFailed("It takes too much time to convert the picture.") from error
-    except TooMuchMemory as error:
-        raise RenditionsFailed("It takes too much memory to convert the picture.") from error
-    except ChildFailed as error:
-        raise RenditionsFailed(f"The picture cannot be converted: {error}") from error
-    if "error" in answer:
-        raise RenditionsFailed(f"The picture cannot be converted: {answer['error']}")
-    made = zip(RENDITIONS, outputs, answer["renditions"], strict=True)
-    files = {name: output for (name, _, _), output, size in made if size}
-    return Rendered(answer["width"], answer["height"], answer["placeholder"], files)
+        return make(row, **options)
+    except (ChildUnavailable, OutOfTime) as error:
+        _postpone(row, timezone.now())
+        logger.info("renditions_postponed", picture=str(row.pk), reason=type(error).__name__)
+    except StorageError as error:
+        _postpone(row, timezone.now() + BACK_OFF[0], f"{type(error).__name__}: {error}"[:1000])
+        logger.warning("renditions_not_stored", picture=str(row.pk), error=str(error))
+        raise
+    except RenditionsFailed as error:
+        _count_failure(row, str(error))
+        logger.warning("renditions_failed", picture=str(row.pk), error=str(error))
+    return False
+
+
+# --- Many pictures ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PictureReference:
+    """A row with a picture, which is read when it is its turn."""
+
+    model: type[PictureModel]
+    pk: UUID
+
+    def __str__(self) -> str:
+        return f"{self.model._meta.label} {self.pk}"
+
+    def read(self) -> PictureModel | None:
+        return self.model._base_manager.filter(pk=self.pk).first()
+
+
+def find(*, only_missing: bool) -> list[PictureReference]:
+    """Return all rows with a picture, or those without renditions."""
+    return [
+        PictureReference(model, pk)
+        for model in picture_models()
+        for pk in _with_picture(model, only_missing).order_by("pk").values_list("pk", flat=True)
+    ]
+
+
+def _with_picture(model: type[PictureModel], only_missing: bool) -> "models.QuerySet[Any]":
+    without = Q(**{model.picture_field: ""}, published_original="")
+    rows = model._base_manager.exclude(without)
+    return rows.filter(jpeg="") if only_missing else rows
+
+
+def make_all(pictures: Sequence[PictureReference], *, jobs: int) -> Iterator[tuple[PictureReference, str]]:
+    """Make the renditions, `jobs` pictures at once. Yields each picture, and why it failed or ""."""
+    children = ChildProcesses(at_once=jobs, modules=MODULES)
+    renderer = Renderer(children=children)
+    try:
+        with ThreadPoolExecutor(jobs, thread_name_prefix="renditions") as pool:
+            yield from zip(pictures, pool.map(lambda each: _make_one(each, renderer), pictures), strict=True)
+    finally:
+        children.close()
+
+
+def _make_one(reference: PictureReference, renderer: Renderer) -> str:
+    """Returns the error, "" if there is none: also for a row that was deleted or changed meanwhile."""
+    try:
+        if row := reference.read():
+            return _error_of(row, renderer)
+    except (ChildUnavailable, StorageError) as error:
+        return f"{type(error).__name__}: {error}"
+    finally:
+        connections.close_all()  # those of this thread
+    return ""
+
+
+def _error_of(row: PictureModel, renderer: Renderer) -> str:
+    try:
+        make(row, renderer=renderer)
+    except RenditionsFailed as error:
+        _count_failure(row, str(error))
+        return str(error)
+    return ""
+
+
+# --- The uploaded picture -----------------------------------------------------------------------------
 
 
 def _format_of(source: StoredFile) -> str:
+    """Return the name of the picture's format in Pillow. Raises RenditionsFailed, StorageError."""
     content_type = _content_type(source)
     if content_type not in PILLOW_FORMATS:
         raise RenditionsFailed(f"{content_type} is not a type of pictures.")
@@ -262,7 +254,7 @@ def _cache_control(file: StoredFile) -> str:
 # --- Failures -----------------------------------------------------------------------------------------
 
 
-def _try_again(row: PictureModel, due_at: datetime, error: str = "") -> None:
+def _postpone(row: PictureModel, due_at: datetime, error: str = "") -> None:
     _of_same_picture(row).update(renditions_due_at=due_at, rendition_error=error)
 
 

@@ -65,7 +65,8 @@ MEBIBYTE = 1024 * 1024
 #: For opening one picture. That takes up to 8 bytes of memory for each pixel of a WebP or progressive JPEG
 #: image, at most 4 for each of another. On a busy machine a child gets only a part of a processor.
 LIMITS = Limits(memory=512 * MEBIBYTE, processor_seconds=10, seconds=30)
-CHILDREN = ChildProcesses(at_once=2, modules=[image_check.__name__, rendering.__name__])
+MODULES = [image_check.__name__, rendering.__name__]  # whose functions the children run
+CHILDREN = ChildProcesses(at_once=2, modules=MODULES)
 RETRY_AFTER = 5  # seconds, if no child process is available
 
 logger = structlog.get_logger("api.uploads")

@@ -1,0 +1,90 @@
+"""Renderer: runs `api.pictures.rendering` in a child process, with limits on memory and time."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, BinaryIO, Self
+
+from django.conf import settings
+
+from api.pictures import rendering
+from api.pictures.sizes import WIDTHS
+from api.uploads.child_process import ChildFailed, ChildProcesses, Limits, TooMuchMemory, TooMuchTime
+from api.uploads.verification import CHILDREN, LIMITS
+
+#: In the order in which the child process writes them: field, largest width in pixels, format of Pillow.
+RENDITIONS = (
+    *((f"webp_{width}", width, "WEBP") for width in WIDTHS),
+    ("jpeg", WIDTHS[-1], "JPEG"),
+)
+
+
+class RenditionsFailed(Exception):
+    """The picture cannot be converted. The message says why."""
+
+
+class OutOfTime(Exception):
+    """The caller has no more time for the renditions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """What the child process has made. `files` has the open file for each field that has a rendition."""
+
+    width: int
+    height: int
+    placeholder: str
+    files: dict[str, BinaryIO]
+
+
+def default_limits() -> Limits:
+    """Return the limits of verification, and that of the files that the child may write."""
+    return replace(LIMITS, file_size=settings.STORAGE_FILE_SIZE_LIMIT)
+
+
+@dataclass(frozen=True, slots=True)
+class Renderer:
+    """`on_wait` is called while the child process is waited for; what it raises ends the child."""
+
+    children: ChildProcesses = CHILDREN
+    limits: Limits = field(default_factory=default_limits)
+    on_wait: Callable[[], None] = lambda: None
+
+    @classmethod
+    def within(cls, seconds: float) -> Self:
+        """Return a renderer that raises OutOfTime when so much time has passed."""
+        deadline = time.monotonic() + seconds
+
+        def check() -> None:
+            if time.monotonic() >= deadline:
+                raise OutOfTime
+
+        return cls(on_wait=check)
+
+    def render(self, source: BinaryIO, image_format: str, outputs: Sequence[BinaryIO]) -> Rendered:
+        """Convert the picture. The files are written to `outputs`, one for each of RENDITIONS.
+
+        Raises RenditionsFailed, ChildUnavailable, and what `on_wait` raises.
+        """
+        answer = self._run([source, *outputs], image_format)
+        if "error" in answer:
+            raise RenditionsFailed(f"The picture cannot be converted: {answer['error']}")
+        made = zip(RENDITIONS, outputs, answer["renditions"], strict=True)
+        files = {name: output for (name, _, _), output, size in made if size}
+        return Rendered(answer["width"], answer["height"], answer["placeholder"], files)
+
+    def _run(self, files: Sequence[BinaryIO], image_format: str) -> dict[str, Any]:
+        kinds = [[width, kind] for _, width, kind in RENDITIONS]
+        arguments = [image_format, settings.IMAGE_MAX_PIXELS, kinds]
+        try:
+            with self.children.reserve(self.on_wait) as child:
+                answer: dict[str, Any] = child.run(
+                    rendering.render, files, arguments, limits=self.limits, on_wait=self.on_wait
+                )
+        except TooMuchTime as error:
+            raise RenditionsFailed("It takes too much time to convert the picture.") from error
+        except TooMuchMemory as error:
+            raise RenditionsFailed("It takes too much memory to convert the picture.") from error
+        except ChildFailed as error:
+            raise RenditionsFailed(f"The picture cannot be converted: {error}") from error
+        return answer
