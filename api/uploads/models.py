@@ -1,20 +1,22 @@
 """The Upload model: a ticket for one file, and the result of its verification."""
 
 from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
 from typing import NotRequired, Self, TypedDict
 from uuid import UUID
 
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
-from django.db.models import Q
+from django.db.models import BooleanField, Exists, ExpressionWrapper, OuterRef, Q
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from api.auth.principal import Principal
 from api.base_models import Resource
-from api.pictures.models import PictureModel
+from api.pictures.models import PictureModel, picture_models
 from storage.fields import StoredFile, UploadField
 
 
@@ -66,6 +68,18 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         """Return the claimed tickets whose lease has expired."""
         return self.filter(state=Upload.State.VERIFYING, lease_expires_at__lt=now)
 
+    def with_processing(self) -> Self:
+        """Load `is_processing` in the same query."""
+        waiting = (
+            Exists(
+                model._base_manager.filter(
+                    renditions_due_at__isnull=False, **{model.picture_field: OuterRef("final_key")}
+                )
+            )
+            for model in picture_models()
+        )
+        return self.annotate(awaits_renditions=ExpressionWrapper(reduce(or_, waiting), BooleanField()))
+
     def with_claim_of(self, upload: "Upload") -> Self:
         """Return this ticket, if its claim is still the one that `upload` has in memory."""
         return self.filter(pk=upload.pk, state=Upload.State.VERIFYING, claim_id=upload.claim_id)
@@ -115,6 +129,8 @@ class Upload(Resource):
     )
     claim_id = models.UUIDField(null=True, help_text="The id of the current claim. Every write checks it.")
     lease_expires_at = models.DateTimeField(null=True, help_text="When another claim may take over.")
+
+    awaits_renditions: bool  # loaded by `with_processing`
 
     objects = UploadQuerySet.as_manager()
 
@@ -180,12 +196,15 @@ class Upload(Resource):
 
     @property
     def is_processing(self) -> bool:
-        """True while the renditions of the uploaded picture are still to be made."""
-        field = self.field()
-        if self.state != self.State.COMPLETED or not issubclass(field.model, PictureModel):
+        """True while the renditions of the uploaded picture are still to be made.
+
+        Takes a query for a picture, unless `with_processing` has loaded it.
+        """
+        if self.state != self.State.COMPLETED or not issubclass(self.field().model, PictureModel):
             return False
-        rows = field.model._base_manager.exclude(renditions_due_at=None)
-        return rows.filter(**{field.name: self.final_key}).exists()
+        if "awaits_renditions" not in self.__dict__:
+            self.awaits_renditions = Upload.objects.with_processing().get(pk=self.pk).awaits_renditions
+        return self.awaits_renditions
 
 
 class RemovalQuerySet(models.QuerySet["Removal"]):
