@@ -18,6 +18,7 @@ from api.auth.development_tokens import member_id
 from api.base_models import Resource
 from api.catalog import qr_codes
 from api.catalog.models import EducationalService, Entry, Exhibition, Species
+from api.catalog.pictures import Licence
 from api.demo.drawing import avatar, illustration, pdf
 from api.demo.members import MEMBERS, DemoDocument, DemoMember
 from api.demo.programme import EXHIBITIONS, SERVICES, DemoExhibition
@@ -114,6 +115,8 @@ def _add_image(entry: Entry, title: str, subtitle: str, classes: Any) -> bool:
         return False
     content = illustration(title, subtitle, classes)
     upload(entry, "image", CURATOR, f"{entry.slug}.jpg", "image/jpeg", content)
+    texts = {"alt_en": f"A drawing: {title}.", "alt_es": f"Un dibujo: {title}."}
+    entry.pictures.get(position=0).update({**texts, "credit": "Vivarium", "licence": Licence.CC0})
     return True
 
 
