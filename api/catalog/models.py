@@ -20,7 +20,6 @@ from api.catalog import rules
 from api.search import search_column
 from storage.fields import UploadField
 
-IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp")
 QR_CODE_FOLDER = "qr-codes"  # in the bucket of the species, whose other folders are slugs
 RESERVED_SLUGS = {QR_CODE_FOLDER}
 POSITIVE_INTEGER = [MinValueValidator(1), MaxValueValidator(2**31 - 1)]  # the range of PostgreSQL's integer
@@ -42,7 +41,7 @@ def image_field(bucket: str) -> UploadField:
     return UploadField(
         _("picture"),
         storage=bucket,
-        accepts=IMAGE_TYPES,
+        accepts=settings.IMAGE_TYPES,
         max_bytes=settings.IMAGE_MAX_BYTES,
         folder=entry_folder,
         facts_field="image_facts",

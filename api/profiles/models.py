@@ -40,7 +40,7 @@ class Profile(Resource):
     avatar = UploadField(
         _("avatar"),
         storage="user-profiles",
-        accepts=["image/jpeg", "image/png", "image/webp"],
+        accepts=settings.IMAGE_TYPES,
         max_bytes=settings.AVATAR_MAX_BYTES,
         folder=profile_folder,
         facts_field="avatar_facts",

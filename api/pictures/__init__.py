@@ -1,0 +1,1 @@
+"""Pictures that are published in several sizes."""
