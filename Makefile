@@ -96,6 +96,7 @@ bench: dev ## run every measurement of bench/
 	@$(BIN)/python bench/listing.py
 	@$(BIN)/python bench/authentication.py
 	@$(BIN)/python bench/pictures.py
+	@$(BIN)/python bench/renditions.py
 	@$(BIN)/python bench/migration.py
 	@$(BIN)/python bench/reconciliation.py
 	@$(BIN)/python bench/policies.py

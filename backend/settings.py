@@ -9,6 +9,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -329,6 +330,12 @@ STORAGE_FILE_SIZE_LIMIT = env.int("STORAGE_FILE_SIZE_LIMIT", 50 * MIB)
 DOCUMENT_MAX_BYTES = env.int("DOCUMENT_MAX_BYTES", 50 * MIB)
 DOCUMENT_TYPES = env.list("DOCUMENT_TYPES", default=["application/pdf", "image/jpeg", "image/png"])
 IMAGE_MAX_BYTES = env.int("IMAGE_MAX_BYTES", 10 * MIB)
+IMAGE_TYPES = env.list("IMAGE_TYPES", default=["image/jpeg", "image/png", "image/webp"])
+KNOWN_IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp", "image/heic", "image/heif")
+if not IMAGE_TYPES or not set(IMAGE_TYPES) <= set(KNOWN_IMAGE_TYPES):
+    raise ImproperlyConfigured(f"IMAGE_TYPES can have {', '.join(KNOWN_IMAGE_TYPES)}.")
+if {"image/heic", "image/heif"} & set(IMAGE_TYPES) and not find_spec("pillow_heif"):
+    raise ImproperlyConfigured("IMAGE_TYPES has HEIC pictures, which a package opens: pip install pillow-heif")
 AVATAR_MAX_BYTES = env.int("AVATAR_MAX_BYTES", 10 * MIB)
 IMAGE_TYPES = env.list("IMAGE_TYPES", default=["image/jpeg", "image/png", "image/webp"])
 PICTURES_PER_ENTRY = env.count("PICTURES_PER_ENTRY", 20)

@@ -1,1 +1,1 @@
-"""Pictures: what is published of them are renditions, which a child process makes."""
+"""Pictures that are published in several sizes."""

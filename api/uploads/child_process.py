@@ -28,17 +28,23 @@ OnWait = Callable[[], None]
 POLL_SECONDS = 0.5  # between two calls of `on_wait`
 WAIT_SECONDS = 5.0  # for which a caller waits while others use all children
 START_SECONDS = 30.0  # for starting the fork server, its imports and forking
+#: Without it, the first thread that a decoder starts reserves 128 MiB of address space.
+ENVIRONMENT = {"MALLOC_ARENA_MAX": "1"}
 INHERITED = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # where some installations of Python find their library
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`memory`: address space in bytes. `file_size`: bytes up to which the function may write a file."""
+    """`memory`: address space in bytes. `file_size`: bytes up to which the function may write a file.
+
+    `may_start_threads`: also processes, because the system does not tell them apart.
+    """
 
     memory: int
     processor_seconds: int
     seconds: float
     file_size: int = 0
+    may_start_threads: bool = False
 
 
 class ChildFailed(Exception):
@@ -84,7 +90,7 @@ class ForkServer:
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 cwd="/",
-                env={name: os.environ[name] for name in INHERITED if name in os.environ},
+                env={**ENVIRONMENT, **{name: os.environ[name] for name in INHERITED if name in os.environ}},
                 start_new_session=True,  # `stop` ends its children too, and Ctrl-C in a terminal does not
             )
         except OSError as error:

@@ -29,7 +29,7 @@ LENGTH = struct.Struct(">I")
 MAX_REQUEST = 4096  # bytes: sent and received at once
 MAX_FILES = 8
 MAX_OUTPUT = 64 * 1024  # bytes: what a child writes beyond is dropped
-OPEN_FILES = 24  # that a child may have: its files, a pipe, and /dev/null three times
+OPEN_FILES = 20  # that a child may have: its files, a pipe, and /dev/null three times
 STARTED = b"+"  # the first byte that a child writes
 
 
@@ -126,13 +126,16 @@ def call(files: list[int], function: str, arguments: list[Any], limits: dict[str
         return {"error": traceback.format_exc()}
 
 
-def set_limits(memory: int, processor_seconds: int, seconds: float, file_size: int) -> None:
+def set_limits(
+    memory: int, processor_seconds: int, seconds: float, file_size: int, may_start_threads: bool
+) -> None:
     signal.alarm(math.ceil(seconds) + 2)  # in case that nobody is left to end this process
     set_limit(resource.RLIMIT_CPU, processor_seconds, grace=1)  # SIGXCPU, and SIGKILL a second later
     set_limit(resource.RLIMIT_FSIZE, file_size)
     set_limit(resource.RLIMIT_CORE, 0)
     set_limit(resource.RLIMIT_NOFILE, OPEN_FILES)
-    set_limit(resource.RLIMIT_NPROC, 0)
+    if not may_start_threads:  # the system counts threads as processes
+        set_limit(resource.RLIMIT_NPROC, 0)
     if sys.platform != "darwin":  # macOS cannot limit the address space
         set_limit(resource.RLIMIT_AS, memory)
 

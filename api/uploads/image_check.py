@@ -17,6 +17,15 @@ from PIL import Image, JpegImagePlugin, MpoImagePlugin, TiffImagePlugin, WebPIma
 
 Verdict = Literal["valid", "invalid", "incomplete", "damaged", "too_large"]
 
+# HEIC pictures need an optional package. What else is in their files is not opened.
+try:
+    import pillow_heif
+except ImportError:
+    OPENS_HEIC = False
+else:
+    OPENS_HEIC = True
+    pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
+
 # Imported before the process forks, so that no child has to: formats, and parts that they load on first use.
 Image.preinit()
 PRELOADED = (MpoImagePlugin, TiffImagePlugin, WebPImagePlugin)
@@ -32,6 +41,7 @@ CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")  # a browser refuses a PNG with 
 ANCILLARY = 0x20  # the bit of the first letter of a PNG chunk that draws nothing (PNG specification, 5.4)
 END_OF_JPEG = b"\xff\xd9"
 RESTARTS = [bytes([0xFF, 0xD0 + number]) for number in range(8)]  # the markers between parts of a JPEG
+CUT_OFF = ("truncated", "unexpected end of file")  # in the messages of Pillow and libheif
 
 
 class Incomplete(Exception):
@@ -62,7 +72,7 @@ def check(file: BinaryIO, image_format: str, max_pixels: int) -> Verdict:
     except Exception as error:  # a hostile file can make a decoder raise anything
         if isinstance(error, OSError) and error.errno == errno.EIO:
             raise  # the disk failed, not the picture
-        is_cut_off = "truncated" in str(error).lower() or _is_cut_off_webp(file)
+        is_cut_off = any(words in str(error).lower() for words in CUT_OFF) or _is_cut_off_webp(file)
         return "incomplete" if is_cut_off else "invalid"
     return "valid"
 
@@ -76,7 +86,7 @@ def _check(file: BinaryIO, image_format: str) -> None:
             _check_png(file, pixels)
         elif image_format == "JPEG":
             _check_jpeg(file)
-        elif image_format == "GIF":
+        elif image_format in ("GIF", "HEIF"):
             image.load()  # a WebP's structure is checked on opening; decoding would take twice the memory
 
 

@@ -41,6 +41,11 @@ HEAD_SIZE = PDF_HEADER_WITHIN + len(PDF_HEADER) - 1  # bytes: all signatures are
 WRAPPERS = ("application/mbox", "application/x-macbinary")
 BLANKS = b"\xef\xbb\xbf \t\r\n\f\0"  # after which browsers still recognise HTML
 PILLOW_FORMATS = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP", "image/gif": "GIF"}
+HEIC_TYPES = ("image/heic", "image/heif")  # two names of the same files
+if image_check.OPENS_HEIC:
+    PILLOW_FORMATS |= dict.fromkeys(HEIC_TYPES, "HEIF")
+HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}  # HEVC inside
+MAX_BRANDS = 32
 
 WRONG_TYPE_MESSAGES = {
     "application/pdf": _("This file is not a PDF document."),
@@ -48,6 +53,8 @@ WRONG_TYPE_MESSAGES = {
     "image/png": _("This file is not a PNG image."),
     "image/webp": _("This file is not a WebP image."),
     "image/gif": _("This file is not a GIF image."),
+    "image/heic": _("This file is not a HEIC image."),
+    "image/heif": _("This file is not a HEIC image."),
 }
 
 INVALID_IMAGE_MESSAGES = {
@@ -179,8 +186,17 @@ def content_types_of(head: bytes) -> frozenset[str]:
     """
     rows = [row for row in puremagic.magic_header_array if head.startswith(row.byte_match, row.offset)]
     found = frozenset(row.mime_type for row in rows)
+    if _is_heic(head):
+        return found | {*HEIC_TYPES}
     is_pdf = PDF_HEADER in head[:HEAD_SIZE] and not head.lstrip(BLANKS).startswith(b"<")
     return found | {"application/pdf"} if is_pdf and not any(map(_is_other_file, rows)) else found
+
+
+def _is_heic(head: bytes) -> bool:
+    """Return True for a picture with HEVC inside: one of the brands in its first box says so."""
+    size, kind = int.from_bytes(head[:4]), head[4:8]
+    brands = head[8 : min(size, 4 * MAX_BRANDS)]
+    return kind == b"ftyp" and any(brands[at : at + 4] in HEIC_BRANDS for at in range(0, len(brands), 4))
 
 
 def _is_other_file(row: puremagic.PureMagic) -> bool:
@@ -240,8 +256,9 @@ def _check_image(
     """Check the pixels of a picture in a child process. Raises VerificationFailed."""
     limit = settings.IMAGE_MAX_PIXELS
     arguments = [PILLOW_FORMATS[found.content_type], limit]
+    limits = replace(LIMITS, may_start_threads=found.content_type in HEIC_TYPES)  # the decoder starts one
     try:
-        verdict = child.run(image_check.check, [copy], arguments, limits=LIMITS, on_wait=renew_lease)
+        verdict = child.run(image_check.check, [copy], arguments, limits=limits, on_wait=renew_lease)
     except TooMuchTime as error:
         detail = _("The picture takes more than %(seconds)s seconds to open.")
         raise VerificationFailed("image_invalid", detail, found, seconds=LIMITS.processor_seconds) from error

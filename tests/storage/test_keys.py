@@ -88,6 +88,8 @@ def test_a_refusal_does_not_repeat_the_key():
         ("image/jpeg", ".jpg"),
         ("image/png", ".png"),
         ("image/webp", ".webp"),
+        ("image/heic", ".heic"),
+        ("image/heif", ".heif"),
         ("text/plain", ".txt"),
         ("unheard/of", ""),
         ("../../x", ""),
@@ -273,7 +275,13 @@ def test_a_content_type_is_one_that_can_be_sent(value, header):
 
 @pytest.mark.parametrize(
     ("key", "content_type"),
-    [("a.pdf", "application/pdf"), ("a.b/c", "application/octet-stream"), ("a.JPG", "image/jpeg")],
+    [
+        ("a.pdf", "application/pdf"),
+        ("a.b/c", "application/octet-stream"),
+        ("a.JPG", "image/jpeg"),
+        ("a.HEIC", "image/heic"),
+        ("a.heif", "image/heif"),
+    ],
 )
 def test_the_ending_tells_the_type_when_nobody_does(key, content_type):
     assert content_types.guess(key) == content_type
