@@ -12,7 +12,7 @@ from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import SEEK_CUR, SEEK_END, BytesIO
-from typing import Any, BinaryIO, Literal, TypedDict
+from typing import Any, BinaryIO, Literal, TypedDict, final
 from zlib import crc32
 
 from PIL import Image, ImageCms, JpegImagePlugin, MpoImagePlugin, TiffImagePlugin, WebPImagePlugin
@@ -61,6 +61,7 @@ class RenditionSize(TypedDict):
     height: int
 
 
+@final
 class Renditions(TypedDict):
     """`width` and `height`: those of the picture, upright. `renditions`: None for an output left empty."""
 
@@ -70,6 +71,7 @@ class Renditions(TypedDict):
     renditions: list[RenditionSize | None]
 
 
+@final
 class NotRendered(TypedDict):
     error: Literal["too_large", "invalid"]
 

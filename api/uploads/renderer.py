@@ -3,11 +3,12 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, BinaryIO, Self
+from typing import BinaryIO, Self
 
 from django.conf import settings
 
 from api.pictures import rendering
+from api.pictures.rendering import NotRendered, Renditions
 from api.pictures.sizes import WIDTHS
 from api.uploads.child_process import ChildFailed, ChildProcesses, Limits, TooMuchMemory, TooMuchTime
 from api.uploads.verification import CHILDREN, LIMITS
@@ -17,6 +18,8 @@ RENDITIONS = (
     *((f"webp_{width}", width, "WEBP") for width in WIDTHS),
     ("jpeg", WIDTHS[-1], "JPEG"),
 )
+
+REASONS = {"invalid": "The picture cannot be opened.", "too_large": "The picture has too many pixels."}
 
 
 class RenditionsFailed(Exception):
@@ -68,23 +71,20 @@ class Renderer:
         """
         answer = self._run([source, *outputs], image_format)
         if "error" in answer:
-            raise RenditionsFailed(f"The picture cannot be converted: {answer['error']}")
+            raise RenditionsFailed(REASONS[answer["error"]])
         made = zip(RENDITIONS, outputs, answer["renditions"], strict=True)
         files = {name: output for (name, _, _), output, size in made if size}
         return Rendered(answer["width"], answer["height"], answer["placeholder"], files)
 
-    def _run(self, files: Sequence[BinaryIO], image_format: str) -> dict[str, Any]:
+    def _run(self, files: Sequence[BinaryIO], image_format: str) -> Renditions | NotRendered:
         kinds = [[width, kind] for _, width, kind in RENDITIONS]
         arguments = [image_format, settings.IMAGE_MAX_PIXELS, kinds]
         try:
             with self.children.reserve(self.on_wait) as child:
-                answer: dict[str, Any] = child.run(
-                    rendering.render, files, arguments, limits=self.limits, on_wait=self.on_wait
-                )
+                return child.run(rendering.render, files, arguments, limits=self.limits, on_wait=self.on_wait)
         except TooMuchTime as error:
             raise RenditionsFailed("It takes too much time to convert the picture.") from error
         except TooMuchMemory as error:
             raise RenditionsFailed("It takes too much memory to convert the picture.") from error
         except ChildFailed as error:
             raise RenditionsFailed(f"The picture cannot be converted: {error}") from error
-        return answer
