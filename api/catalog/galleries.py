@@ -40,6 +40,7 @@ def change(picture: Picture, changes: dict[str, object]) -> None:
     """
     position = changes.pop("position", None)
     with transaction.atomic():
+        picture.before_publishing()
         if isinstance(position, int):
             _move(picture, position)
         picture.update(changes)
@@ -68,6 +69,7 @@ def delete(picture: Picture) -> bool:
         gallery = lock_gallery(picture.entry)
         if gallery is None:
             raise type(picture).DoesNotExist
+        picture.before_publishing()
         locked = gallery.select_for_update().get(pk=picture.pk)
         removals.schedule([(file.storage, file.key) for file in stored_files(locked)], picture.pk)
         locked.delete()

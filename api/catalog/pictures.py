@@ -8,6 +8,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from api.auth.principal import Principal
@@ -83,6 +84,10 @@ class Picture(Resource, PictureModel):
 
     def renditions_folder(self) -> str:
         return str(self.entry.slug)
+
+    def before_publishing(self) -> None:
+        """Set when the entry was changed. First, because `galleries` also locks the entry before the picture."""
+        type(self.entry)._base_manager.filter(pk=self.entry_id).update(updated_at=timezone.now())
 
     def may_be_changed_by(self, principal: Principal | AnonymousUser) -> bool:
         return principal.is_staff

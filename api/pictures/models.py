@@ -81,6 +81,9 @@ class PictureModel(models.Model):
         """Return the folder for the renditions of this row in their bucket."""
         raise NotImplementedError
 
+    def before_publishing(self) -> None:
+        """Called first in each transaction that changes what is published of this picture."""
+
     @property
     def picture(self) -> StoredFile:
         """The uploaded file."""

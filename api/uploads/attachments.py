@@ -104,8 +104,10 @@ def record(file: StoredFile, key: str, facts: FileFacts) -> list[tuple[SignedSto
     Returns the objects that this frees. Raises RowChanged if the row is not as it was read, and Refused if
     there is no room for a new row.
     """
-    row = file.instance
-    changes = row.awaiting_renditions() if isinstance(row, PictureModel) else {}
+    row, changes = file.instance, {}
+    if isinstance(row, PictureModel):
+        row.before_publishing()
+        changes = row.awaiting_renditions()
     if row._state.adding:
         for name, value in {file.field.name: key, **file.field.facts_values(facts), **changes}.items():
             setattr(row, name, value)

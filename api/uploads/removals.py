@@ -59,14 +59,18 @@ def schedule(
 
 
 @contextmanager
-def reserve(store: SignedStorage, key: str, resource_id: UUID) -> Iterator[None]:
+def reserve(
+    store: SignedStorage, key: str, resource_id: UUID, duration: timedelta | None = None
+) -> Iterator[None]:
     """Reserve the key for an object that this block creates and records on the row.
+
+    `duration`: how long the block may take, by default the time of one storage call.
 
     The block must call `confirm` in the transaction that records the key. Otherwise the object is removed: at
     once if the block raises an exception, and by the sweep if the process dies.
     """
-    seconds = settings.STORAGE_TIMEOUT + 2  # a request that takes longer has failed
-    due_at = timezone.now() + timedelta(seconds=seconds)
+    duration = duration or timedelta(seconds=settings.STORAGE_TIMEOUT + 2)  # one that takes longer has failed
+    due_at = timezone.now() + duration
     [reservation] = _write(
         [Removal(bucket=store.bucket, key=key, resource_id=resource_id, due_at=due_at, is_reservation=True)]
     )

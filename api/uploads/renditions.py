@@ -218,6 +218,7 @@ def _store_and_record(row: PictureModel, source: StoredFile, rendered: Rendered)
                 changes[name] = _store(stored_file(row, name), content, reservations)
                 new.append((stored_file(row, name).storage, changes[name]))
             with transaction.atomic():
+                row.before_publishing()
                 if not row.picture.swap(original, as_read=as_read, **changes):
                     raise RowChanged
                 for store, key in new:
@@ -234,7 +235,7 @@ def _store(file: StoredFile, content: BinaryIO, reservations: ExitStack) -> str:
     """Store a rendition under a new key. Returns the key."""
     [content_type] = file.field.accepts
     key = file.new_key(content_type, "")
-    reservations.enter_context(removals.reserve(file.storage, key, file.instance.pk))
+    reservations.enter_context(removals.reserve(file.storage, key, file.instance.pk, CLAIMED_FOR))
     content.seek(0)
     file.storage.put(key, read_chunks(content), content_type=content_type, cache_control=_cache_control(file))
     return key
@@ -242,7 +243,7 @@ def _store(file: StoredFile, content: BinaryIO, reservations: ExitStack) -> str:
 
 def _copy_to_originals(row: PictureModel, source: StoredFile, reservations: ExitStack) -> str:
     key = row.picture.new_key(_content_type(source), "")
-    reservations.enter_context(removals.reserve(row.picture.storage, key, row.pk))
+    reservations.enter_context(removals.reserve(row.picture.storage, key, row.pk, CLAIMED_FOR))
     source.storage.copy(source.key, row.picture.storage, key)
     return key
 
