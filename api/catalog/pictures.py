@@ -86,7 +86,7 @@ class Picture(Resource, PictureModel):
         return str(self.entry.slug)
 
     def before_publishing(self) -> None:
-        """Set when the entry was changed. First, because `galleries` also locks the entry before the picture."""
+        """Set when the entry was changed. First, because `galleries` locks the entry before its pictures."""
         type(self.entry)._base_manager.filter(pk=self.entry_id).update(updated_at=timezone.now())
 
     def may_be_changed_by(self, principal: Principal | AnonymousUser) -> bool:
