@@ -1,20 +1,23 @@
 """The Upload model: a ticket for one file, and the result of its verification."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import NotRequired, Self, TypedDict
+from functools import reduce
+from operator import or_
+from typing import Any, NotRequired, Self, TypedDict
 from uuid import UUID
 
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from api.auth.principal import Principal
 from api.base_models import Resource
-from api.pictures.models import PictureModel
+from api.pictures.models import PictureModel, picture_models
 from storage.fields import StoredFile, UploadField
 
 
@@ -48,6 +51,14 @@ class UploadQuerySet(models.QuerySet["Upload"]):
     def unsettled(self) -> Self:
         """Return the tickets whose file may still be recorded, also those that have expired."""
         return self.exclude(state__in=Upload.SETTLED)
+
+    def with_processing(self) -> Self:
+        """Annotate `has_renditions_due`, so that `is_processing` needs no query."""
+        due = [
+            Exists(_with_renditions_due(model).filter(**{model.picture_field: OuterRef("final_key")}))
+            for model in picture_models()
+        ]
+        return self.annotate(has_renditions_due=reduce(or_, due))
 
     def cancellable(self) -> Self:
         """Return the unsettled tickets that no caller is verifying."""
@@ -117,6 +128,7 @@ class Upload(Resource):
     lease_expires_at = models.DateTimeField(null=True, help_text="When another claim may take over.")
 
     objects = UploadQuerySet.as_manager()
+    has_renditions_due: bool | None = None  # annotated by `with_processing`
 
     class Meta:
         verbose_name, verbose_name_plural = _("upload"), _("uploads")
@@ -181,17 +193,26 @@ class Upload(Resource):
     @property
     def is_processing(self) -> bool:
         """True while the renditions of the uploaded picture are still to be made."""
-        field = self.field()
-        if self.state != self.State.COMPLETED or not issubclass(field.model, PictureModel):
+        model = self.field().model
+        if self.state != self.State.COMPLETED or not issubclass(model, PictureModel):
             return False
-        rows = field.model._base_manager.exclude(renditions_due_at=None)
-        return rows.filter(**{field.name: self.final_key}).exists()
+        if self.has_renditions_due is not None:
+            return self.has_renditions_due
+        return _with_renditions_due(model).filter(**{model.picture_field: self.final_key}).exists()
+
+
+def _with_renditions_due(model: type[PictureModel]) -> models.QuerySet[Any]:
+    return model._base_manager.exclude(renditions_due_at=None)
 
 
 class RemovalQuerySet(models.QuerySet["Removal"]):
     def for_resource(self, resource_id: UUID) -> Self:
         """Return the objects that a change of this row has freed."""
-        return self.filter(resource_id=resource_id, is_reservation=False)
+        return self.for_resources([resource_id])
+
+    def for_resources(self, ids: Iterable[UUID]) -> Self:
+        """Return the objects that changes of these rows have freed."""
+        return self.filter(resource_id__in=list(ids), is_reservation=False)
 
     def due(self, now: datetime, *, retry_all: bool = False) -> Self:
         """Return what is due. `retry_all`: also what waits because the storage has failed."""

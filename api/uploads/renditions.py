@@ -6,7 +6,7 @@ row in which `renditions_due_at` is set still needs them: the sweep makes them i
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, BinaryIO
@@ -21,7 +21,14 @@ from api.pictures.models import CLAIMED_FOR, PictureModel
 from api.pictures.sizes import WIDTHS
 from api.uploads import removals
 from api.uploads.attachments import RowChanged
-from api.uploads.child_process import ChildFailed, ChildUnavailable, Limits, TooMuchMemory, TooMuchTime
+from api.uploads.child_process import (
+    ChildFailed,
+    ChildUnavailable,
+    FunctionRaised,
+    Limits,
+    TooMuchMemory,
+    TooMuchTime,
+)
 from api.uploads.models import Removal
 from api.uploads.verification import CHILDREN, LIMITS, PILLOW_FORMATS, temporary_file
 from storage.base import PRIVATE_MAX_AGE, PUBLIC_MAX_AGE, SignedStorage
@@ -61,20 +68,27 @@ def limits() -> Limits:
     return replace(LIMITS, file_size=settings.STORAGE_FILE_SIZE_LIMIT)
 
 
-def make_at_once(row: models.Model, copy: BinaryIO) -> None:
+def make_at_once(row: models.Model, key: str, copy: BinaryIO) -> None:
     """Make the renditions of a picture that was just recorded, unless that takes over SECONDS_IN_REQUEST.
 
-    `copy` has the content of the picture. Rows of other models are ignored. Never raises an error of the
-    storage or of the picture: the sweep tries again.
+    `copy` has the content of the picture, whose key is `key`. Rows of other models are ignored, and so are
+    rows that have another picture by now. Never raises an error of the storage or of the picture: the sweep
+    tries again.
     """
-    if isinstance(row, PictureModel):
-        row.refresh_from_db()
+    if not isinstance(row, PictureModel):
+        return
+    pictures = type(row)._base_manager.filter(**{"pk": row.pk, row.picture_field: key})
+    if recorded := pictures.first():
         in_request = replace(limits(), seconds=SECONDS_IN_REQUEST)
-        try_to_make(row, copy, in_request, _stop_after(SECONDS_IN_REQUEST))
+        with suppress(StorageError):
+            try_to_make(recorded, copy, in_request, _stop_after(SECONDS_IN_REQUEST))
 
 
 def make_due(row: PictureModel) -> bool:
-    """Make the renditions of a row if they are due. Returns False if not. Raises as `make` does."""
+    """Make the renditions of a row if they are due. Returns False if not, or as `try_to_make` does.
+
+    Raises StorageError.
+    """
     now = timezone.now()
     due = type(row)._base_manager.filter(pk=row.pk, renditions_due_at=row.renditions_due_at)
     if not due.update(renditions_due_at=now + CLAIMED_FOR):
@@ -89,16 +103,19 @@ def try_to_make(
     child_limits: Limits | None = None,
     on_wait: Callable[[], None] = lambda: None,
 ) -> bool:
-    """Make the renditions. Returns False if that failed: the row then says when to try again, and why."""
+    """Make the renditions. If that fails, the row says when to try again, and why.
+
+    Returns False if they were not made. Raises StorageError, after it is recorded.
+    """
     try:
-        make(row, copy, child_limits, on_wait)
-        return True
+        return make(row, copy, child_limits, on_wait)
     except (ChildUnavailable, OutOfTime) as error:
         _try_again(row, timezone.now())
         logger.info("renditions_postponed", picture=str(row.pk), reason=type(error).__name__)
     except StorageError as error:
         _try_again(row, timezone.now() + BACK_OFF[0], f"{type(error).__name__}: {error}")
         logger.warning("renditions_not_stored", picture=str(row.pk), error=str(error))
+        raise
     except RenditionsFailed as error:
         _count_failure(row, str(error))
         logger.warning("renditions_failed", picture=str(row.pk), error=str(error))
@@ -167,6 +184,10 @@ def _render(
         raise RenditionsFailed("It takes too much memory to convert the picture.") from error
     except ChildFailed as error:
         raise RenditionsFailed(f"The picture cannot be converted: {error}") from error
+    except FunctionRaised as error:  # a mistake, which must not undo the completed upload
+        logger.error("rendering_raised", exc_info=error)
+        last_line = str(error).strip().rpartition("\n")[2]
+        raise RenditionsFailed(f"The picture cannot be converted: {last_line}") from error
     if "error" in answer:
         raise RenditionsFailed(f"The picture cannot be converted: {answer['error']}")
     made = zip(RENDITIONS, outputs, answer["renditions"], strict=True)
@@ -228,13 +249,11 @@ def _store_and_record(row: PictureModel, source: StoredFile, rendered: Rendered)
             with transaction.atomic():
                 if not row.picture.swap(original, as_read=as_read, **changes):
                     raise RowChanged
-                for store, key in new:
-                    removals.confirm(store, key)
+                removals.confirm(*new)
                 removals.schedule(freed, row.pk)
     except RowChanged:
         return False
     removals.carry_out(Removal.objects.for_resource(row.pk))
-    row.refresh_from_db()
     return True
 
 
