@@ -8,7 +8,7 @@ from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import IntegrityError, models, transaction
-from django.db.models import FilteredRelation, OuterRef, Q, Subquery
+from django.db.models import FilteredRelation, OuterRef, Q, Subquery, Value
 from django.urls import reverse
 from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
@@ -35,7 +35,8 @@ class EntryQuerySet(models.QuerySet[Any]):
     def with_image(self) -> Self:
         """Load the first picture of each entry in the same query."""
         first = FilteredRelation("pictures", condition=Q(pictures__position=0))
-        return self.annotate(first_picture=first).select_related("first_picture")
+        annotated = self.annotate(first_picture=first, is_image_loaded=Value(True))
+        return annotated.select_related("first_picture")
 
 
 class Entry(Resource):
@@ -49,7 +50,8 @@ class Entry(Resource):
     route: ClassVar[str] = ""  # the basename of its viewset
     bucket: ClassVar[str] = ""  # the public bucket of its pictures
     pictures: Any  # the reverse relation of its gallery
-    first_picture: Any  # loaded by `with_image`
+    first_picture: Any  # loaded by `with_image`, if there is one
+    is_image_loaded = False  # annotated by `with_image`
 
     class Meta:
         abstract = True
@@ -64,7 +66,8 @@ class Entry(Resource):
     def image(self) -> Any:
         """The first picture of the gallery, None if there is none."""
         if "first_picture" not in self.__dict__:
-            self.first_picture = self.pictures.filter(position=0).first()
+            loaded = self.is_image_loaded
+            self.first_picture = None if loaded else self.pictures.filter(position=0).first()
         return self.first_picture
 
     @classmethod

@@ -77,7 +77,7 @@ def _record(species: Species, key: str) -> bool:
     with transaction.atomic():
         is_recorded = species.qr_code.swap(key)
         if is_recorded:
-            removals.confirm(store, key)
+            removals.confirm((store, key))
             removals.schedule([(store, old_key)], species.pk)
     return is_recorded
 

@@ -94,7 +94,7 @@ def _swap_copy(file: StoredFile, as_read: dict[str, Any], changes: dict[str, Any
         with transaction.atomic():
             if not file.swap(new_key, as_read=as_read, **changes):
                 raise RowChanged
-            removals.confirm(store, new_key)
+            removals.confirm((store, new_key))
             removals.schedule([(store, file.key)], resource_id)
 
 
@@ -153,11 +153,13 @@ def delete_row(row: models.Model) -> bool:
         Upload.objects.filter(pk__in=[upload.pk for upload in cancelled]).update(
             state=Upload.State.CANCELLED, problem=Upload.RESOURCE_GONE, updated_at=timezone.now()
         )
-        recorded = [(file.storage, file.key) for each in with_parts(locked) for file in stored_files(each)]
+        rows = with_parts(locked)
+        ids = [each.pk for each in rows]
+        recorded = [(file.storage, file.key) for each in rows for file in stored_files(each)]
         sent = [each for upload in cancelled for each in objects_of(upload)]
         locked.delete()
         removals.schedule([*recorded, *sent], row.pk, may_appear=bool(sent))
-    return removals.carry_out(Removal.objects.for_resource(row.pk))
+    return removals.carry_out(Removal.objects.for_resources(ids))
 
 
 def with_parts(row: models.Model) -> list[models.Model]:

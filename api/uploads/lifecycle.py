@@ -151,7 +151,7 @@ def _verify_copy_and_record(
     if found.is_mislabelled:
         _relabel(upload, file, found.content_type, renew_lease)
     _record(upload, file, found)
-    renditions.make_at_once(file.instance, copy)
+    renditions.make_at_once(file.instance, upload.final_key, copy)
 
 
 def _check_quota_if_late(upload: Upload, file: StoredFile) -> None:

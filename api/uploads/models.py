@@ -1,15 +1,16 @@
 """The Upload model: a ticket for one file, and the result of its verification."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from functools import reduce
 from operator import or_
-from typing import NotRequired, Self, TypedDict
+from typing import Any, NotRequired, Self, TypedDict
 from uuid import UUID
 
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
-from django.db.models import BooleanField, Exists, ExpressionWrapper, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -51,6 +52,14 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         """Return the tickets whose file may still be recorded, also those that have expired."""
         return self.exclude(state__in=Upload.SETTLED)
 
+    def with_processing(self) -> Self:
+        """Annotate `has_renditions_due`, so that `is_processing` needs no query."""
+        due = [
+            Exists(_with_renditions_due(model).filter(**{model.picture_field: OuterRef("final_key")}))
+            for model in picture_models()
+        ]
+        return self.annotate(has_renditions_due=reduce(or_, due))
+
     def cancellable(self) -> Self:
         """Return the unsettled tickets that no caller is verifying."""
         return self.unsettled().exclude(state=Upload.State.VERIFYING)
@@ -67,18 +76,6 @@ class UploadQuerySet(models.QuerySet["Upload"]):
     def with_expired_lease(self, now: datetime) -> Self:
         """Return the claimed tickets whose lease has expired."""
         return self.filter(state=Upload.State.VERIFYING, lease_expires_at__lt=now)
-
-    def with_processing(self) -> Self:
-        """Load `is_processing` in the same query."""
-        waiting = (
-            Exists(
-                model._base_manager.filter(
-                    renditions_due_at__isnull=False, **{model.picture_field: OuterRef("final_key")}
-                )
-            )
-            for model in picture_models()
-        )
-        return self.annotate(awaits_renditions=ExpressionWrapper(reduce(or_, waiting), BooleanField()))
 
     def with_claim_of(self, upload: "Upload") -> Self:
         """Return this ticket, if its claim is still the one that `upload` has in memory."""
@@ -130,9 +127,8 @@ class Upload(Resource):
     claim_id = models.UUIDField(null=True, help_text="The id of the current claim. Every write checks it.")
     lease_expires_at = models.DateTimeField(null=True, help_text="When another claim may take over.")
 
-    awaits_renditions: bool  # loaded by `with_processing`
-
     objects = UploadQuerySet.as_manager()
+    has_renditions_due: bool | None = None  # annotated by `with_processing`
 
     class Meta:
         verbose_name, verbose_name_plural = _("upload"), _("uploads")
@@ -196,21 +192,27 @@ class Upload(Resource):
 
     @property
     def is_processing(self) -> bool:
-        """True while the renditions of the uploaded picture are still to be made.
-
-        Takes a query for a picture, unless `with_processing` has loaded it.
-        """
-        if self.state != self.State.COMPLETED or not issubclass(self.field().model, PictureModel):
+        """True while the renditions of the uploaded picture are still to be made."""
+        model = self.field().model
+        if self.state != self.State.COMPLETED or not issubclass(model, PictureModel):
             return False
-        if "awaits_renditions" not in self.__dict__:
-            self.awaits_renditions = Upload.objects.with_processing().get(pk=self.pk).awaits_renditions
-        return self.awaits_renditions
+        if self.has_renditions_due is not None:
+            return self.has_renditions_due
+        return _with_renditions_due(model).filter(**{model.picture_field: self.final_key}).exists()
+
+
+def _with_renditions_due(model: type[PictureModel]) -> models.QuerySet[Any]:
+    return model._base_manager.exclude(renditions_due_at=None)
 
 
 class RemovalQuerySet(models.QuerySet["Removal"]):
     def for_resource(self, resource_id: UUID) -> Self:
         """Return the objects that a change of this row has freed."""
-        return self.filter(resource_id=resource_id, is_reservation=False)
+        return self.for_resources([resource_id])
+
+    def for_resources(self, ids: Iterable[UUID]) -> Self:
+        """Return the objects that changes of these rows have freed."""
+        return self.filter(resource_id__in=list(ids), is_reservation=False)
 
     def due(self, now: datetime, *, retry_all: bool = False) -> Self:
         """Return what is due. `retry_all`: also what waits because the storage has failed."""

@@ -81,16 +81,17 @@ def reserve(
         raise
 
 
-def confirm(store: SignedStorage, key: str) -> None:
-    """End the reservation, because the key is recorded. Call it in the transaction that records it.
+def confirm(*objects: tuple[SignedStorage, str]) -> None:
+    """End the reservations, because the keys are recorded. Call it in the transaction that records them.
 
-    Raises StorageUnavailable if the storage was so slow that the sweep has removed the object meanwhile.
+    Raises StorageUnavailable if the storage was so slow that the sweep has removed an object meanwhile.
     """
-    reservation = Removal.objects.filter(bucket=store.bucket, key=key, is_reservation=True)
-    if not reservation.delete()[0]:
-        raise StorageUnavailable(
-            "The storage was too slow: the new object was removed before it was recorded"
-        )
+    for store, key in objects:
+        reservation = Removal.objects.filter(bucket=store.bucket, key=key, is_reservation=True)
+        if not reservation.delete()[0]:
+            raise StorageUnavailable(
+                "The storage was too slow: a new object was removed before it was recorded"
+            )
 
 
 def _end_reservations(reservations: RemovalQuerySet) -> RemovalQuerySet:
@@ -155,14 +156,23 @@ def claim_due(limit: int, *, retry_all: bool = False) -> list[Removal]:
 
     `retry_all`: also those that wait because the storage has failed.
     """
-    _end_reservations(Removal.objects.filter(due_at__lte=timezone.now()))
     now = timezone.now()
     with transaction.atomic():
-        skip_locked = connection.features.has_select_for_update_skip_locked
+        # Not those that are being confirmed: two transactions that lock several could deadlock.
+        ended = _lock_free(Removal.objects.filter(is_reservation=True, due_at__lte=now))
+        _end_reservations(Removal.objects.filter(pk__in=[removal.pk for removal in ended]))
+    now = timezone.now()
+    with transaction.atomic():
         rows = Removal.objects.due(now, retry_all=retry_all).filter(is_reservation=False)
-        claimed = list(rows.select_for_update(skip_locked=skip_locked)[:limit])
+        claimed = _lock_free(rows[:limit])
         Removal.objects.filter(pk__in=[removal.pk for removal in claimed]).update(due_at=now + CLAIMED_FOR)
     return claimed
+
+
+def _lock_free(rows: RemovalQuerySet) -> list[Removal]:
+    """Lock the rows, without those that another transaction has locked."""
+    skip_locked = connection.features.has_select_for_update_skip_locked
+    return list(rows.select_for_update(skip_locked=skip_locked))
 
 
 def find_due(limit: int, *, retry_all: bool = False) -> list[Removal]:

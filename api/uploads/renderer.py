@@ -5,12 +5,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO, Self
 
+import structlog
 from django.conf import settings
 
 from api.pictures import rendering
 from api.pictures.rendering import NotRendered, Renditions
 from api.pictures.sizes import WIDTHS
-from api.uploads.child_process import ChildFailed, ChildProcesses, Limits, TooMuchMemory, TooMuchTime
+from api.uploads.child_process import (
+    ChildFailed,
+    ChildProcesses,
+    FunctionRaised,
+    Limits,
+    TooMuchMemory,
+    TooMuchTime,
+)
 from api.uploads.verification import CHILDREN, LIMITS
 
 #: In the order in which the child process writes them: field, largest width in pixels, format of Pillow.
@@ -18,6 +26,8 @@ RENDITIONS = (
     *((f"webp_{width}", width, "WEBP") for width in WIDTHS),
     ("jpeg", WIDTHS[-1], "JPEG"),
 )
+
+logger = structlog.get_logger("api.renditions")
 
 REASONS = {"invalid": "The picture cannot be opened.", "too_large": "The picture has too many pixels."}
 
@@ -88,3 +98,7 @@ class Renderer:
             raise RenditionsFailed("It takes too much memory to convert the picture.") from error
         except ChildFailed as error:
             raise RenditionsFailed(f"The picture cannot be converted: {error}") from error
+        except FunctionRaised as error:  # a mistake, which must not undo the completed upload
+            logger.error("rendering_raised", exc_info=error)
+            last_line = str(error).strip().rpartition("\n")[2]
+            raise RenditionsFailed(f"The picture cannot be converted: {last_line}") from error

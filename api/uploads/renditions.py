@@ -55,17 +55,19 @@ def make(row: PictureModel, *, copy: BinaryIO | None = None, renderer: Renderer 
         return _store_and_record(row, source, rendered)
 
 
-def make_at_once(row: models.Model, copy: BinaryIO) -> None:
+def make_at_once(row: models.Model, key: str, copy: BinaryIO) -> None:
     """Make the renditions of a picture that was just recorded, unless that takes over SECONDS_IN_REQUEST.
 
-    `copy` has the content of the picture. Rows of other models are ignored. No error of the storage or of the
-    picture is raised: the sweep tries again.
+    `copy` has the content of the picture, whose key is `key`. Rows of other models are ignored, and so are
+    rows that have another picture by now. No error of the storage or of the picture is raised: the sweep
+    tries again.
     """
     if not isinstance(row, PictureModel):
         return
-    with suppress(StorageError, row.DoesNotExist):
-        row.refresh_from_db()
-        _make_or_postpone(row, copy=copy, renderer=Renderer.within(SECONDS_IN_REQUEST))
+    recorded = type(row)._base_manager.filter(**{"pk": row.pk, row.picture_field: key}).first()
+    if recorded:
+        with suppress(StorageError):
+            _make_or_postpone(recorded, copy=copy, renderer=Renderer.within(SECONDS_IN_REQUEST))
 
 
 def make_due(row: PictureModel) -> bool:
@@ -221,13 +223,11 @@ def _store_and_record(row: PictureModel, source: StoredFile, rendered: Rendered)
                 row.before_publishing()
                 if not row.picture.swap(original, as_read=as_read, **changes):
                     raise RowChanged
-                for store, key in new:
-                    removals.confirm(store, key)
+                removals.confirm(*new)
                 removals.schedule(freed, row.pk)
     except RowChanged:
         return False
     removals.carry_out(Removal.objects.for_resource(row.pk))
-    row.refresh_from_db()
     return True
 
 

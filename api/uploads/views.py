@@ -74,8 +74,8 @@ class UploadViewSet(
     queryset = Upload.objects.none()
 
     def get_queryset(self) -> QuerySet[Upload]:
-        visible = Upload.objects.visible_to(principal_of(self.request))
-        return visible.with_processing().prefetch_related("resource")
+        tickets = Upload.objects.visible_to(principal_of(self.request))
+        return tickets.with_processing().prefetch_related("resource")
 
     def get_throttles(self) -> list[BaseThrottle]:
         return [CompletionRateThrottle()] if self.action == "destroy" else super().get_throttles()

@@ -149,7 +149,7 @@ def test_all_limits_are_set(children: ChildProcesses):
 
     if sys.platform != "darwin":
         assert limits.pop("AS") == LIMITS.memory
-    assert limits.pop("NOFILE") <= 16
+    assert limits.pop("NOFILE") <= 24
     assert limits.pop("CPU") == LIMITS.processor_seconds
     assert {kind: limits[kind] for kind in ("FSIZE", "CORE", "NPROC")} == {"FSIZE": 0, "CORE": 0, "NPROC": 0}
 
