@@ -41,7 +41,7 @@ from hypothesis.stateful import (
 )
 
 from api.catalog import qr_codes
-from api.models import Document, Profile, Removal, Species, Upload
+from api.models import Document, Profile, Removal, Species, SpeciesPicture, Upload
 from storage.base import store_of
 from storage.fields import stored_files, upload_fields
 from storage.local import LocalStorage
@@ -55,8 +55,8 @@ from tests.support.storage_calls import Fault, ProxiedCalls, StorageCalls, death
 
 T = TypeVar("T")
 OTHER = PDF + b"%other"
-BUCKETS = ("uploads", "documents", "user-profiles", "species")
-PAUSE = 65  # seconds after which the claims of tickets and removals, and reservations, have ended
+BUCKETS = ("uploads", "documents", "user-profiles", "originals", "species")
+PAUSE = 125  # seconds after which claims of tickets, removals and renditions, and reservations, have ended
 TOKENS_LAST = 7200  # seconds
 LONG_PAUSE = 90_000  # seconds after which tokens have expired, and leftovers of uploads are deleted
 
@@ -133,7 +133,7 @@ class World:
     def ask(self, who: Caller, path: str, content: bytes, things: Things) -> None:
         content_type = "application/pdf" if path.startswith("documents/") else "image/png"
         answer = who.post(f"{path}upload-url/", announcement(content, content_type=content_type))
-        assert answer.status_code in (201, 404), answer.content
+        assert answer.status_code in (201, 404, 503), answer.content
         if answer.status_code == 201:
             things.tickets.append((who, answer.json(), content, path))
 
@@ -167,8 +167,10 @@ class World:
 
 def named() -> dict[tuple[str, str], str | None]:
     """Every object that a row names, and the hash that is recorded, if any."""
-    rows = [*Document.objects.all(), *Profile.objects.all(), *Species.objects.all()]
+    models = {field.model for field in upload_fields()}
+    rows = [row for model in models for row in model.objects.all()]
     files = [file for row in rows for file in stored_files(row) if file.key]
+    assert len({(file.storage.bucket, file.key) for file in files}) == len(files), "two rows, one object"
     return {(file.storage.bucket, file.key): file.facts and file.facts["sha256"] for file in files}
 
 
@@ -195,8 +197,12 @@ ACTS_WITH_CALLS = (
         "erase",
     ),
     *("make_qr_code", "delete_species", "sweep", "sweep_later"),
+    *("upload_picture", "upload_picture", "delete_picture", "delete_file", "delete_avatar"),
 )
-OTHER_ACTS = ("create_document", "ask", "ask_as_staff", "send", "send_another", "expire", "pause")
+OTHER_ACTS = (
+    *("create_document", "ask", "ask_as_staff", "send", "send_another", "expire", "pause"),
+    *("move_picture", "move_picture"),
+)
 KINDS = ("fails", "fails from then on", "late", "overtaken", "dies")
 Act = tuple[str, int]  # and the number of its row
 acts_with_calls = any_of.tuples(each_of(ACTS_WITH_CALLS), numbers)
@@ -227,6 +233,35 @@ class Members(RuleBasedStateMachine):
             (self.world.curator, f"species/{self._pick(self.things.species, number)}/", PNG),
         ]
         self.world.ask(*tickets[number % 4], self.things)
+
+    def upload_picture(self, number: int) -> None:
+        slug = self._pick(self.things.species, number)
+        self.world.ask(self.world.curator, f"species/{slug}/{'pictures/' * (number % 2)}", PNG, self.things)
+        self.upload(0)
+
+    def delete_picture(self, number: int) -> None:
+        slug = self._pick(self.things.species, number)
+        pictures = SpeciesPicture.objects.filter(entry__slug=slug).order_by("position")
+        paths = ["image/", *(f"pictures/{picture.pk}/" for picture in pictures)]
+        answer = self.world.curator.delete(f"species/{slug}/{self._pick(paths, number)}")
+        self._expect(answer, 202, 204, 404, 503)
+
+    def move_picture(self, number: int) -> None:
+        slug = self._pick(self.things.species, number)
+        pictures = list(SpeciesPicture.objects.filter(entry__slug=slug))
+        if pictures:
+            path = f"species/{slug}/pictures/{self._pick(pictures, number).pk}/"
+            self._expect(self.world.curator.patch(path, {"position": number % len(pictures)}), 200)
+
+    def delete_file(self, number: int) -> None:
+        owner, document = self._pick(self.things.documents, number)
+        answer = owner.delete(f"documents/{document['id']}/file/")
+        self._expect(answer, 202, 204, 404, 503)
+        if answer.status_code == 204:
+            assert not self._remaining(document), "204, and the file is still there"
+
+    def delete_avatar(self, number: int) -> None:
+        self._expect(self.world.members[number % 2].delete("profiles/me/avatar/"), 202, 204, 404, 503)
 
     def ask_as_staff(self, number: int) -> None:
         _, document = self._pick(self.things.documents, number)
@@ -413,6 +448,10 @@ class Members(RuleBasedStateMachine):
             assert document.file.is_in_place
         for species in Species.objects.all():
             assert species.qr_code.key
+            positions = species.pictures.order_by("position").values_list("position", flat=True)
+            assert list(positions) == list(range(len(positions)))
+            assert not species.pictures.filter(jpeg="").exists(), "a picture without renditions"
+        assert not Profile.objects.exclude(avatar="").filter(jpeg="").exists(), "an avatar without renditions"
 
     # --- Details --------------------------------------------------------------------------------------
 
