@@ -5,13 +5,11 @@ from io import BytesIO
 from uuid import uuid4
 
 import pytest
-from django.core.cache import cache
 from django.core.management import call_command
 from django.db.models import QuerySet
 from PIL import Image
 
 from api.models import Profile, Upload
-from storage.base import store_of
 from storage.local import LocalStorage
 from tests.api.documents.test_documents import keys_of
 from tests.support.cast import PDF, Caller, announcement, body, code, down, fetch, send
@@ -486,17 +484,6 @@ def test_while_the_store_is_down_profiles_can_be_read(alice: Caller, curator: Ca
     for profile in (listed, alice.get("profiles/me/").json()):
         without = {"url": None, "width": None, "height": None, "renditions": [], "expires_at": None}
         assert profile["avatar"] == {**before, **without}
-
-
-def test_an_avatar_of_which_nothing_is_left_in_the_store_has_no_url(alice: Caller):
-    with_avatar(alice)
-    for key in keys_of("user-profiles"):
-        store_of("user-profiles").delete_object(key)
-    cache.clear()  # which has the URLs that were signed before
-
-    avatar = alice.get("profiles/me/").json()["avatar"]
-
-    assert (avatar["url"], avatar["renditions"], avatar["expires_at"]) == (None, [], None)
 
 
 # --- Deleting it --------------------------------------------------------------------------------------

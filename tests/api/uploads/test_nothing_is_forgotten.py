@@ -41,7 +41,8 @@ from hypothesis.stateful import (
 )
 
 from api.catalog import qr_codes
-from api.models import Document, Profile, Removal, Species, Upload
+from api.models import Document, Profile, Removal, Species, SpeciesPicture, Upload
+from api.pictures.models import picture_models
 from storage.base import store_of
 from storage.fields import stored_files, upload_fields
 from storage.local import LocalStorage
@@ -55,8 +56,8 @@ from tests.support.storage_calls import Fault, ProxiedCalls, StorageCalls, death
 
 T = TypeVar("T")
 OTHER = PDF + b"%other"
-BUCKETS = ("uploads", "documents", "user-profiles", "species")
-PAUSE = 65  # seconds after which the claims of tickets and removals, and reservations, have ended
+BUCKETS = ("uploads", "documents", "originals", "user-profiles", "species")
+PAUSE = 125  # seconds after which all claims, and reservations, have ended
 TOKENS_LAST = 7200  # seconds
 LONG_PAUSE = 90_000  # seconds after which tokens have expired, and leftovers of uploads are deleted
 
@@ -130,9 +131,9 @@ class World:
         things.documents.append((owner, document))
         return document
 
-    def ask(self, who: Caller, path: str, content: bytes, things: Things) -> None:
+    def ask(self, who: Caller, path: str, content: bytes, things: Things, route: str = "upload-url/") -> None:
         content_type = "application/pdf" if path.startswith("documents/") else "image/png"
-        answer = who.post(f"{path}upload-url/", announcement(content, content_type=content_type))
+        answer = who.post(f"{path}{route}", announcement(content, content_type=content_type))
         assert answer.status_code in (201, 404), answer.content
         if answer.status_code == 201:
             things.tickets.append((who, answer.json(), content, path))
@@ -167,15 +168,22 @@ class World:
 
 def named() -> dict[tuple[str, str], str | None]:
     """Every object that a row names, and the hash that is recorded, if any."""
-    rows = [*Document.objects.all(), *Profile.objects.all(), *Species.objects.all()]
+    models: tuple[Any, ...] = (Document, Profile, Species, SpeciesPicture)
+    rows = [row for model in models for row in model.objects.all()]
     files = [file for row in rows for file in stored_files(row) if file.key]
     return {(file.storage.bucket, file.key): file.facts and file.facts["sha256"] for file in files}
+
+
+def are_numbered(positions: Sequence[int]) -> bool:
+    """Return True for 0, 1, 2 and so on."""
+    return sorted(positions) == list(range(len(positions)))
 
 
 ACTS = (
     *("send", "send_another", "complete", "complete", "upload", "upload", "cancel", "expire"),
     *("share", "hide", "revoke", "delete", "erase"),
     *("make_qr_code", "delete_species"),
+    *("delete_file", "move_picture"),
     *("sweep", "sweep_later", "pause"),
 )
 KINDS = ("fails", "fails from then on", "late", "overtaken", "dies", "dies at a query")
@@ -194,9 +202,12 @@ ACTS_WITH_CALLS = (
         "delete",
         "erase",
     ),
-    *("make_qr_code", "delete_species", "sweep", "sweep_later"),
+    *("delete_file", "delete_file", "make_qr_code", "delete_species", "sweep", "sweep_later"),
 )
-OTHER_ACTS = ("create_document", "ask", "ask_as_staff", "send", "send_another", "expire", "pause")
+OTHER_ACTS = (
+    *("create_document", "ask", "ask_as_staff", "ask_to_append", "move_picture"),
+    *("send", "send_another", "expire", "pause"),
+)
 KINDS = ("fails", "fails from then on", "late", "overtaken", "dies")
 Act = tuple[str, int]  # and the number of its row
 acts_with_calls = any_of.tuples(each_of(ACTS_WITH_CALLS), numbers)
@@ -227,6 +238,10 @@ class Members(RuleBasedStateMachine):
             (self.world.curator, f"species/{self._pick(self.things.species, number)}/", PNG),
         ]
         self.world.ask(*tickets[number % 4], self.things)
+
+    def ask_to_append(self, number: int) -> None:
+        path = f"species/{self._pick(self.things.species, number)}/"
+        self.world.ask(self.world.curator, path, PNG, self.things, "pictures/upload-url/")
 
     def ask_as_staff(self, number: int) -> None:
         _, document = self._pick(self.things.documents, number)
@@ -308,6 +323,29 @@ class Members(RuleBasedStateMachine):
             kept = {key for bucket, key in self.world.objects() if bucket == "species" and f"{slug}-" in key}
             assert not kept, "204, and the QR code is still there"
 
+    def delete_file(self, number: int) -> None:
+        """The file of a document, an avatar, or a picture."""
+        owner, document = self._pick(self.things.documents, number)
+        slug = self._pick(self.things.species, number)
+        deletions: list[tuple[Caller, str]] = [
+            (owner, f"documents/{document['id']}/file/"),
+            (self.world.members[number // 4], "profiles/me/avatar/"),
+            (self.world.curator, f"species/{slug}/image/"),
+            (self.world.curator, f"species/{slug}/pictures/{self._last_picture(slug)}/"),
+        ]
+        who, path = deletions[number % 4]
+        self._expect(who.delete(path), 202, 204, 404, 503)
+
+    def move_picture(self, number: int) -> None:
+        slug = self._pick(self.things.species, number)
+        path = f"species/{slug}/pictures/{self._last_picture(slug)}/"
+        self._expect(self.world.curator.patch(path, {"position": 0}), 200, 404)
+
+    @staticmethod
+    def _last_picture(slug: str) -> Any:
+        last = SpeciesPicture.objects.filter(entry__slug=slug).order_by("position").last()
+        return last.pk if last else "0"
+
     def sweep(self, number: int = 0) -> None:
         with suppress(CommandError):  # the storage fails
             call_command("sweep", stdout=StringIO(), stderr=StringIO())
@@ -379,6 +417,8 @@ class Members(RuleBasedStateMachine):
         for place, recorded in named().items():
             assert place in objects, f"{place} is recorded, and is not there"
             assert recorded in (None, objects[place]), f"{place} has other bytes"
+        for species in Species.objects.all():
+            assert are_numbered(list(species.pictures.values_list("position", flat=True)))
 
     def teardown(self) -> None:
         if not hasattr(self, "things"):
@@ -413,6 +453,10 @@ class Members(RuleBasedStateMachine):
             assert document.file.is_in_place
         for species in Species.objects.all():
             assert species.qr_code.key
+        for model in picture_models():
+            for row in model._base_manager.all():
+                assert not row.is_processing
+                assert bool(row.renditions()) == row.has_picture
 
     # --- Details --------------------------------------------------------------------------------------
 
