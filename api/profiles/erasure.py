@@ -64,8 +64,11 @@ def erase(member: UUID) -> Iterator[Deletion]:
 
 
 def is_pending(member: UUID) -> bool:
-    """Return True if an object of this erased member is not deleted yet, because the storage has failed."""
-    return Removal.objects.for_resource(member).exists()
+    """Return True if an object of this erased member is not deleted yet.
+
+    The storage has failed, or another request is just storing a rendition, which it will not record.
+    """
+    return Removal.objects.filter(resource_id=member).exists()
 
 
 def summary(deletions: Iterable[Deletion]) -> dict[str, int]:

@@ -900,14 +900,21 @@ def bring(curator: Caller, path: str, content: bytes, content_type: str = "image
     return curator.get(path).json()["image_url"]
 
 
+def urls_of(entry: dict) -> set[str]:
+    """The URLs of what is published of the image."""
+    return {each["url"] for each in entry["image"]["renditions"]}
+
+
 def objects(bucket: str) -> list[str]:
     """The keys of a bucket, QR codes aside."""
-    store = storages[bucket]
-    folders, files = store.listdir("")
-    nested = [
-        f"{folder}/{name}" for folder in folders if folder != "qr-codes" for name in store.listdir(folder)[1]
-    ]
-    return [*files, *nested]
+    keys = [found.key for found in storages[bucket].walk("")]
+    return [key for key in keys if not key.startswith("qr-codes/")]
+
+
+def stored(bucket: str, key: str) -> bytes:
+    """The content of an object."""
+    with storages[bucket].read(key) as file:
+        return file.read()
 
 
 @pytest.fixture
@@ -926,20 +933,25 @@ def test_a_picture_is_brought_by_ticket_and_served_to_everybody(
 
     url = bring(curator, path, content, f"image/{picture_kind.lower()}")
 
-    suffix = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}[picture_kind]
     slug = path.split("/")[1]
     assert url.startswith(f"{settings.SUPABASE_URL}/storage/v1/object/public/{kind}/{slug}/")
-    assert url.endswith(f".{suffix}")
+    assert url.endswith(".jpg")
     assert "?" not in url
     assert (
         nobody.get(path).json()["image_url"]
         == nobody.get(f"{kind}/").json()["results"][0]["image_url"]
         == url
     )
-    served = fetch(url)
-    assert (served.status_code, served.body) == (200, content)
-    assert served.headers["Content-Type"] == f"image/{picture_kind.lower()}"
-    assert served.headers["Cache-Control"].endswith("max-age=31536000")
+    image = nobody.get(path).json()["image"]
+    assert image["url"] == url
+    assert [each["content_type"] for each in image["renditions"]] == ["image/webp", "image/jpeg"]
+    for each in image["renditions"]:
+        served = fetch(each["url"])
+        assert served.status_code == 200
+        assert served.headers["Content-Type"] == each["content_type"]
+        assert served.headers["Cache-Control"].endswith("max-age=31536000, immutable")
+        with Image.open(BytesIO(served.body)) as rendition:
+            assert rendition.size == (each["width"], each["height"]) == (40, 30)
 
 
 @every_kind
@@ -951,9 +963,27 @@ def test_other_types_are_refused_before_they_are_sent(kind: str, content_type: s
     assert not Upload.objects.exists()
 
 
+@every_kind
+def test_the_picture_as_it_was_sent_is_read_with_a_signed_url_only(kind: str, paths, curator: Caller):
+    content = picture() + b"%as it was sent"
+    bring(curator, paths[kind], content)
+
+    [key] = objects("originals")
+    assert key.startswith(paths[kind])
+    assert fetch(storages["originals"].public_url(key)).status_code == 400
+    assert not any(b"%as it was sent" in stored(kind, key) for key in objects(kind))
+    [shown] = curator.get(f"{paths[kind]}pictures/").json()["results"]
+    signed = curator.get(f"{paths[kind]}pictures/{shown['id']}/original-url/")
+    assert signed.headers["Cache-Control"] == "no-store"
+    served = fetch(signed.json()["url"])
+    assert (served.body, served.headers["Content-Type"]) == (content, "image/jpeg")
+    assert "immutable" not in served.headers.get("Cache-Control", "")
+
+
 def test_what_is_no_picture_is_refused_and_the_old_one_stays(paths, curator: Caller):
-    path, old = paths["species"], picture()
-    url = bring(curator, path, old)
+    path = paths["species"]
+    url = bring(curator, path, picture())
+    old = fetch(url).body
     gif = picture("GIF")
     ticket = ticket_for(curator, path, gif, "image/jpeg")
     send(ticket, gif)
@@ -965,14 +995,20 @@ def test_what_is_no_picture_is_refused_and_the_old_one_stays(paths, curator: Cal
 
 @every_kind
 def test_a_new_picture_replaces_the_old(kind: str, paths, curator: Caller):
-    first = bring(curator, paths[kind], picture(colour="red"))
-    second = bring(curator, paths[kind], picture(colour="blue"))
+    bring(curator, paths[kind], picture(colour="red"))
+    first = urls_of(curator.get(paths[kind]).json())
+    bring(curator, paths[kind], picture(colour="blue"))
+    second = urls_of(curator.get(paths[kind]).json())
 
-    assert first != second
-    assert fetch(first).status_code in (400, 404)
-    assert fetch(second).body == picture(colour="blue")
-    [left] = objects(kind)
-    assert second.endswith(left)
+    assert first.isdisjoint(second)
+    assert {fetch(url).status_code for url in first} <= {400, 404}
+    for url in second:
+        with Image.open(BytesIO(fetch(url).body)) as rendition:
+            red, _, blue = rendition.convert("RGB").getpixel((20, 15))
+            assert blue > 200 > red
+    assert sorted(url.partition(f"/{kind}/")[2] for url in second) == sorted(objects(kind))
+    [original] = objects("originals")
+    assert stored("originals", original) == picture(colour="blue")
 
 
 @every_kind
@@ -996,7 +1032,7 @@ def test_deletion_removes_the_picture_and_cancels_the_tickets(kind: str, paths, 
     assert curator.delete(paths[kind]).status_code == 204
 
     assert fetch(url).status_code in (400, 404)
-    assert objects(kind) == objects("uploads") == []
+    assert objects(kind) == objects("uploads") == objects("originals") == []
     for ticket in (sent, unsent):
         assert code(curator.complete(ticket)) == "resource_gone"
         assert curator.get(f"uploads/{ticket['id']}/").json()["state"] == "cancelled"
@@ -1009,7 +1045,7 @@ def test_a_ticket_is_for_the_entry_and_says_so(paths, curator: Caller):
     shown = curator.get(f"uploads/{ticket['id']}/").json()
 
     assert shown["resource"] == f"http://testserver/api/v1/{paths['species']}"
-    assert ticket["headers"]["cache-control"] == "max-age=31536000"
+    assert ticket["headers"]["cache-control"] == "max-age=3600"
     assert ticket["limits"]["content_types"] == ["image/jpeg", "image/png", "image/webp"]
 
 

@@ -16,19 +16,20 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 
 from api.idempotency import KeyedRequest
-from api.models import Document, IdempotencyKey, Profile, Removal, Species, Upload
+from api.models import Document, IdempotencyKey, Profile, Removal, Species, SpeciesPicture, Upload
 from api.profiles import erasure
 from api.uploads import lifecycle, tickets
 from api.uploads.attachments import objects_of
 from storage.base import store_of
 from storage.errors import StorageUnavailable
+from storage.fields import stored_files
 from storage.local import LocalStorage
 from tests.api.documents.test_documents import keys_of
 from tests.api.profiles.test_profiles import PNG, avatar_ticket, with_avatar
 from tests.support.cast import PDF, Caller, announcement, body, code, down, fetch, send
 from tests.support.server import Server
 
-BUCKETS = ("uploads", "documents", "user-profiles", "species")
+BUCKETS = ("uploads", "documents", "originals", "user-profiles", "species")
 
 
 @pytest.fixture(autouse=True)
@@ -38,8 +39,8 @@ def _impatient(monkeypatch) -> None:
 
 
 def furnish(alice: Caller, curator: Caller) -> None:
-    """Alice has something of every kind: 3 documents, 7 objects, 8 tickets."""
-    with_avatar(alice)  # 1 object, 1 ticket
+    """Alice has something of every kind: 3 documents, 9 objects, 8 tickets."""
+    with_avatar(alice)  # 3 objects with the renditions, 1 ticket
     alice.document_with_file(visibility="private")  # 1, 1
     alice.document_with_file(visibility="authenticated")  # 1, 1
     document = alice.document()
@@ -57,7 +58,7 @@ def furnish(alice: Caller, curator: Caller) -> None:
 
 
 STRAY = ["{}/stray.pdf", "shared/{}/random/stray.pdf"]  # of no row; the first as earlier versions named them
-ALL = {"documents": 3, "objects": 7, "tickets": 8}
+ALL = {"documents": 3, "objects": 9, "tickets": 8}
 NOTHING = {"documents": 0, "objects": 0, "tickets": 0}
 
 
@@ -70,9 +71,12 @@ def named() -> set[str]:
     """Every object that some row names, and every one whose removal is scheduled."""
     return {
         *(str(removal) for removal in Removal.objects.all()),
-        *(f"documents/{document.file.name}" for document in Document.objects.all()),
-        *(f"user-profiles/{profile.avatar.name}" for profile in Profile.objects.all()),
-        *(f"species/{species.image.name}" for species in Species.objects.all()),
+        *(
+            f"{file.storage.bucket}/{file.key}"
+            for model in (Document, Profile, SpeciesPicture)
+            for row in model.objects.all()
+            for file in stored_files(row)
+        ),
         *(f"{store.bucket}/{key}" for each in Upload.objects.all() for store, key in objects_of(each)),
     }
 
@@ -168,7 +172,7 @@ def test_staff_who_are_erased_leave_the_pictures_that_they_brought(alice: Caller
     assert curator.get(path).json()["image_url"]
     assert keys_of("uploads") == set()
     assert len(keys_of("documents")) == 1
-    assert Species.objects.get().image.name in keys_of("species")
+    assert keys_of("originals") == {Species.objects.get().image.original.name}
     assert body(fetch(alice.download_url(document))) == PDF
 
 
@@ -401,7 +405,7 @@ def test_a_ticket_asked_for_meanwhile_goes_too(alice: Caller, curator: Caller, m
 
 def test_a_ticket_that_is_issued_when_its_document_is_gone_goes_too(alice: Caller, monkeypatch):
     """Given a request that has read the document, and issues a ticket just before the profile goes."""
-    file = Document.objects.get(pk=alice.document()["id"]).file
+    document = Document.objects.get(pk=alice.document()["id"])
     declared = {"filename": "a.pdf", "content_type": "application/pdf", "size": 5, "sha256": None}
     key = KeyedRequest(alice.id, "k", "fingerprint")
     stored_files = erasure.stored_files
@@ -409,7 +413,7 @@ def test_a_ticket_that_is_issued_when_its_document_is_gone_goes_too(alice: Calle
     def late(row):
         if isinstance(row, Profile) and not Document.objects.exists():
             monkeypatch.setattr(erasure, "stored_files", stored_files)
-            tickets.issue(file, alice.id, declared, on_create=key.store)
+            tickets.issue(document, "file", alice.id, declared, on_create=key.store)
         return stored_files(row)
 
     monkeypatch.setattr(erasure, "stored_files", late)
@@ -523,7 +527,7 @@ def test_the_command_does_the_same_and_says_what(alice: Caller, bob: Caller, cur
     *lines, last = erase_member(str(alice.id)).splitlines()
 
     assert sorted(lines) == sorted(own | tickets | documents | {f"removed profile {alice.id}"})
-    assert last == f"erased {alice.id}: documents 3, objects 7, tickets 8"
+    assert last == f"erased {alice.id}: documents 3, objects 9, tickets 8"
     assert body(fetch(bob.download_url(kept))) == PDF
 
 
@@ -554,7 +558,7 @@ def test_what_is_no_uuid_erases_nobody(arguments: list[str], alice: Caller):
     with pytest.raises(CommandError):
         erase_member(*arguments)
     assert Profile.objects.count() == 1
-    assert len(keys_of("user-profiles")) == 1
+    assert len(keys_of("user-profiles")) == 2
 
 
 def test_the_command_says_that_it_is_not_finished(alice: Caller, curator: Caller, monkeypatch):

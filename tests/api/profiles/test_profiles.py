@@ -5,13 +5,14 @@ from io import BytesIO
 from uuid import uuid4
 
 import pytest
+from django.core.management import call_command
 from django.db.models import QuerySet
 from PIL import Image
 
 from api.models import Profile, Upload
-from storage.fields import StoredFile
+from storage.local import LocalStorage
 from tests.api.documents.test_documents import keys_of
-from tests.support.cast import PDF, Caller, announcement, body, code, fetch, send
+from tests.support.cast import PDF, Caller, announcement, body, code, down, fetch, send
 from tests.support.server import Server
 
 
@@ -45,12 +46,22 @@ def with_avatar(who: Caller, content: bytes = PNG) -> dict:
 ACTS = {
     "read": lambda who, path: who.get(path),
     "download": lambda who, path: who.get(f"{path}download-url/"),
+    "original": lambda who, path: who.get(f"{path}original-url/"),
     "change": lambda who, path: who.patch(path, {"display_name": "New"}),
     "ticket": lambda who, path: who.post(f"{path}upload-url/", AVATAR),
+    "remove": lambda who, path: who.delete(f"{path}avatar/"),
     "erase": lambda who, path: who.delete(path),
 }
-SUCCESS = {"read": 200, "download": 200, "change": 200, "ticket": 201, "erase": 200}
-READS = ("read", "download")
+SUCCESS = {
+    "read": 200,
+    "download": 200,
+    "original": 200,
+    "change": 200,
+    "ticket": 201,
+    "remove": 204,
+    "erase": 200,
+}
+READS = ("read", "download", "original")
 TABLE = [
     *(("alice", act, SUCCESS[act]) for act in ACTS),
     *(("bob", act, 404) for act in ACTS),
@@ -73,7 +84,7 @@ def test_the_role_table(who: str, alice: Caller, request):
         if status >= 400:
             assert code(answer) == CODES[status], act
             assert alice.get("profiles/me/").json() == before, act
-            assert len(keys_of("user-profiles")) == 1, act
+            assert len(keys_of("user-profiles")) == 2, act
 
 
 @pytest.mark.parametrize(("who", "status"), [("alice", 403), ("nobody", 401), ("curator", 200)])
@@ -276,22 +287,37 @@ def test_an_avatar_from_ticket_to_download(alice: Caller, curator: Caller):
     assert completed.status_code == 200
     assert completed.json()["resource"] == f"http://testserver/api/v1/profiles/{alice.id}/"
     avatar = alice.get("profiles/me/").json()["avatar"]
+    shown = {name: avatar.pop(name) for name in ("url", "renditions", "placeholder", "expires_at")}
     assert avatar.pop("uploaded_at").endswith("Z")
     assert avatar == {
         "name": "yo misma.png",
         "size": len(PNG),
         "content_type": "image/png",
         "sha256": announcement(PNG)["sha256"],
+        "width": 40,
+        "height": 30,
+        "alt": {"en": "", "es": ""},
+        "credit": "",
     }
-    [key] = keys_of("user-profiles")
-    assert key.startswith(f"{alice.id}/")
+    assert [each["content_type"] for each in shown["renditions"]] == ["image/webp", "image/jpeg"]
+    assert shown["url"] == shown["renditions"][-1]["url"]
+    assert shown["placeholder"].startswith("data:image/")
+    assert shown["expires_at"] > completed.json()["updated_at"]
+    for each in shown["renditions"]:
+        served = fetch(each["url"])
+        assert (served.status_code, served.headers["Content-Type"]) == (200, each["content_type"])
+    [key] = keys_of("originals")
+    assert key.startswith(f"user-profiles/{alice.id}/")
     assert key.endswith(".png")
+    assert len(keys_of("user-profiles")) == 2
+    assert all(key.startswith(f"{alice.id}/") for key in keys_of("user-profiles"))
     assert keys_of("uploads") == set()
     for who, path in ((alice, "profiles/me/"), (curator, f"profiles/{alice.id}/")):
-        answer = who.get(f"{path}download-url/")
-        assert answer.headers["Cache-Control"] == "no-store"
-        assert answer.json().keys() == {"url", "expires_at"}
-        assert body(fetch(answer.json()["url"])) == PNG
+        for name in ("download-url", "original-url"):
+            answer = who.get(f"{path}{name}/")
+            assert answer.headers["Cache-Control"] == "no-store"
+            assert answer.json().keys() == {"url", "expires_at"}
+            assert body(fetch(answer.json()["url"])) == PNG
 
 
 @pytest.mark.parametrize(
@@ -339,18 +365,21 @@ def test_what_is_no_picture_is_rejected_and_the_old_avatar_stays(alice: Caller):
     assert alice.complete(ticket).status_code == 422
 
     assert alice.get("profiles/me/").json()["avatar"] == before["avatar"]
-    assert len(keys_of("user-profiles")) == 1
+    assert len(keys_of("user-profiles")) == 2
+    assert len(keys_of("originals")) == 1
 
 
 def test_a_new_avatar_takes_the_place_of_the_old(alice: Caller):
-    with_avatar(alice)
+    shown = urls_of(with_avatar(alice))
     old = alice.get("profiles/me/download-url/").json()["url"]
     newer = picture() + b"newer"
 
-    with_avatar(alice, newer)
+    newly_shown = urls_of(with_avatar(alice, newer))
 
-    assert fetch(old).status_code == 400
-    assert len(keys_of("user-profiles")) == 1
+    assert {fetch(url).status_code for url in (old, *shown)} == {400}
+    assert {fetch(url).status_code for url in newly_shown} == {200}
+    assert len(keys_of("user-profiles")) == 2
+    assert len(keys_of("originals")) == 1
     assert body(fetch(alice.get("profiles/me/download-url/").json()["url"])) == newer
 
 
@@ -373,15 +402,158 @@ def test_an_avatar_is_downloaded_under_the_name_that_is_asked_for(alice: Caller)
 def test_a_change_of_the_name_does_not_lose_an_avatar_recorded_meanwhile(alice: Caller, monkeypatch):
     ticket = avatar_ticket(alice)
     send(ticket, PNG)
-    as_read = StoredFile.as_read
+    update = Profile.update
 
-    def be_overtaken(file):
-        read = as_read(file)
-        monkeypatch.setattr(StoredFile, "as_read", as_read)
+    def be_overtaken(profile, changes):
         assert alice.complete(ticket).status_code == 200
-        return read
+        update(profile, changes)
 
-    monkeypatch.setattr(StoredFile, "as_read", be_overtaken)
-    after = alice.patch("profiles/me/", {"display_name": "Alice"}).json()
+    monkeypatch.setattr(Profile, "update", be_overtaken)
+    assert alice.patch("profiles/me/", {"display_name": "Alice"}).status_code == 200
 
+    after = alice.get("profiles/me/").json()
     assert (after["display_name"], after["avatar"]["size"]) == ("Alice", len(PNG))
+
+
+# --- What is shown of it ------------------------------------------------------------------------------
+
+
+def urls_of(profile: dict) -> set[str]:
+    """The signed URLs of what is shown of the avatar."""
+    return {each["url"] for each in profile["avatar"]["renditions"]}
+
+
+@pytest.fixture
+def signings(monkeypatch) -> list[list[str]]:
+    """The keys of each call to the store that signs URLs to read."""
+    calls: list[list[str]] = []
+    sign = LocalStorage.sign_downloads
+
+    def noted(store, keys, **options):
+        calls.append(list(keys))
+        return sign(store, keys, **options)
+
+    monkeypatch.setattr(LocalStorage, "sign_downloads", noted)
+    return calls
+
+
+def test_a_page_of_profiles_takes_one_call_to_the_store(
+    alice: Caller, bob: Caller, curator: Caller, signings, django_assert_num_queries
+):
+    for who in (alice, bob):
+        with_avatar(who)
+    signings.clear()
+
+    with django_assert_num_queries(2):
+        answer = curator.get("profiles/")
+
+    assert [sorted(keys) for keys in signings] == [sorted(keys_of("user-profiles"))]
+    assert answer.headers["Cache-Control"] == "no-store"
+    shown = [urls_of(profile) for profile in answer.json()["results"]]
+    assert [len(urls) for urls in shown] == [2, 2]
+    assert {fetch(url).status_code for urls in shown for url in urls} == {200}
+
+
+def test_profiles_without_avatars_ask_the_store_nothing(alice: Caller, curator: Caller, signings):
+    alice.get("profiles/me/")
+
+    assert curator.get("profiles/").json()["count"] == 1
+    assert signings == []
+
+
+def test_ones_own_profile_has_the_urls_and_no_cache_keeps_it(alice: Caller, curator: Caller, signings):
+    with_avatar(alice)
+    signings.clear()
+
+    for answer in (
+        alice.get("profiles/me/"),
+        curator.get(f"profiles/{alice.id}/"),
+        alice.patch("profiles/me/", {"display_name": "Alice"}),
+    ):
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert len(urls_of(answer.json())) == 2
+    assert answer.json()["avatar"]["alt"] == {"en": "Alice", "es": "Alice"}
+    assert len(signings) == 3
+
+
+def test_while_the_store_is_down_profiles_can_be_read(alice: Caller, curator: Caller, monkeypatch):
+    before = with_avatar(alice)["avatar"]
+    monkeypatch.setattr(LocalStorage, "sign_downloads", down)
+
+    [listed] = curator.get("profiles/").json()["results"]
+    for profile in (listed, alice.get("profiles/me/").json()):
+        without = {"url": None, "width": None, "height": None, "renditions": [], "expires_at": None}
+        assert profile["avatar"] == {**before, **without}
+
+
+# --- Deleting it --------------------------------------------------------------------------------------
+
+
+def test_an_avatar_is_deleted_and_the_profile_stays(alice: Caller):
+    alice.patch("profiles/me/", {"display_name": "Alice"})
+    shown = urls_of(with_avatar(alice))
+
+    answers = [alice.delete("profiles/me/avatar/") for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [204, 404]
+    assert code(answers[1]) == "file_missing"
+    profile = alice.get("profiles/me/").json()
+    assert (profile["display_name"], profile["avatar"], profile["storage"]["used"]) == ("Alice", None, 0)
+    assert {fetch(url).status_code for url in shown} == {400}
+    assert keys_of("user-profiles") == keys_of("originals") == set()
+    assert code(alice.get("profiles/me/original-url/")) == "file_missing"
+
+
+def test_a_ticket_that_is_open_when_the_avatar_is_deleted_brings_another(alice: Caller):
+    with_avatar(alice)
+    ticket = avatar_ticket(alice)
+    alice.delete("profiles/me/avatar/")
+    send(ticket, PNG)
+
+    assert alice.complete(ticket).status_code == 200
+    assert len(urls_of(alice.get("profiles/me/").json())) == 2
+
+
+def test_an_avatar_that_the_store_does_not_delete_is_deleted_by_the_sweep(alice: Caller, monkeypatch):
+    with_avatar(alice)
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStorage, "delete_object", down)
+        answer = alice.delete("profiles/me/avatar/")
+
+    assert answer.status_code == 202
+    assert alice.get("profiles/me/").json()["avatar"] is None
+    assert len(keys_of("user-profiles") | keys_of("originals")) == 3
+    call_command("sweep")
+    assert keys_of("user-profiles") == keys_of("originals") == set()
+
+
+def test_an_avatar_that_is_recorded_while_another_is_deleted_goes_too(alice: Caller, monkeypatch):
+    with_avatar(alice)
+    ticket = avatar_ticket(alice)
+    send(ticket, PNG)
+    without_renditions = Profile.without_renditions
+
+    def be_overtaken(profile):
+        monkeypatch.setattr(Profile, "without_renditions", without_renditions)
+        assert alice.complete(ticket).status_code == 200
+        return without_renditions(profile)
+
+    monkeypatch.setattr(Profile, "without_renditions", be_overtaken)
+
+    assert alice.delete("profiles/me/avatar/").status_code == 204
+    assert alice.get("profiles/me/").json()["avatar"] is None
+    assert keys_of("user-profiles") == keys_of("originals") == set()
+
+
+@pytest.mark.parametrize("method", ["get", "post", "patch", "put"])
+def test_an_avatar_is_only_deleted_at_its_own_address(method: str, alice: Caller):
+    with_avatar(alice)
+
+    assert code(getattr(alice, method)("profiles/me/avatar/")) == "method_not_allowed"
+
+
+def test_a_deletion_takes_no_parameters(alice: Caller):
+    with_avatar(alice)
+
+    assert code(alice.delete("profiles/me/avatar/?dry_run=1")) == "invalid"
+    assert alice.get("profiles/me/").json()["avatar"]

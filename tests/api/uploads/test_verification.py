@@ -348,7 +348,8 @@ def test_a_file_is_read_once_and_its_lease_renewed_before_each_call(
 
     declared = {"filename": "it", "content_type": content_type, "size": len(content), "sha256": None}
     field: Any = Document._meta.get_field("file")
-    verification.verify("a/b", declared, field, lambda: calls.append("renewed"))
+    with verification.temporary_file() as copy:
+        verification.verify("a/b", declared, field, lambda: calls.append("renewed"), copy)
 
     assert calls[:4] == ["renewed", "describe", "renewed", "read"]
     assert "renewed" in calls[4:]
