@@ -334,7 +334,9 @@ KNOWN_IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp", "image/heic", "ima
 if not IMAGE_TYPES or not set(IMAGE_TYPES) <= set(KNOWN_IMAGE_TYPES):
     raise ImproperlyConfigured(f"IMAGE_TYPES can have {', '.join(KNOWN_IMAGE_TYPES)}.")
 if {"image/heic", "image/heif"} & set(IMAGE_TYPES) and not find_spec("pillow_heif"):
-    raise ImproperlyConfigured("IMAGE_TYPES has HEIC pictures, which a package opens: pip install pillow-heif")
+    raise ImproperlyConfigured(
+        "IMAGE_TYPES has HEIC pictures, which a package opens: pip install pillow-heif"
+    )
 AVATAR_MAX_BYTES = env.int("AVATAR_MAX_BYTES", 10 * MIB)
 IMAGE_MAX_PIXELS = env.int("IMAGE_MAX_PIXELS", 50_000_000)
 CHECKSUM_MAX_BYTES = env.int("CHECKSUM_MAX_BYTES", 100 * MIB)

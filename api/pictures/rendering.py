@@ -207,7 +207,7 @@ def _flattened(image: Image.Image) -> Image.Image:
 def decode(file: BinaryIO, image_format: str, max_pixels: int, max_width: int) -> Picture:
     """Return the picture, no wider than this. Raises DecompressionBombError, and whatever decoders raise."""
     Image.MAX_IMAGE_PIXELS = max_pixels / 2  # type: ignore[assignment]  # Pillow warns, and refuses twice that
-    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    warnings.simplefilter("ignore")  # also of metadata
     image = _open(file, image_format)
     if image.width * image.height > max_pixels:
         raise Image.DecompressionBombError
