@@ -207,14 +207,16 @@ def private_metadata() -> dict[str, Any]:
     exif = Image.Exif()
     exif[ExifTags.Base.ImageDescription] = SECRET.decode()
     exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSAreaInformation] = SECRET
-    icc_profile = ImageCms.ImageCmsProfile(rendering.SRGB).tobytes()
-    return {"exif": exif, "xmp": b"<x:xmpmeta>" + SECRET, "icc_profile": icc_profile}
+    return {"exif": exif, "xmp": b"<x:xmpmeta>" + SECRET}
 
 
+@pytest.mark.parametrize("has_profile", [True, False])
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "HEIF"])
-def test_a_rendition_has_no_metadata(image_format: str, mode: str):
+def test_a_rendition_has_no_metadata(image_format: str, mode: str, has_profile: bool):
     options = private_metadata()
+    if has_profile:
+        options["icc_profile"] = ImageCms.ImageCmsProfile(rendering.SRGB).tobytes()
     if image_format == "JPEG":
         mode = "RGB"
         options |= {"comment": SECRET, "dpi": (300, 300)}
@@ -296,7 +298,7 @@ def test_sixteen_bits_become_eight_and_are_not_cut_off():
         (0, 8, b"\x00" * 16 + b"\xff" * 16, b"\x00\xff"),
         (0, 16, b"\x00" * 32 + b"\xff" * 32, b"\xff\xff"),
         (2, 8, b"\x00" * 48 + b"\xff" * 48, b"\x00\xff" * 3),
-        (2, 16, b"\x00" * 96 + b"\xff" * 96, b"\xff" * 6),
+        (2, 16, b"\x00" * 96 + b"\x80\x40" * 48, b"\x80\x40" * 3),
     ],
 )
 def test_one_colour_of_a_png_may_be_transparent(colour_type, depth, row, transparent):
@@ -329,11 +331,6 @@ def test_what_is_transparent_does_not_colour_its_surroundings():
     for place in range(150, 170):
         red, _, blue, alpha = small.getpixel((place, 120))
         assert alpha < 30 or (red < 60 and blue > 180)
-
-
-def test_an_alpha_that_hides_nothing_is_dropped():
-    assert render(saved(plain((1, 2, 3, 255), "RGBA"), "PNG"), "PNG").webp.mode == "RGB"
-    assert render(saved(plain((1, 2, 3, 254), "RGBA"), "PNG"), "PNG").webp.mode == "RGBA"
 
 
 @pytest.mark.parametrize(
@@ -372,8 +369,11 @@ def test_cmyk_is_converted_with_its_profile():
     white = render(saved(plain((0, 0, 0, 0), "CMYK"), "JPEG", icc_profile=profile), "JPEG")
     cyan = render(saved(plain((255, 0, 0, 0), "CMYK"), "JPEG", icc_profile=profile), "JPEG")
 
+    wide = plain((255, 0, 0, 0), "CMYK", (41_000, 160))  # more than the decoder can scale down
+
     assert is_near(centre(white.webp), (255, 255, 255))
     assert is_near(centre(cyan.webp), (119, 119, 119))
+    assert is_near(centre(render(saved(wide, "JPEG", icc_profile=profile), "JPEG").webp), (119, 119, 119))
 
 
 TO_SRGB = (  # from XYZ for the white of D50 to linear sRGB, by Bruce Lindbloom
@@ -492,15 +492,38 @@ def test_a_large_picture_is_scaled_down_in_parts(mode: str, image_format: str):
         chunk(b"tEXt", b""),
         chunk(b"pHYs", bytes(9))[:-1] + b"?",
         chunk(b"tRNS", bytes(6))[:-1] + b"?",
+        chunk(b"eXIf", bytes(20))[:-1] + b"?",
         chunk(b"eXIf", b"no exif") + chunk(b"acTL", bytes(8)) + chunk(b"vpAg", bytes(9)),
     ],
 )
 def test_what_a_png_does_not_draw_is_no_obstacle(ancillary: bytes):
     content = saved(plain((40, 90, 160)), "PNG")
 
-    rendered = render(content[:33] + ancillary + content[33:-12], "PNG")
+    for png in (content[:33] + ancillary + content[33:-12], content[:-12] + ancillary + content[-12:]):
+        assert is_near(centre(render(png, "PNG").webp), (40, 90, 160))
 
-    assert is_near(centre(rendered.webp), (40, 90, 160))
+
+def test_no_colour_of_a_png_is_transparent_that_is_named_behind_the_pixels():
+    content = saved(plain((40, 90, 160)), "PNG")
+
+    late = render(content[:-12] + chunk(b"tRNS", bytes([0, 40, 0, 90, 0, 160])) + content[-12:], "PNG")
+
+    assert late.webp.mode == "RGB"
+
+
+def test_the_metadata_of_a_png_is_used_though_other_parts_are_damaged():
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    profile = rgb_profile(ADOBE_RGB, 2.2)
+    content = saved(plain((100, 160, 90)), "PNG", icc_profile=profile)
+    damaged = chunk(b"tRNS", bytes(6))[:-1] + b"?"
+
+    rendered = render(
+        content[:33] + damaged + content[33:-12] + chunk(b"eXIf", exif.tobytes()[6:]) + content[-12:], "PNG"
+    )
+
+    assert rendered.sizes[0] == (30, 40)
+    assert is_near(centre(rendered.webp), in_srgb((100, 160, 90), ADOBE_RGB, 2.2), 5)
 
 
 # --- The placeholder ----------------------------------------------------------------------------------------

@@ -264,6 +264,7 @@ def test_a_heic_has_a_brand_of_hevc(brands: bytes, is_heic: bool):
 
     assert ({"image/heic", "image/heif"} <= found) == is_heic
     assert ("image/heif" in found) == is_heic
+    assert "image/heif" not in content_types_of(head.replace(b"ftyp", b"free"))
 
 
 def test_the_file_of_a_heic_tells_its_type():
