@@ -51,7 +51,6 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 COLOURS = {"LA": "L", "RGBA": "RGB"}  # modes with alpha, and the same without
-PROFILED = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}  # the mode of pixels that an ICC profile describes
 ANCILLARY = 0x20  # the bit of the first letter of a PNG chunk that draws nothing (PNG specification, 5.4)
 CHUNK_SIZE = 4 * 1024 * 1024  # bytes: that of the ancillary chunks of a PNG which are used
 
@@ -209,7 +208,7 @@ def _flattened(image: Image.Image) -> Image.Image:
 def decode(file: BinaryIO, image_format: str, max_pixels: int, max_width: int) -> Picture:
     """Return the picture, no wider than this. Raises DecompressionBombError, and whatever decoders raise."""
     Image.MAX_IMAGE_PIXELS = max_pixels / 2  # type: ignore[assignment]  # Pillow warns, and refuses twice that
-    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    warnings.simplefilter("ignore")  # also of metadata
     image = _open(file, image_format)
     if image.width * image.height > max_pixels:
         raise Image.DecompressionBombError
@@ -221,7 +220,7 @@ def decode(file: BinaryIO, image_format: str, max_pixels: int, max_width: int) -
     if orientation in TURNS:
         image = image.transpose(TURNS[orientation])
     image.info.clear()  # Pillow would write some of it
-    return Picture(_without_opaque_alpha(image), width, height)
+    return Picture(image, width, height)
 
 
 def _open(file: BinaryIO, image_format: str) -> Image.Image:
@@ -300,16 +299,9 @@ def _converted(image: Image.Image, profile: bytes) -> Image.Image | None:
     """Return the picture in sRGB, None if this is not a profile of such pictures."""
     try:
         opened = ImageCms.getOpenProfile(BytesIO(profile))
-        if PROFILED.get(opened.profile.xcolor_space.strip()) != image.mode:
-            return None
         return ImageCms.profileToProfile(image, opened, SRGB, outputMode="RGB")
     except (ImageCms.PyCMSError, OSError, ValueError):
         return None
-
-
-def _without_opaque_alpha(image: Image.Image) -> Image.Image:
-    is_opaque = image.mode == "RGBA" and image.getchannel("A").getextrema() == (255, 255)
-    return image.convert("RGB") if is_opaque else image
 
 
 # --- PNG --------------------------------------------------------------------------------------------
@@ -345,13 +337,18 @@ def _in_depth_8(colour: int | tuple[int, ...], depth: int) -> int | tuple[int, .
 
 
 def _chunks(file: BinaryIO, kinds: Sequence[bytes]) -> BytesIO:
-    """Return the critical chunks of a PNG, and the undamaged ones of these kinds."""
+    """Return the critical chunks of a PNG, and the undamaged ones of these kinds.
+
+    Behind the pixels, only Exif is kept: Pillow reads it after them, and then cannot do without it.
+    """
     size = file.seek(0, SEEK_END)
     file.seek(0)
     kept = BytesIO()
     kept.write(file.read(8))
     while len(head := file.read(8)) == 8:
         length, kind = struct.unpack(">I4s", head)
+        if kind == b"IDAT":
+            kinds = [kind for kind in kinds if kind == b"eXIf"]
         is_ancillary = bool(kind[0] & ANCILLARY)
         if is_ancillary and (kind not in kinds or length > CHUNK_SIZE):
             file.seek(length + 4, SEEK_CUR)

@@ -542,6 +542,29 @@ def test_a_picture_type_that_nobody_opens_is_told_with_the_cure():
     assert "image/webp" in done.stderr
 
 
+def test_heic_pictures_are_accepted_where_the_settings_say_so():
+    assert read("IMAGE_TYPES", DEBUG="true") == [["image/jpeg", "image/png", "image/webp"]]
+    assert read("IMAGE_TYPES", DEBUG="true", IMAGE_TYPES="image/jpeg,image/heic") == [
+        ["image/jpeg", "image/heic"]
+    ]
+
+
+@pytest.mark.parametrize("types", ["image/gif", "image/jpeg,image/avif", "application/pdf", "jpeg"])
+def test_an_image_type_that_is_not_known_is_refused_with_those_that_are(types: str):
+    told = refusal(**PRODUCTION, IMAGE_TYPES=types)
+
+    assert "IMAGE_TYPES" in told
+    assert "image/webp, image/heic" in told
+
+
+@pytest.mark.parametrize("heic", ["image/heic", "image/heif"])
+def test_heic_pictures_need_a_package(heic: str, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+
+    assert "pip install pillow-heif" in refusal(**PRODUCTION, IMAGE_TYPES=f"image/jpeg,{heic}")
+    assert read("IMAGE_TYPES", DEBUG="true") == [["image/jpeg", "image/png", "image/webp"]]
+
+
 @pytest.mark.parametrize("name", ["QUOTA_BYTES", "QUOTA_OPEN_TICKETS"])
 @pytest.mark.parametrize(("value", "reason"), [("1 GiB", "invalid"), ("-5", "negative"), ("1.5", "invalid")])
 def test_a_quota_is_a_whole_number_that_is_not_negative(name: str, value: str, reason: str):

@@ -34,6 +34,12 @@ def limits() -> dict[str, int]:
     return {kind: resource.getrlimit(getattr(resource, f"RLIMIT_{kind}"))[0] for kind in kinds}
 
 
+def write_to_each(*files: BinaryIO) -> None:
+    for file in files:
+        file.write(b"x")
+        file.flush()
+
+
 def write(file: BinaryIO) -> None:
     file.write(b"here")
     file.flush()

@@ -1,6 +1,7 @@
 """Child processes: what a function may use up, how it may end, and what it can see."""
 
 import os
+import resource
 import signal
 import stat
 import subprocess
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from api.uploads import child_process
+from api.uploads import child_process, fork_server
 from api.uploads.child_process import (
     ChildFailed,
     ChildProcesses,
@@ -149,9 +150,25 @@ def test_all_limits_are_set(children: ChildProcesses):
 
     if sys.platform != "darwin":
         assert limits.pop("AS") == LIMITS.memory
-    assert limits.pop("NOFILE") <= 24
+    assert limits.pop("NOFILE") <= 20
     assert limits.pop("CPU") == LIMITS.processor_seconds
     assert {kind: limits[kind] for kind in ("FSIZE", "CORE", "NPROC")} == {"FSIZE": 0, "CORE": 0, "NPROC": 0}
+
+
+def test_a_function_starts_threads_only_where_its_limits_say_so(children: ChildProcesses):
+    own = resource.getrlimit(resource.RLIMIT_NPROC)[0]
+
+    assert run(children, child_functions.limits)["NPROC"] == 0
+    assert run(children, child_functions.limits, may_start_threads=True)["NPROC"] == own
+
+
+def test_a_function_gets_eight_files(children: ChildProcesses):
+    with ExitStack() as stack:
+        files = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(fork_server.MAX_FILES)]
+
+        run(children, child_functions.write_to_each, *files, file_size=1)
+
+        assert [os.fstat(file.fileno()).st_size for file in files] == [1] * 8
 
 
 def test_a_function_writes_only_as_much_as_its_limit_says(children: ChildProcesses):

@@ -13,10 +13,11 @@ import pytest
 from PIL import Image
 
 from api.uploads import image_check
-from tests.api.uploads.test_verification import GIF, JPEG, PNG, WEBP, chunk, png_header
+from tests.api.uploads.test_verification import GIF, JPEG, PNG, WEBP, chunk, picture, png_header
 from tests.support.server import ROOT
 
-PICTURES = {"PNG": PNG, "JPEG": JPEG, "WEBP": WEBP, "GIF": GIF}
+HEIC = picture("HEIF")
+PICTURES = {"PNG": PNG, "JPEG": JPEG, "WEBP": WEBP, "GIF": GIF, "HEIF": HEIC}
 PIXELS = 40 * 30
 
 
@@ -125,6 +126,11 @@ def test_browsers_need_the_chunks_of_a_png_in_order(chunks: list[bytes], verdict
     assert check(b"".join([PNG[:8], *chunks]), "PNG") == verdict
 
 
+def heic_of_size(width: int, height: int) -> bytes:
+    """A HEIC whose header says this size."""
+    return picture("HEIF", (64, 64)).replace(struct.pack(">II", 64, 64), struct.pack(">II", width, height))
+
+
 def broken(kind: bytes, content: bytes) -> bytes:
     """A chunk with a wrong checksum."""
     return chunk(kind, content)[:-1] + b"?"
@@ -173,6 +179,12 @@ def test_the_first_picture_of_an_animation_is_checked():
         (noise("GIF")[:-1], "GIF", "valid"),
         (noise("GIF")[:-100], "GIF", "incomplete"),
         (JPEG[:100], "JPEG", "incomplete"),
+        (HEIC[:-1], "HEIF", "incomplete"),
+        (HEIC[: len(HEIC) // 2], "HEIF", "invalid"),  # without a part of the header
+        (HEIC.replace(b"hvcC", b"hvc?"), "HEIF", "invalid"),
+        (HEIC + b"<html>", "HEIF", "valid"),
+        (heic_of_size(80, 61), "HEIF", "too_large"),
+        (heic_of_size(30_000, 30_000), "HEIF", "too_large"),
         (b"", "PNG", "invalid"),
     ],
 )

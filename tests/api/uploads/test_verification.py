@@ -178,6 +178,20 @@ def test_a_type_that_other_fields_take_is_refused_here(alice: Caller, monkeypatc
         assert code(answer) == "content_type_not_allowed"
 
 
+def test_a_heic_is_verified_like_other_pictures(alice: Caller, monkeypatch):
+    """Both of its content types are those of the same files."""
+    field = Document._meta.get_field("file")
+    monkeypatch.setattr(field, "accepts", (*field.accepts, "image/heic", "image/heif"))
+    heic = picture("HEIF", (640, 480))
+
+    for kind in ("image/heic", "image/heif"):
+        assert attempt(alice, heic, kind, content_type=kind).status_code == 200
+        cut_off = attempt(alice, heic[:-20], kind, content_type=kind)
+        assert cut_off.json()["detail"] == "The picture is incomplete: its end is missing."
+        other = attempt(alice, JPEG, kind, content_type=kind)
+        assert other.json()["detail"] == "This file is not a HEIC image."
+
+
 def test_a_picture_may_be_as_large_as_the_setting_says(alice: Caller, settings):
     settings.IMAGE_MAX_PIXELS = 40 * 30
     assert attempt(alice, PNG, content_type="image/png").status_code == 200
@@ -228,6 +242,33 @@ def test_signatures_are_looked_for_at_the_beginning_only():
     assert "image/png" in content_types_of(PNG)
     assert "image/svg+xml" not in content_types_of(PDF + b"</svg>")
     assert content_types_of(b"") == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("brands", "is_heic"),
+    [
+        (b"heic\0\0\0\0mif1heicmiaf", True),
+        (b"heix\0\0\0\0mif1heix", True),
+        (b"mif1\0\0\0\0mif1heic", True),
+        (b"msf1\0\0\0\0msf1hevc", True),
+        (b"mif1\0\0\0\0mif1miaf", False),
+        (b"mif1\0\0\0\0mif1avif", False),
+        (b"isom\0\0\0\0mp42", False),
+        (b"mif1\0\0\0heic\0\0\0", False),
+    ],
+)
+def test_a_heic_has_a_brand_of_hevc(brands: bytes, is_heic: bool):
+    head = struct.pack(">I", 8 + len(brands)) + b"ftyp" + brands
+
+    found = content_types_of(head + b"\0\0\0\x08heic")
+
+    assert ({"image/heic", "image/heif"} <= found) == is_heic
+    assert ("image/heif" in found) == is_heic
+    assert "image/heif" not in content_types_of(head.replace(b"ftyp", b"free"))
+
+
+def test_the_file_of_a_heic_tells_its_type():
+    assert {"image/heic", "image/heif"} <= content_types_of(picture("HEIF"))
 
 
 @pytest.mark.parametrize(
