@@ -30,6 +30,9 @@ def aliases_of(content_type: str) -> set[str]:
     return {alias for alias, name in ALIASES.items() if name == content_type}
 
 
+mimetypes.add_type("image/webp", ".webp")  # Python 3.11 and 3.12 do not know it without the system's own list
+
+
 def guess(name: str) -> str:
     """Return the type for the suffix of a file name or key, UNKNOWN if there is none."""
     content_type, encoding = mimetypes.guess_type(name)

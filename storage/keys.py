@@ -29,7 +29,14 @@ HASH_DIGITS = 8  # hexadecimal digits of the hash of a name that is not legal
 MAX_SUFFIXES = 100  # characters of what counts as the suffixes of a name, such as `.tar.gz`
 MAX_FILENAME = 100  # characters of a file name that its key keeps, without the suffix
 
-SUFFIXES = {"image/jpeg": ".jpg", "image/tiff": ".tif", "text/plain": ".txt", "audio/mpeg": ".mp3"}
+#: Of types that have several suffixes, or that Python 3.11 does not know without the system's own list.
+SUFFIXES = {
+    "image/jpeg": ".jpg",
+    "image/webp": ".webp",
+    "image/tiff": ".tif",
+    "text/plain": ".txt",
+    "audio/mpeg": ".mp3",
+}
 
 
 class InvalidKey(SuspiciousFileOperation):

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import BinaryIO, Self
 
 import structlog
@@ -50,9 +50,18 @@ class Rendered:
     files: dict[str, BinaryIO]
 
 
-def default_limits() -> Limits:
-    """Return the limits of verification, and that of the files that the child may write."""
-    return replace(LIMITS, file_size=settings.STORAGE_FILE_SIZE_LIMIT)
+def limits_for(image_format: str) -> Limits:
+    """Return the limits for converting a picture of this format.
+
+    Decoding a WebP and scaling it takes 16 bytes for each pixel, another picture at most 9 (measured with
+    `bench/renditions.py`). The decoder of HEIC starts a thread.
+    """
+    return replace(
+        LIMITS,
+        memory=LIMITS.memory * (2 if image_format == "WEBP" else 1),
+        file_size=settings.STORAGE_FILE_SIZE_LIMIT,
+        may_start_threads=image_format == "HEIF",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +69,6 @@ class Renderer:
     """`on_wait` is called while the child process is waited for; what it raises ends the child."""
 
     children: ChildProcesses = CHILDREN
-    limits: Limits = field(default_factory=default_limits)
     on_wait: Callable[[], None] = lambda: None
 
     @classmethod
@@ -88,10 +96,11 @@ class Renderer:
 
     def _run(self, files: Sequence[BinaryIO], image_format: str) -> Renditions | NotRendered:
         kinds = [[width, kind] for _, width, kind in RENDITIONS]
+        limits = limits_for(image_format)
         arguments = [image_format, settings.IMAGE_MAX_PIXELS, kinds]
         try:
             with self.children.reserve(self.on_wait) as child:
-                return child.run(rendering.render, files, arguments, limits=self.limits, on_wait=self.on_wait)
+                return child.run(rendering.render, files, arguments, limits=limits, on_wait=self.on_wait)
         except TooMuchTime as error:
             raise RenditionsFailed("It takes too much time to convert the picture.") from error
         except TooMuchMemory as error:

@@ -25,7 +25,7 @@ from api.uploads.models import Removal
 from api.uploads.renderer import RENDITIONS, OutOfTime, Rendered, Renderer, RenditionsFailed
 from api.uploads.verification import MODULES, PILLOW_FORMATS, temporary_file
 from storage.base import PRIVATE_MAX_AGE, PUBLIC_MAX_AGE, SignedStorage
-from storage.errors import ObjectMissing, StorageError, translate_os_errors
+from storage.errors import ObjectMissing, ObjectRefused, StorageError, translate_os_errors
 from storage.fields import StoredFile, stored_file
 from storage.files import read_chunks
 
@@ -90,6 +90,9 @@ def _make_or_postpone(row: PictureModel, **options: Any) -> bool:
     except (ChildUnavailable, OutOfTime) as error:
         _postpone(row, timezone.now())
         logger.info("renditions_postponed", picture=str(row.pk), reason=type(error).__name__)
+    except ObjectRefused as error:
+        _count_failure(row, f"The storage refused a rendition: {error}"[:1000])
+        raise
     except StorageError as error:
         _postpone(row, timezone.now() + BACK_OFF[0], f"{type(error).__name__}: {error}"[:1000])
         logger.warning("renditions_not_stored", picture=str(row.pk), error=str(error))
