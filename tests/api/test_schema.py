@@ -16,6 +16,8 @@ from django.urls import get_resolver
 from api.errors import ERROR_CODES
 from api.schema import EnglishSchemaGenerator
 from api.schema_view import SchemaView, rendered_schema
+from tests.api.catalog.test_catalog import bring, entry, picture
+from tests.api.profiles.test_profiles import with_avatar
 from tests.support.cast import Caller
 from tests.support.server import ROOT
 
@@ -181,7 +183,9 @@ def test_the_answer_to_a_delete_has_no_body():
 def test_every_operation_of_the_api_takes_the_bearer_and_the_catalogue_is_read_without():
     for name, operation in OPERATIONS.items():
         bearer = [{"supabase": []}] if "/api/v1/" in name else []
-        is_open = not bearer or re.match("GET /api/v1/(species|exhibitions|educational-services)/", name)
+        is_open = not bearer or re.match(
+            "GET /api/v1/(species|exhibitions|educational-services)/(?!.*original-url)", name
+        )
         assert operation["security"] == bearer + ([{}] if is_open else []), name
 
 
@@ -211,6 +215,21 @@ def test_an_answer_has_the_fields_that_the_schema_says(alice: Caller):
     assert alice.get("uploads/").json().keys() == properties(schemas["PaginatedUploadList"])
     assert alice.get("uploads/").json()["results"][0].keys() == properties(schemas["Upload"])
     assert alice.get("nowhere/").json().keys() == properties(schemas["Problem"])
+
+
+def test_pictures_have_the_fields_that_the_schema_says(alice: Caller, curator: Caller):
+    path = f"species/{entry('species', published=True).slug}/"
+    bring(curator, path, picture())
+    profile = with_avatar(alice)
+    schemas = SCHEMA["components"]["schemas"]
+
+    species = alice.get(path).json()
+    assert species.keys() == properties(schemas["Species"])
+    [shown] = alice.get(f"{path}pictures/").json()["results"]
+    for image, name in ((species["image"], "Image"), (shown, "Picture"), (profile["avatar"], "Avatar")):
+        assert image.keys() == properties(schemas[name]), name
+        assert image["alt"].keys() == properties(schemas["Alt"])
+        assert image["renditions"][0].keys() == properties(schemas["Rendition"])
 
 
 def test_the_erasure_answers_what_the_schema_says(alice: Caller):

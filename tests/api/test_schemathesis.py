@@ -32,4 +32,4 @@ def test_the_server_does_what_the_schema_says(role: str, tmp_path: Path):
         )
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Tested: 44" in done.stdout
+    assert "Tested: 68" in done.stdout

@@ -6,6 +6,7 @@ from django.core.management import call_command
 from django.db import transaction
 
 from api.models import Document
+from api.uploads.attachments import delete_file
 from storage.fields import StoredFile
 from storage.local import LocalStorage
 from tests.support.cast import PDF, Caller, body, code, down, fetch, send
@@ -22,10 +23,11 @@ ACTS = {
         {"filename": "a.pdf", "content_type": "application/pdf", "size": 10},
     ),
     "revoke": lambda who, document: who.post(f"documents/{document['id']}/revoke-urls/"),
+    "delete file": lambda who, document: who.delete(f"documents/{document['id']}/file/"),
     "delete": lambda who, document: who.delete(f"documents/{document['id']}/"),
 }
 READS = {"read": 200, "download": 200}
-WRITES = {"change": 200, "replace": 200, "ticket": 201, "revoke": 204, "delete": 204}
+WRITES = {"change": 200, "replace": 200, "ticket": 201, "revoke": 204, "delete file": 204, "delete": 204}
 SUCCESS = {**READS, **WRITES}
 
 TABLE = [
@@ -633,3 +635,78 @@ def test_options_describe_nothing(alice: Caller, bob: Caller):
     for who in (alice, bob):
         answer = who.client.options(f"/api/v1/documents/{document['id']}/")
         assert (answer.status_code, code(answer)) == (405, "method_not_allowed")
+
+
+# --- Deleting the file ---------------------------------------------------------------------------------
+
+
+def test_the_file_is_deleted_and_the_document_stays(alice: Caller):
+    document = alice.document_with_file()
+    url, path = alice.download_url(document), f"documents/{document['id']}/"
+
+    answers = [alice.delete(f"{path}file/") for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [204, 404]
+    assert code(answers[1]) == "file_missing"
+    assert alice.get(path).json()["file"] is None
+    assert code(alice.get(f"{path}download-url/")) == "file_missing"
+    assert fetch(url).status_code == 400
+    assert keys_of("documents") == set()
+    assert alice.get("profiles/me/").json()["storage"]["used"] == 0
+
+
+def test_after_a_deletion_the_document_takes_another_file(alice: Caller):
+    document = alice.document_with_file()
+    waiting = alice.ticket(document)
+    alice.delete(f"documents/{document['id']}/file/")
+    send(waiting)
+
+    assert alice.complete(waiting).status_code == 200
+    assert body(fetch(alice.download_url(document))) == PDF
+
+
+def test_a_file_that_the_store_does_not_delete_is_deleted_by_the_sweep(alice: Caller, monkeypatch):
+    document = alice.document_with_file()
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStorage, "delete_object", down)
+        answer = alice.delete(f"documents/{document['id']}/file/")
+
+    assert answer.status_code == 202
+    assert alice.get(f"documents/{document['id']}/").json()["file"] is None
+    assert len(keys_of("documents")) == 1
+    call_command("sweep")
+    assert keys_of("documents") == set()
+
+
+@pytest.mark.parametrize("change", ["visibility", "file"])
+def test_a_file_that_is_moved_or_replaced_meanwhile_goes_too(change: str, alice: Caller, monkeypatch):
+    document = alice.document_with_file(visibility="private")
+    ticket = alice.ticket(document)
+    send(ticket)
+
+    def be_overtaken(row, field_name):
+        if change == "file":
+            assert alice.complete(ticket).status_code == 200
+        else:
+            alice.patch(f"documents/{document['id']}/", {"visibility": "authenticated"})
+        return delete_file(row, field_name)
+
+    monkeypatch.setattr("api.documents.views.delete_file", be_overtaken)
+
+    assert alice.delete(f"documents/{document['id']}/file/").status_code == 204
+    assert keys_of("documents") == set()
+
+
+@pytest.mark.parametrize("method", ["get", "post", "patch", "put"])
+def test_a_file_is_only_deleted_at_its_own_address(method: str, alice: Caller):
+    document = alice.document_with_file()
+
+    assert code(getattr(alice, method)(f"documents/{document['id']}/file/")) == "method_not_allowed"
+    assert alice.get(f"documents/{document['id']}/").json()["file"]
+
+
+def test_the_deletion_of_a_file_takes_no_parameters(alice: Caller):
+    document = alice.document_with_file()
+
+    assert code(alice.delete(f"documents/{document['id']}/file/?force=1")) == "invalid"
+    assert alice.get(f"documents/{document['id']}/").json()["file"]

@@ -16,8 +16,9 @@ import httpx
 import pytest
 
 from storage.local.objects import LocalObjects
+from tests.api.profiles.test_profiles import PNG
 from tests.api.uploads.test_races import prepare
-from tests.support.cast import PDF
+from tests.support.cast import PDF, announcement
 from tests.support.proxy import Handling, Passing, Proxy
 from tests.support.server import Server
 
@@ -26,8 +27,17 @@ pytestmark = pytest.mark.slow
 OTHER = PDF + b"%other"
 PAUSE = 10.5  # seconds after which the lease of a ticket and the reservation of a key have ended
 
+#: Whoever has begun to make renditions has died: others need not wait for it any longer.
+OVERDUE = """
+from django.utils import timezone
+from api.models import Profile
+due = Profile.objects.exclude(renditions_due_at=None)
+assert due.update(renditions_due_at=timezone.now()) >= 2
+"""
+
 MOVE, COPY, DELETE = "POST /object/move", "POST /object/copy", "DELETE /object/documents"
 READ, LIST = "GET /object/authenticated", "POST /object/list-v2"
+STORE_RENDITION, DELETE_RENDITION = "POST /object/user-profiles", "DELETE /object/user-profiles"
 
 #: What is done, the call at which the server is killed, and whether the storage carries that call out.
 KILLS = [
@@ -42,6 +52,10 @@ KILLS = [
     ("revoke", DELETE, True),
     ("delete", DELETE, False),
     ("delete", DELETE, True),
+    ("picture", STORE_RENDITION, False),
+    ("picture", STORE_RENDITION, True),
+    ("remove picture", DELETE_RENDITION, False),
+    ("remove picture", DELETE_RENDITION, True),
     ("erase", LIST, True),
     ("erase", DELETE, True),
 ]
@@ -72,6 +86,7 @@ class Member:
     client: httpx.Client
     documents: list[dict[str, Any]] = field(default_factory=list)
     ticket: dict[str, Any] = field(default_factory=dict)
+    picture: dict[str, Any] = field(default_factory=dict)  # the ticket of an avatar
     urls: list[str] = field(default_factory=list)
 
     def furnish(self) -> None:
@@ -84,6 +99,14 @@ class Member:
             self.documents.append(document)
             self.urls.append(self.client.get(f"{self.path(document)}download-url/").json()["url"])
         _, self.ticket = prepare(self.client, OTHER, self.documents[0])
+        announced = announcement(PNG, content_type="image/png")
+        self.picture = self.client.post("/api/v1/profiles/me/upload-url/", json=announced).json()
+        httpx.put(self.picture["url"], content=PNG, headers=self.picture["headers"]).raise_for_status()
+
+    def furnish_for(self, act: str) -> None:
+        """Let there be what the act needs besides."""
+        if act == "remove picture":
+            self.act("picture").raise_for_status()
 
     @property
     def id(self) -> str:
@@ -100,10 +123,15 @@ class Member:
             "share": lambda: self.client.patch(private, json={"visibility": "authenticated"}),
             "hide": lambda: self.client.patch(shared, json={"visibility": "private"}),
             "revoke": lambda: self.client.post(f"{private}revoke-urls/"),
+            "picture": lambda: self.client.post(self.picture["complete_url"]),
+            "remove picture": lambda: self.client.delete("/api/v1/profiles/me/avatar/"),
             "delete": lambda: self.client.delete(private),
             "erase": lambda: self.client.delete("/api/v1/profiles/me/"),
         }
         return acts[name]()
+
+    def avatar(self) -> Any:
+        return self.client.get("/api/v1/profiles/me/").json()["avatar"]
 
     def files(self) -> dict[str, bytes]:
         """What is served of each document that has a file, by the key of its object."""
@@ -132,6 +160,7 @@ def test_killed_at_any_call_to_the_storage_one_sweep_finishes_the_rest(api, prox
     for number, (act, call, after) in enumerate(KILLS):
         member = Member(api.client(f"killed-{number}@example.org"))
         member.furnish()
+        member.furnish_for(act)
         proxy.fail(kills(api, after=after), on=f"^{call}", times=1)
         with pytest.raises(httpx.HTTPError):
             member.act(act)
@@ -143,17 +172,29 @@ def test_killed_at_any_call_to_the_storage_one_sweep_finishes_the_rest(api, prox
         case = f"{act} killed {'after' if after else 'before'} {call}"
         assert set(member.files().values()) <= {PDF, OTHER}, f"{case}: no row has lost its file"
 
+    api.manage("shell", "-c", OVERDUE)
     time.sleep(PAUSE)
     swept = json.loads(api.manage("sweep", "--json").splitlines()[-1])
     assert swept["ok"], swept
 
     settings.MEDIA_ROOT = str(server.media)
-    objects = {bucket: set(LocalObjects(bucket).walk()) for bucket in ("documents", "uploads")}
+    buckets = ("documents", "uploads", "originals", "user-profiles")
+    objects = {bucket: set(LocalObjects(bucket).walk()) for bucket in buckets}
     for (act, call, after), member in zip(KILLS, members, strict=True):
         case = f"{act} killed {'after' if after else 'before'} {call}"
         files = member.files()
         assert {key for key in objects["documents"] if member.id in key} == files.keys(), case
         assert not {key for key in objects["uploads"] if member.ticket["id"] in key}, case
+        kept = {bucket: [key for key in objects[bucket] if member.id in key] for bucket in buckets[2:]}
+        avatar = member.avatar()
+        shown = [each["url"] for each in avatar["renditions"]] if avatar else []
+        if act in ("erase", "remove picture"):
+            assert act == "erase" or avatar is None, case
+        else:
+            assert avatar, case
+        assert [len(kept["originals"]), len(kept["user-profiles"])] == [bool(avatar), len(shown)], case
+        assert {httpx.get(url).status_code for url in shown} <= {200}, case
+        assert len(shown) == 2 * bool(avatar), case
         if act in ("complete", "share", "hide", "revoke"):
             assert sorted(files.values()) == [PDF, OTHER], case
         if act == "delete":

@@ -80,8 +80,10 @@ def test_revocations_and_changes_of_visibility_at_once_all_succeed(server: Serve
 
 
 @pytest.mark.slow
-def test_completions_puts_changes_and_deletions_at_once(server: Server):
+@pytest.mark.parametrize("where", ["server", "server_on_postgresql"])
+def test_completions_puts_changes_and_deletions_at_once(where: str, request):
     """Whatever wins, the row and the folder agree: one object for a row with a file, none otherwise."""
+    server: Server = request.getfixturevalue(where)
     alice = server.client("storm@example.org")
     dice = random.Random(7)
     for round_ in range(15):
@@ -95,6 +97,7 @@ def test_completions_puts_changes_and_deletions_at_once(server: Server):
             lambda path=path: alice.patch(path, json={"visibility": "authenticated"}),
             lambda path=path: alice.patch(path, json={"visibility": "private"}),
             lambda first=first: alice.delete(f"/api/v1/uploads/{first['id']}/"),
+            lambda path=path: alice.delete(f"{path}file/"),
         ] * 2
         if round_ % 3 == 0:
             acts.append(lambda path=path: alice.delete(path))

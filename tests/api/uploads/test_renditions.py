@@ -266,14 +266,13 @@ def test_while_the_store_fails_nothing_is_recorded(
     assert row().rendition_error == ""
 
 
-def test_a_sweep_says_that_the_store_is_down_and_stops_trying(
-    ticket: dict, curator: Caller, monkeypatch, caplog
-):
+def test_a_sweep_is_told_that_the_store_is_down(ticket: dict, curator: Caller, monkeypatch):
+    """... so that it does not try all other pictures in vain."""
     with monkeypatch.context() as patch:
         patch.setattr(LocalStorage, "put", down)
         curator.complete(ticket)
-        with pytest.raises(CommandError):
-            sweep(passed=timedelta(seconds=11))
+        with pytest.raises(StorageUnavailable):
+            renditions.make_due(row())
 
     assert "StorageUnavailable" in row().rendition_error
     assert row().is_processing
@@ -372,14 +371,17 @@ def shows(content: bytes) -> bool:
         return all(abs(one - other) < 20 for one, other in pairs)
 
 
-def test_two_sweeps_at_once_make_them_once(ticket: dict, curator: Caller, monkeypatch):
+def test_two_sweeps_at_once_make_them_once(ticket: dict, curator: Caller, calls: StorageCalls, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(rendering, "render", child_functions.crash)
         curator.complete(ticket)
     SpeciesPicture.objects.update(renditions_due_at=timezone.now())
-    both = row(), row()
+    first, second = row(), row()
 
-    assert [renditions.make_due(each) for each in both] == [True, False]
+    assert renditions.make_due(first)
+    before = calls.number
+    assert not renditions.make_due(second)
+    assert calls.number == before
     assert is_made()
 
 

@@ -180,6 +180,7 @@ def test_a_held_picture_of_the_catalogue_is_not_in_its_public_bucket(curator: Ca
     assert code(curator.complete(ticket)) == "held"
 
     assert keys_of("species") == before
+    assert keys_of("originals") == set()
     release_upload(ticket["id"])
     assert curator.get(f"species/{species['slug']}/").json()["image_url"]
 
