@@ -17,6 +17,8 @@ from storage.fields import StoredFile, UploadField, stored_file
 
 #: For which one process that makes the renditions of a row is left alone by the others.
 CLAIMED_FOR = timedelta(minutes=2)
+#: Of a rendition. Only one of noise, and much higher than it is wide, has more than that.
+MAX_BYTES = max(settings.IMAGE_MAX_BYTES, 10 * 1024 * 1024)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class RenditionField(UploadField):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         defaults = {"folder": _renditions_folder, "blank": True, "editable": False}
-        super().__init__(*args, **{"max_bytes": settings.STORAGE_FILE_SIZE_LIMIT, **defaults, **options})
+        super().__init__(*args, **{"max_bytes": MAX_BYTES, **defaults, **options})
 
     def contribute_to_class(self, cls: Any, name: str, *args: Any, **options: Any) -> None:
         super().contribute_to_class(cls, name, *args, **options)

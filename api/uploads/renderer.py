@@ -9,6 +9,7 @@ import structlog
 from django.conf import settings
 
 from api.pictures import rendering
+from api.pictures.models import MAX_BYTES
 from api.pictures.rendering import NotRendered, Renditions
 from api.pictures.sizes import WIDTHS
 from api.uploads.child_process import (
@@ -59,7 +60,7 @@ def limits_for(image_format: str) -> Limits:
     return replace(
         LIMITS,
         memory=LIMITS.memory * (2 if image_format == "WEBP" else 1),
-        file_size=settings.STORAGE_FILE_SIZE_LIMIT,
+        file_size=MAX_BYTES,
         may_start_threads=image_format == "HEIF",
     )
 

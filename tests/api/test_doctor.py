@@ -104,7 +104,7 @@ def test_a_project_that_is_well(check, project: Project, settings):
     assert report.code == 0
     assert [each.name for each in report.findings] == [
         *("store", "url", "reachable", "storage", "key", "clock"),
-        *(f"bucket.{name}" for name in ("media", "uploads", "documents", "user-profiles")),
+        *(f"bucket.{name}" for name in ("media", "uploads", "documents", "user-profiles", "originals")),
         *(f"bucket.{name}" for name in ("species", "exhibitions", "educational-services")),
         *("leftovers", "signing", "jwks", "issuer", *(f"round_trip.{leg}" for leg in LEGS), "cors"),
     ]
@@ -581,7 +581,7 @@ def test_of_leftovers_one_page_is_read_and_nothing_else_of_a_bucket(
     report = check()
 
     assert "in documents: 2 or more, the oldest" in report.named("leftovers").what
-    assert prefixes == [f"{STAGING_FOLDER}/"] * 7  # once for each bucket
+    assert prefixes == [f"{STAGING_FOLDER}/"] * 8  # once for each bucket
 
 
 def test_a_staging_folder_that_cannot_be_listed(check, front: Proxy):
@@ -838,7 +838,11 @@ def allows_at_most(size: int) -> Callable[[Passing, bytes], None]:
         (50 * MIB, []),
         (50 * MIB - 1, ["uploads", "documents"]),
         (10 * MIB, ["uploads", "documents"]),
-        (MIB, ["uploads", "documents", "user-profiles", "species", "exhibitions", "educational-services"]),
+        (
+            MIB,
+            ["uploads", "documents", "user-profiles", "originals"]
+            + ["species", "exhibitions", "educational-services"],
+        ),
     ],
 )
 def test_a_global_limit_below_those_of_the_buckets(

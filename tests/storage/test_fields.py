@@ -59,7 +59,9 @@ def test_a_fresh_key_is_below_the_folder_of_the_row():
 def test_the_name_of_a_file_is_in_its_key_only_where_the_field_keeps_it():
     profile = Profile(pk=OWNER)
 
-    assert re.fullmatch(rf"{OWNER}/[\w-]{{24}}.png", profile.avatar.new_key("image/png", "me.png"))
+    assert re.fullmatch(
+        rf"user-profiles/{OWNER}/[\w-]{{24}}.png", profile.avatar.new_key("image/png", "me.png")
+    )
 
 
 @pytest.mark.parametrize("key", [f"{OWNER}/random/plan.pdf", f"{OWNER}/of-an-earlier-version.pdf"])
@@ -168,6 +170,7 @@ def test_the_buckets_are_those_of_the_settings(settings):
         "uploads",
         "documents",
         "user-profiles",
+        "originals",
         "species",
         "exhibitions",
         "educational-services",

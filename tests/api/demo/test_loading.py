@@ -17,7 +17,9 @@ from api.demo import drawing
 from api.models import (
     Document,
     EducationalService,
+    EducationalServicePicture,
     Exhibition,
+    ExhibitionPicture,
     Profile,
     Species,
     SpeciesPicture,
@@ -47,7 +49,8 @@ STATUSES = {
     "Ambystoma mexicanum": "CR",
     "Pterapogon kauderni": "EN",
 }
-MODELS = (Species, Exhibition, EducationalService, Profile, Document, Upload)
+PICTURES = (SpeciesPicture, ExhibitionPicture, EducationalServicePicture)
+MODELS = (Species, Exhibition, EducationalService, Profile, Document, *PICTURES, Upload)
 
 
 @pytest.fixture
@@ -93,7 +96,7 @@ def everything() -> list[dict[str, Any]]:
 def assert_whole() -> None:
     """Each thing is there once, with every file that it is meant to have."""
     counts = [model.objects.count() for model in MODELS[:-1]]
-    assert counts == [14, 3, 3, 2, 3]
+    assert counts == [14, 3, 3, 2, 3, 14, 3, 3]
     assert not Exhibition.objects.filter(species=None).exists()
     for field in upload_fields():
         if not isinstance(field, RenditionField):
