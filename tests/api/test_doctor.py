@@ -840,8 +840,10 @@ def allows_at_most(size: int) -> Callable[[Passing, bytes], None]:
         (10 * MIB, ["uploads", "documents"]),
         (
             MIB,
-            ["uploads", "documents", "user-profiles", "originals"]
-            + ["species", "exhibitions", "educational-services"],
+            [
+                *("uploads", "documents", "user-profiles", "originals"),
+                *("species", "exhibitions", "educational-services"),
+            ],
         ),
     ],
 )

@@ -63,12 +63,22 @@ def everything(client: httpx.Client) -> dict[str, bytes]:
     for kind in ("species", "exhibitions", "educational-services"):
         for row in listed(client, kind):
             urls |= {f"{kind} {row['slug']} {name}": row.get(name) for name in ("image_url", "qr_code_url")}
+            urls |= {
+                f"{kind} {row['slug']} {each['width']}": each["url"] for each in renditions(row["image"])
+            }
     for kind, name in (("documents", "file"), ("profiles", "avatar")):
         for row in listed(client, kind):
             if row[name]:
                 answer = client.get(f"/api/v1/{kind}/{row['id']}/download-url/").raise_for_status()
                 urls[f"{kind} {row['id']}"] = answer.json()["url"]
-    return {what: httpx.get(url).raise_for_status().content for what, url in urls.items() if url}
+    for row in listed(client, "profiles"):
+        urls |= {f"{row['id']} {each['width']}": each["url"] for each in renditions(row["avatar"])}
+    with httpx.Client() as anyone:
+        return {what: anyone.get(url).raise_for_status().content for what, url in urls.items() if url}
+
+
+def renditions(image: dict[str, Any] | None) -> list[dict[str, Any]]:
+    return [each for each in image["renditions"] if each["content_type"] == "image/webp"] if image else []
 
 
 def listed(client: httpx.Client, kind: str) -> list[dict[str, Any]]:
@@ -84,7 +94,7 @@ def test_the_api_serves_every_file_all_the_way(site: Server, target: Server, tmp
     looks = []
 
     def plan(number: int, method: str, path: str) -> Fault | None:
-        return None if number % 4 else Fault(after=lambda: looks.append(everything(alice)))
+        return None if number % 50 else Fault(after=lambda: looks.append(everything(alice)))
 
     with Proxy(target.url, plan) as proxy:
         migrate(on_supabase(site, proxy.url, key), tmp_path)
@@ -94,10 +104,14 @@ def test_the_api_serves_every_file_all_the_way(site: Server, target: Server, tmp
     assert dump(site) == rows  # its keys are plain
 
     environment = on_supabase(site, target.url, key)
-    for bucket in ("documents", "species", "exhibitions", "user-profiles"):
+    for bucket in ("documents", "species", "exhibitions", "user-profiles", "originals"):
         assert objects(target, bucket) == objects(site, bucket)
     switch(site, environment)
     assert everything(alice) == before
+    for row in listed(alice, "species"):
+        served = httpx.get(row["image_url"])
+        assert served.headers["cache-control"] == "max-age=31536000, immutable"
+        assert served.url.port == target.port
     prepare_and_complete(alice)
     assert len(everything(alice)) == len(before) + 1
     assert key not in site.log.read_text()
