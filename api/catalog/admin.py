@@ -133,8 +133,9 @@ class EntryAdmin(ResourceAdmin):
         waiting = parse_uuid(request.POST.get(WAITING, ""))
         if waiting is None or IS_POPUP_VAR in request.POST or not self.has_change_permission(request, obj):
             return super().response_add(request, obj, *args, **options)
-        request.POST = request.POST.copy()  # type: ignore[assignment]
-        request.POST["_continue"] = ""  # type: ignore[index]
+        pressed = request.POST.copy()
+        pressed["_continue"] = ""
+        request.POST = pressed  # type: ignore[assignment]
         response = super().response_add(request, obj, *args, **options)
         response.headers["Location"] += f"#pictures={waiting}"
         return response

@@ -77,13 +77,13 @@ class PictureFormSet(forms.BaseInlineFormSet):
         if len(set(known)) < len(known):
             raise ValidationError(_("Two pictures have the same position."))
 
-    def save(self, commit: bool = True) -> None:
+    def save(self, commit: bool = True) -> list[Picture]:
         """Save the texts, then the order. Sets what the history says; the caller deletes `deleted_objects`.
 
         Raises DoesNotExist if the entry or a picture was deleted meanwhile.
         """
         present = self._forms_of_pictures()
-        kept = [form for form in present if not self._should_delete_form(form)]
+        kept = [form for form in present if not form.cleaned_data.get("DELETE")]
         self.new_objects = []
         self.deleted_objects = [form.instance for form in present if form not in kept]
         self.changed_objects = [(form.instance, form.changed_data) for form in kept if form.has_changed()]
@@ -93,6 +93,7 @@ class PictureFormSet(forms.BaseInlineFormSet):
         if any("position" in form.changed_data for form in kept):
             by_position = sorted(present, key=lambda form: form.cleaned_data["position"])
             self._put_in_order([form.instance for form in by_position])
+        return [picture for picture, _names in self.changed_objects]
 
     def _forms_of_pictures(self) -> list[Any]:
         return [form for form in self.initial_forms if not form.instance._state.adding]
@@ -119,7 +120,8 @@ class PictureInline(admin.options.InlineModelAdmin):
 
     @property
     def media(self) -> forms.Media:
-        return forms.Media(js=[forms.Script("vivarium/gallery.js", type="module")])
+        scripts: Any = [forms.Script("vivarium/gallery.js", type="module")]
+        return forms.Media(js=scripts)
 
     def formfield_for_dbfield(self, db_field: Field, request: HttpRequest, **options: Any) -> Any:
         return super().formfield_for_dbfield(db_field, request, show_hidden_initial=True, **options)
