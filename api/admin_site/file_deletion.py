@@ -18,7 +18,7 @@ from django.utils.translation import override
 from django.views.decorators.http import require_http_methods
 
 from api.admin_site.base import ReadOnlyAdmin, file_summary
-from api.uploads.attachments import delete_file
+from api.uploads.attachments import delete_file, files_beside
 from storage.errors import ObjectMissing
 from storage.fields import StoredFile, stored_file
 
@@ -46,7 +46,7 @@ class FileAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **options: Any
     ) -> Any:
         row = context["original"]
-        if self.may_delete_file(request) and stored_file(row, self.file_field).key:
+        if self.may_delete_file(request) and _has_file(stored_file(row, self.file_field)):
             context["delete_file_url"] = reverse(f"admin:{_name(self.opts, 'delete_file')}", args=[row.pk])
             context["file_field"] = self.model._meta.get_field(self.file_field)
         return super().render_change_form(request, context, *args, **options)
@@ -58,16 +58,14 @@ class FileAdmin(ReadOnlyAdmin):
         if row is None:
             raise Http404
         file = stored_file(row, self.file_field)
-        back = HttpResponseRedirect(reverse(f"admin:{_name(self.opts, 'change')}", args=[row.pk]))
-        if request.method != "POST" and file.key:
+        if request.method != "POST" and _has_file(file):
             return self._ask(request, row, file)
-        if file.key and self._delete(request, row, file):
+        if _has_file(file) and self._delete(request, row, file):
             self.message_user(request, _("The file was deleted."), messages.SUCCESS)
         else:
-            self.message_user(
-                request, _("There is no file: none was sent, or it was deleted."), messages.WARNING
-            )
-        return back
+            text = _("There is no file: none was sent, or it was deleted.")
+            self.message_user(request, text, messages.WARNING)
+        return HttpResponseRedirect(reverse(f"admin:{_name(self.opts, 'change')}", args=[row.pk]))
 
     def _ask(self, request: HttpRequest, row: Model, file: StoredFile) -> HttpResponse:
         context = {
@@ -83,13 +81,17 @@ class FileAdmin(ReadOnlyAdmin):
         """Delete the file and log it. Returns False if another request has deleted it, or the row."""
         with override(None):  # untranslated: Django translates the history when it is displayed
             name = str(file.field.verbose_name)
-        deleted = [{"deleted": {"name": name, "object": (file.facts or {}).get("name", "")}}]
+        deleted = [{"deleted": {"name": name, "object": file.facts["name"] if file.facts else ""}}]
         try:
             delete_file(row, self.file_field)
         except (ObjectMissing, ObjectDoesNotExist):
             return False
         self.log_change(request, row, deleted)
         return True
+
+
+def _has_file(file: StoredFile) -> bool:
+    return any(each.key for each in (file, *files_beside(file)))
 
 
 def _name(opts: Any, action: str) -> str:
