@@ -125,7 +125,7 @@ def _sent_back(form: Any) -> dict[str, Any]:
         if bound.field.show_hidden_initial:
             many = ",".join(map(str, value)) if isinstance(value, list) else value
             sent[bound.html_initial_name] = "" if many is None else str(many)
-        if value not in (None, False):
+        if value is not None and value is not False:
             sent[bound.html_name] = value
     return sent
 
