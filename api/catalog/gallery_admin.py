@@ -115,6 +115,7 @@ class PictureInline(admin.options.InlineModelAdmin):
     form = PictureForm
     formset = PictureFormSet
     template = "admin/api/gallery.html"
+    view_on_site = False  # `get_absolute_url` of a picture is a URL of the API
     fields = ("alt_en", "alt_es", "credit", "licence")
     formfield_overrides = BoundedAdmin.formfield_overrides
 

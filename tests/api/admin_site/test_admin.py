@@ -531,7 +531,8 @@ def fill(kind: str, numbers: range) -> None:
         letters = "".join(chr(97 + int(digit)) for digit in f"{number:03}")
         if kind in ENTRIES:
             made = entry(kind, **({"scientific_name": f"Panthera {letters}"} if kind == "species" else {}))
-            made.pictures.create(position=0, width=40, height=30, webp_320=f"x/{number}.webp")
+            files = {"webp_320": f"x/{number}.webp", "jpeg": f"x/{number}.jpg"}
+            made.pictures.create(position=0, width=40, height=30, **files)
             continue
         owner = Profile.objects.create(pk=uuid4(), display_name=letters)
         document = Document.objects.create(
