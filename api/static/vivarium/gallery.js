@@ -6,7 +6,7 @@ const EDGE = 60 // pixels from the edge of the window, within which dragging scr
 class VivariumGallery extends HTMLElement {
   connectedCallback() {
     this.list = this.querySelector('.pictures')
-    this.prefix = this.getAttribute('prefix')
+    this.formset = this.getAttribute('formset')
     this.rows.forEach((row) => this.prepare(row))
     this.renumber()
   }
@@ -28,7 +28,7 @@ class VivariumGallery extends HTMLElement {
   renumber() {
     const rows = this.rows
     rows.forEach((row, position) => {
-      const input = row.querySelector(`[name^=${this.prefix}-][name$=-position]`)
+      const input = row.querySelector(`[name^=${this.formset}-][name$=-position]`)
       if (!input) return
       input.value = position
       row.querySelector('.up').disabled = position === 0
@@ -90,14 +90,14 @@ class VivariumGallery extends HTMLElement {
   }
 
   add(row) {
-    const total = this.querySelector(`[name=${this.prefix}-TOTAL_FORMS]`)
+    const total = this.querySelector(`[name=${this.formset}-TOTAL_FORMS]`)
     for (const name of ['name', 'id', 'for', 'aria-describedby']) {
       for (const element of row.querySelectorAll(`[${name}]`)) {
         const renamed = element.getAttribute(name).replace(/-\d+-/, `-${total.value}-`)
         element.setAttribute(name, renamed)
       }
     }
-    this.querySelector(`[name=${this.prefix}-INITIAL_FORMS]`).value = ++total.value
+    this.querySelector(`[name=${this.formset}-INITIAL_FORMS]`).value = ++total.value
     this.list.querySelector('.none')?.remove()
     this.list.append(row)
     this.prepare(row)
