@@ -571,7 +571,10 @@ def test_lists_show_pictures_and_codes(keeper: Keeper, curator: Caller):
 
     page = keeper.get("api/species/").content.decode()
 
-    assert f'<a href="{species.image.jpeg.url}"><img class="thumbnail" src="{species.image.webp_320.url}"' in page
+    assert (
+        f'<a href="{species.image.jpeg.url}"><img class="thumbnail" src="{species.image.webp_320.url}"'
+        in page
+    )
     assert f'src="{species.qr_code.url}"' in page
 
 

@@ -231,7 +231,10 @@ def test_an_announcement_is_refused_as_the_api_refuses_it(
 
     assert (ours.status_code, code(ours)) == (400, "invalid")
     assert reason in {error["code"] for error in ours.json()["errors"]}
-    assert ours.json() == curator.post(f"species/{species.slug}/pictures/upload-url/", ANNOUNCED | changes).json()
+    assert (
+        ours.json()
+        == curator.post(f"species/{species.slug}/pictures/upload-url/", ANNOUNCED | changes).json()
+    )
 
 
 @pytest.mark.parametrize(
