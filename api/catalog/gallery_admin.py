@@ -72,10 +72,13 @@ class PictureFormSet(forms.BaseInlineFormSet):
         return sorted(self.initial_forms, key=_position_sent)
 
     def clean(self) -> None:
-        positions = [form.cleaned_data.get("position") for form in self._forms_of_pictures()]
-        known = [position for position in positions if position is not None]
-        if len(set(known)) < len(known):
+        forms_of_pictures = self._forms_of_pictures()
+        sent = [form.cleaned_data.get("position") for form in forms_of_pictures]
+        positions = [position for position in sent if position is not None]
+        if len(set(positions)) < len(positions):
             raise ValidationError(_("Two pictures have the same position."))
+        if len({form.instance.pk for form in forms_of_pictures}) < len(forms_of_pictures):
+            raise ValidationError(_("A picture was sent twice."))
 
     def save(self, commit: bool = True) -> list[Picture]:
         """Save the texts, then the order. Sets what the history says; the caller deletes `deleted_objects`.

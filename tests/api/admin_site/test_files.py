@@ -10,14 +10,24 @@ from django.db import DatabaseError
 from django.test import Client
 
 from api.admin_site.direct_upload import admin_owner_id as owner_of
-from api.models import Document, Species, Upload
+from api.models import Document, Profile, Species, Upload
 from api.throttling import TicketRateThrottle
 from storage.errors import StorageUnavailable
 from storage.local import LocalStorage
-from tests.api.admin_site.test_admin import ENTRIES, down, entry, every_kind, with_picture
+from tests.api.admin_site.test_admin import (
+    ENTRIES,
+    calls_outside_transactions,
+    down,
+    entry,
+    every_kind,
+    told,
+    with_picture,
+)
 from tests.api.catalog.test_catalog import picture
 from tests.api.documents.test_documents import keys_of
 from tests.support.cast import PDF, Caller, Keeper, announcement, body, code, fetch, send
+
+__all__ = ["calls_outside_transactions"]  # a fixture
 
 PICTURE = picture()
 NOBODYS = "00000000-0000-7000-8000-000000000000"
@@ -449,3 +459,95 @@ def test_pictures_of_the_catalogue_need_no_signature(curator: Caller, db):
         page = Keeper("looker", f"view_{kind}").get(f"api/{kind}/{row.pk}/change/").content.decode()
         assert f'src="{row.image.webp_320.url}"' in page
         assert "token=" not in page
+
+
+# --- Deletion --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def avatar(alice: Caller) -> Profile:
+    ticket = alice.post("profiles/me/upload-url/", ANNOUNCED).json()
+    send(ticket, PICTURE)
+    assert alice.complete(ticket).status_code == 200
+    return Profile.objects.get(pk=alice.id)
+
+
+def deletion(row: Any) -> str:
+    return f"api/{row._meta.model_name}/{row.pk}/delete-file/"
+
+
+def link(row: Any) -> bytes:
+    return f'href="/admin/{deletion(row)}"'.encode()
+
+
+def change_page_of(row: Any) -> str:
+    return f"api/{row._meta.model_name}/{row.pk}/change/"
+
+
+@pytest.mark.parametrize("kind", ["document", "profile"])
+def test_a_file_is_deleted_and_its_row_stays(
+    kind: str, document: Document, avatar: Profile, calls_outside_transactions
+):
+    row = {"document": document, "profile": avatar}[kind]
+    keeper = Keeper("keeper", f"change_{kind}")
+    assert link(row) in keeper.get(change_page_of(row)).content
+
+    assert b"will be deleted for good" in keeper.get(deletion(row)).content
+    answer = keeper.post(deletion(row))
+
+    assert answer.headers["Location"] == f"/admin/{change_page_of(row)}"
+    assert keys_of("documents" if kind == "document" else "originals") == set()
+    assert keys_of("user-profiles") == set() or kind == "document"
+    row.refresh_from_db()
+    assert link(row) not in keeper.get(change_page_of(row)).content
+    name = {"document": "Deleted file “guía.pdf”.", "profile": "Deleted avatar “penguin.jpg”."}[kind]
+    assert LogEntry.objects.get().get_change_message() == name
+
+
+def test_asking_deletes_nothing(document: Document):
+    Keeper("keeper", "change_document").get(deletion(document))
+
+    assert keys_of("documents") == {document.file.name}
+
+
+def test_only_who_may_change_documents_deletes_their_files(document: Document, reader: Keeper):
+    assert link(document) not in reader.get(change_page_of(document)).content
+    for who in (reader, Keeper("deleter", "delete_document", "view_document"), Keeper("x", *MAY_CHANGE)):
+        assert who.get(deletion(document)).status_code == 403
+        assert who.post(deletion(document)).status_code == 403
+    assert Client().post(f"/admin/{deletion(document)}").headers["Location"].startswith("/admin/login/")
+    assert keys_of("documents") == {document.file.name}
+
+
+def test_another_site_cannot_delete_a_file(document: Document):
+    strict = Keeper("keeper", "change_document", enforce_csrf_checks=True)
+
+    assert strict.post(deletion(document)).status_code == 403
+
+    assert keys_of("documents") == {document.file.name}
+
+
+def test_a_file_that_is_not_there_is_told(document: Document, transactional_db):
+    keeper = Keeper("keeper", "change_document")
+    keeper.post(deletion(document))
+
+    for answer in (keeper.post(deletion(document)), keeper.get(deletion(document))):
+        assert answer.status_code == 302
+    assert "There is no file" in told(keeper)
+    assert LogEntry.objects.count() == 1
+
+
+@pytest.mark.parametrize("bad", ["x", "1", "%00", NOBODYS])
+def test_no_file_is_deleted_of_what_does_not_exist(bad: str, db):
+    assert Keeper("keeper", "change_document").post(f"api/document/{bad}/delete-file/").status_code == 404
+
+
+def test_a_store_that_is_down_keeps_nobody_from_deleting_a_file(
+    document: Document, transactional_db, monkeypatch
+):
+    monkeypatch.setattr(LocalStorage, "delete_object", down)
+
+    assert Keeper("keeper", "change_document").post(deletion(document)).status_code == 302
+
+    document.refresh_from_db()
+    assert not document.file
