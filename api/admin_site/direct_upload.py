@@ -4,6 +4,8 @@ The views answer the admin's script (`upload.js`) in JSON. Users are authenticat
 errors are `application/problem+json`. The script sends the file straight to storage.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -64,6 +66,7 @@ class AdminView(APIView):
     permission_classes = (HasChangePermission,)
     model_admin: Any = None
     field_name = ""
+    check: Callable[[Any], None] | None = None
 
     def permission_denied(self, request: Request, message: Any = None, code: Any = None) -> Any:
         raise Refused("permission_denied", gettext("Log in with an account that may change this."))
@@ -80,7 +83,8 @@ class TicketView(AdminView):
         context = {"resource": row, "field_name": self.field_name}
         declared = UploadRequestSerializer(data=request.data, context=context)
         declared.is_valid(raise_exception=True)
-        ticket = declared.save(owner=admin_owner_id(request.user))
+        on_create = self.check and partial(_call, self.check, row)
+        ticket = declared.save(owner=admin_owner_id(request.user), on_create=on_create)
         return Response(AdminTicketSerializer(ticket, context={"request": request}).data, status=201)
 
 
@@ -88,35 +92,38 @@ class CompletionView(AdminView):
     throttle_classes = (CompletionRateThrottle,)
 
     def post(self, request: Request, object_id: str, ticket_id: str) -> Response:
-        """Complete a ticket; answer as the API does, with the URL of the image added."""
+        """Complete a ticket; answer as the API does."""
         own = Upload.objects.filter(owner=admin_owner_id(request.user), field_name=self.field_name)
         content_type = ContentType.objects.get_for_model(self.model_admin.model)
         upload = get_object_or_404(own, pk=ticket_id, object_id=object_id, content_type=content_type)
         completed = lifecycle.complete(upload)
         if not upload.is_settled:
-            self._log_change(request, completed)
-        body = UploadSerializer(completed, context={"request": request}).data
-        return Response({**body, "image_url": _image_url(completed)})
+            self._log_added_file(request, completed)
+        return Response(UploadSerializer(completed, context={"request": request}).data)
 
-    def _log_change(self, request: Request, completed: Upload) -> None:
+    def _log_added_file(self, request: Request, completed: Upload) -> None:
         if completed.resource is not None:
             with override(None):  # untranslated: Django translates the history when it is displayed
-                changed = [{"changed": {"fields": [str(completed.field().verbose_name)]}}]
-            self.model_admin.log_change(request, completed.resource, changed)
+                name = str(completed.field().verbose_name)
+            added = [{"added": {"name": name, "object": completed.declared["filename"]}}]
+            self.model_admin.log_change(request, completed.resource, added)
 
 
-def _image_url(completed: Upload) -> str | None:
-    """Return the URL of the file, None if the row was deleted meanwhile."""
-    image = getattr(completed.resource, "image", None)
-    return image.jpeg.url if image and image.jpeg else None
+def _call(check: Callable[[Any], None], row: Model, ticket_id: UUID) -> None:
+    check(row)
 
 
-def ticket_urls(model_admin: Any, field_name: str) -> list[URLPattern]:
-    """Return the URLs that a form needs to upload the file of this field."""
+def ticket_urls(
+    model_admin: Any, field_name: str, *, check: Callable[[Any], None] | None = None
+) -> list[URLPattern]:
+    """Return the URLs that a form needs to upload files with tickets of this `field_name`.
+
+    `check` is called with the row, in the transaction that creates a ticket, and may raise Refused.
+    """
     name = f"{model_admin.opts.app_label}_{model_admin.opts.model_name}"
     options = {"model_admin": model_admin, "field_name": field_name}
     return [
-        path("<str:object_id>/ticket/", TicketView.as_view(**options), name=f"{name}_ticket"),
+        path("<str:object_id>/ticket/", TicketView.as_view(**options, check=check), name=f"{name}_ticket"),
         path(
             "<str:object_id>/ticket/<str:ticket_id>/complete/",
             CompletionView.as_view(**options),

@@ -6,10 +6,11 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.options import IS_POPUP_VAR
 from django.contrib.admin.widgets import AutocompleteSelectMultiple
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import IntegrityError, transaction
-from django.db.models import Field, ManyToManyField
+from django.db.models import Field, ManyToManyField, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern
 from django.utils.formats import localize
@@ -20,17 +21,26 @@ from django.utils.translation import gettext_lazy as _
 from api.admin_site.base import ResourceAdmin, may_view
 from api.admin_site.direct_upload import ticket_urls
 from api.base_models import parse_uuid
-from api.catalog import qr_codes, rules
+from api.catalog import galleries, qr_codes, rules
+from api.catalog.gallery_admin import (
+    EducationalServicePictureInline,
+    ExhibitionPictureInline,
+    PicturesFilter,
+    SpeciesPictureInline,
+    delete_after_commit,
+)
 from api.catalog.gallery_serializers import published
 from api.catalog.models import EducationalService, Entry, Exhibition, Species
 
 RECORD = (_("Record"), {"fields": ["slug", "created_at", "updated_at"]})
-UPLOAD_FIELD = "image"  # uploaded by the form's script, straight to storage
+UPLOAD_FIELD = "pictures"  # uploaded by the form's script, straight to storage
+WAITING = "_pictures"  # sent by the form for new entries: the id of the pictures that wait in the browser
 
 
-def thumbnail(url: str, alt: str = "") -> str:
+def thumbnail(url: str, alt: str = "", *, link: str = "") -> str:
+    """Return a small picture. `link` is the URL of a larger one, if there is one."""
     return format_html(
-        '<a href="{}"><img class="thumbnail" src="{}" alt="{}" loading="lazy"></a>', url, url, alt
+        '<a href="{}"><img class="thumbnail" src="{}" alt="{}" loading="lazy"></a>', link or url, url, alt
     )
 
 
@@ -64,7 +74,17 @@ class EntryAdmin(ResourceAdmin):
         js = [forms.Script("vivarium/upload.js", type="module")]
 
     def get_urls(self) -> list[URLPattern]:
-        return [*ticket_urls(self, UPLOAD_FIELD), *super().get_urls()]
+        urls = ticket_urls(self, UPLOAD_FIELD, check=galleries.check_ticket)
+        return [*urls, *super().get_urls()]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        entries: Any = super().get_queryset(request)
+        images: QuerySet = entries.with_image()
+        return images
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+        """Omit the gallery of a new entry, whose pictures are sent when it is saved."""
+        return super().get_inlines(request, obj) if obj else []
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Omit the fieldset RECORD for a new entry, which has no slug and no times yet."""
@@ -81,7 +101,8 @@ class EntryAdmin(ResourceAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **options: Any
     ) -> Any:
         field = self.model.upload_field(UPLOAD_FIELD)
-        context |= {"accepts": ",".join(field.accepts), "max_bytes": field.size_limit}
+        waiting = parse_uuid(request.POST.get(WAITING, "")) or ""
+        context |= {"accepts": ",".join(field.accepts), "max_bytes": field.size_limit, "waiting": waiting}
         return super().render_change_form(request, context, *args, **options)
 
     def changeform_view(self, request: HttpRequest, *args: Any, **options: Any) -> HttpResponse:
@@ -107,18 +128,39 @@ class EntryAdmin(ResourceAdmin):
             changes = {name: form.cleaned_data[name] for name in columns}
             obj.update(changes)
 
+    def response_add(self, request: HttpRequest, obj: Any, *args: Any, **options: Any) -> HttpResponse:
+        """Go to the form of the new entry if pictures wait in the browser: its script sends them."""
+        waiting = parse_uuid(request.POST.get(WAITING, ""))
+        if waiting is None or IS_POPUP_VAR in request.POST or not self.has_change_permission(request, obj):
+            return super().response_add(request, obj, *args, **options)
+        pressed = request.POST.copy()
+        pressed["_continue"] = ""
+        request.POST = pressed  # type: ignore[assignment]
+        response = super().response_add(request, obj, *args, **options)
+        response.headers["Location"] += f"#pictures={waiting}"
+        return response
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        formset.save()
+        delete_after_commit(formset.deleted_objects)
+
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        for formset in formsets:
+            self.save_formset(request, form, formset, change)
         changed = [each for each in self.opts.many_to_many if each.name in form.changed_data]
         if changed:
-            super().save_related(request, form, formsets, change)
+            form.save_m2m()
             # Check now: at the commit, the message that all was saved would already be queued.
             tables = [each.m2m_db_table() for each in changed]
             transaction.get_connection().check_constraints(table_names=tables)
 
     @admin.display(description=_("picture"))
     def image_shown(self, entry: Any) -> str:
-        url = entry.image and published(entry.image)["url"]
-        return thumbnail(url) if url else ""
+        image = entry.image and published(entry.image)
+        if not image or not image["url"]:
+            return ""
+        smallest = image["renditions"][0]["url"] if image["renditions"] else image["url"]
+        return thumbnail(smallest, entry.image.alt_en, link=image["url"])
 
 
 class SpeciesForm(forms.ModelForm):
@@ -128,6 +170,7 @@ class SpeciesForm(forms.ModelForm):
 
 @admin.register(Species)
 class SpeciesAdmin(EntryAdmin):
+    inlines = [SpeciesPictureInline]
     form = SpeciesForm
     list_display = [
         "image_shown",
@@ -141,6 +184,7 @@ class SpeciesAdmin(EntryAdmin):
     list_display_links = ["common_name"]
     list_filter = [
         "published",
+        PicturesFilter,
         "conservation_status",
         ("qr_code", admin.EmptyFieldListFilter),
         "taxonomic_class",
@@ -192,9 +236,10 @@ class SpeciesAdmin(EntryAdmin):
 
 @admin.register(Exhibition)
 class ExhibitionAdmin(EntryAdmin):
+    inlines = [ExhibitionPictureInline]
     list_display = ["image_shown", "title", "location", "opens_on", "closes_on", "published"]
     list_display_links = ["title"]
-    list_filter = ["published", "opens_on", "closes_on"]
+    list_filter = ["published", PicturesFilter, "opens_on", "closes_on"]
     search_fields = ["search_text", "slug"]
     autocomplete_fields = ["species"]  # loads twenty at a time, however many there are
     fieldsets = [
@@ -228,6 +273,7 @@ class EducationalServiceForm(forms.ModelForm):
 
 @admin.register(EducationalService)
 class EducationalServiceAdmin(EntryAdmin):
+    inlines = [EducationalServicePictureInline]
     form = EducationalServiceForm
     list_display = [
         "image_shown",
@@ -239,7 +285,7 @@ class EducationalServiceAdmin(EntryAdmin):
         "published",
     ]
     list_display_links = ["title"]
-    list_filter = ["published", "audience", "currency"]
+    list_filter = ["published", PicturesFilter, "audience", "currency"]
     search_fields = ["search_text", "slug"]
     fieldsets = [
         (None, {"fields": ["title", "audience", "published"]}),

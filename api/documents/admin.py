@@ -1,4 +1,4 @@
-"""The admin of documents: staff may read and delete them, but only owners change them."""
+"""The admin of documents: staff may read and delete them and their files, but only owners change them."""
 
 from typing import Any
 
@@ -7,14 +7,16 @@ from django.http import HttpRequest
 from django.urls import URLPattern
 from django.utils.translation import gettext_lazy as _
 
-from api.admin_site.base import ReadOnlyAdmin, file_summary, may_view
+from api.admin_site.base import file_summary, may_view
 from api.admin_site.downloads import download_link, download_url
+from api.admin_site.file_deletion import FileAdmin
 from api.documents.models import Document
 from api.profiles.models import Profile
 
 
 @admin.register(Document)
-class DocumentAdmin(ReadOnlyAdmin):
+class DocumentAdmin(FileAdmin):
+    file_field = "file"
     list_display = ["title", "owner", "category", "visibility", "file_name", "updated_at"]
     list_filter = ["visibility", ("file", admin.EmptyFieldListFilter), "updated_at"]
     list_select_related = ["owner"]

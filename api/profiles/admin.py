@@ -1,4 +1,4 @@
-"""The admin of profiles, read-only. To erase a member, use `manage.py erase_member`."""
+"""The admin of profiles, read-only but for their avatars. To erase a member, use `manage.py erase_member`."""
 
 from django.contrib import admin
 from django.db.models import Model
@@ -7,13 +7,14 @@ from django.urls import URLPattern, reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
-from api.admin_site.base import ReadOnlyAdmin
 from api.admin_site.downloads import download_link, download_url
+from api.admin_site.file_deletion import FileAdmin
 from api.profiles.models import Profile
 
 
 @admin.register(Profile)
-class ProfileAdmin(ReadOnlyAdmin):
+class ProfileAdmin(FileAdmin):
+    file_field = "avatar"
     list_display = ["display_name", "id", "language", "created_at", "updated_at"]
     list_display_links = ["display_name", "id"]
     list_filter = [("avatar", admin.EmptyFieldListFilter), "created_at"]

@@ -105,21 +105,29 @@ class Keeper:
 
     def form(self, path: str) -> dict[str, Any]:
         """What a browser would send back of this form, if nothing were changed."""
-        form = self.get(path).context["adminform"].form
+        page = self.get(path).context
         sent: dict[str, Any] = {}
-        for bound in form:
-            value = bound.value()
-            if bound.field.show_hidden_initial:
-                many = ",".join(map(str, value)) if isinstance(value, list) else value
-                sent[bound.html_initial_name] = "" if many is None else str(many)
-            if value not in (None, False):
-                sent[bound.html_name] = value
-        return sent
+        for inline in page["inline_admin_formsets"]:
+            for form in (inline.formset.management_form, *inline.formset.forms):
+                sent |= _sent_back(form)
+        return sent | _sent_back(page["adminform"].form)
 
     def save(self, path: str, **changes: Any) -> Any:
         """Open the form, change these fields, save."""
         form = self.form(path) | changes
         return self.post(path, {name: value for name, value in form.items() if value is not None})
+
+
+def _sent_back(form: Any) -> dict[str, Any]:
+    sent: dict[str, Any] = {}
+    for bound in form:
+        value = bound.value()
+        if bound.field.show_hidden_initial:
+            many = ",".join(map(str, value)) if isinstance(value, list) else value
+            sent[bound.html_initial_name] = "" if many is None else str(many)
+        if value is not None and value is not False:
+            sent[bound.html_name] = value
+    return sent
 
 
 def announcement(content: bytes = PDF, **changes: Any) -> dict[str, Any]:

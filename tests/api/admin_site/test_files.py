@@ -10,14 +10,24 @@ from django.db import DatabaseError
 from django.test import Client
 
 from api.admin_site.direct_upload import admin_owner_id as owner_of
-from api.models import Document, Species, Upload
+from api.models import Document, Profile, Species, Upload
 from api.throttling import TicketRateThrottle
 from storage.errors import StorageUnavailable
 from storage.local import LocalStorage
-from tests.api.admin_site.test_admin import ENTRIES, down, entry, every_kind, with_picture
+from tests.api.admin_site.test_admin import (
+    ENTRIES,
+    calls_outside_transactions,
+    down,
+    entry,
+    every_kind,
+    told,
+    with_picture,
+)
 from tests.api.catalog.test_catalog import picture
 from tests.api.documents.test_documents import keys_of
 from tests.support.cast import PDF, Caller, Keeper, announcement, body, code, fetch, send
+
+__all__ = ["calls_outside_transactions"]  # a fixture
 
 PICTURE = picture()
 NOBODYS = "00000000-0000-7000-8000-000000000000"
@@ -62,14 +72,13 @@ def test_a_picture_is_carried_to_its_entry(kind: str, db):
     answer = keeper.ask(ticket["complete_url"])
 
     assert answer.status_code == 200
-    row.refresh_from_db()
-    assert answer.json()["image_url"] == row.image.url
-    assert body(fetch(row.image.url)) == PICTURE
-    assert row.image_facts["name"] == "penguin.jpg"
+    assert str(row.image.pk) == ticket["id"]
+    assert row.image.original_facts["name"] == "penguin.jpg"
+    assert body(fetch(row.image.original.signed_url(filename="").url)) == PICTURE
 
 
 def test_the_ticket_is_the_very_one_of_the_api(species: Any, keeper: Keeper, curator: Caller):
-    theirs = curator.post(f"species/{species.slug}/upload-url/", ANNOUNCED)
+    theirs = curator.post(f"species/{species.slug}/pictures/upload-url/", ANNOUNCED)
     ours = keeper.ask(ticket_page(species), ANNOUNCED)
 
     assert ours.status_code == theirs.status_code == 201
@@ -88,9 +97,7 @@ def test_the_answer_is_that_of_the_api_however_often_asked(species: Any, keeper:
     answers = [keeper.ask(ticket["complete_url"]).json() for _ in range(3)]
 
     assert answers[0] == answers[1] == answers[2]
-    url = answers[0].pop("image_url")
     assert answers[0] == curator.get(f"uploads/{ticket['id']}/").json()
-    assert url == curator.get(f"species/{species.slug}/").json()["image_url"]
 
 
 def test_the_history_tells_of_it_once(species: Any, keeper: Keeper):
@@ -101,18 +108,28 @@ def test_the_history_tells_of_it_once(species: Any, keeper: Keeper):
 
     [line] = LogEntry.objects.all()
     assert (line.user, line.object_id) == (keeper.user, str(species.pk))
-    assert line.get_change_message() == "Changed picture."
+    assert line.get_change_message() == "Added picture “penguin.jpg”."
 
 
-def test_the_old_picture_goes(species: Any, keeper: Keeper):
-    for colour in ("teal", "red"):
-        content = picture(colour=colour)
-        ticket = ticket_for(species, keeper, content)
-        send(ticket, content)
+def test_pictures_are_added_in_their_order(species: Any, keeper: Keeper):
+    tickets = [ticket_for(species, keeper) for _ in range(3)]
+    for ticket in reversed(tickets):
+        send(ticket, PICTURE)
         assert keeper.ask(ticket["complete_url"]).status_code == 200
 
-    species.refresh_from_db()
-    assert keys_of("species") == {species.image.name}
+    assert [str(each.pk) for each in species.pictures.all()] == [ticket["id"] for ticket in reversed(tickets)]
+
+
+def test_there_is_no_ticket_for_a_picture_too_many(species: Any, keeper: Keeper, settings):
+    settings.PICTURES_PER_ENTRY = 2
+    ticket = ticket_for(species, keeper)
+    send(ticket, PICTURE)
+    keeper.ask(ticket["complete_url"])
+    ticket_for(species, keeper)  # which counts while it is open
+
+    answer = keeper.ask(ticket_page(species), ANNOUNCED)
+
+    assert (answer.status_code, code(answer)) == (409, "gallery_full")
 
 
 def test_its_owner_is_the_user_under_any_name(species: Any, keeper: Keeper, colleague: Keeper):
@@ -163,14 +180,13 @@ def test_a_ticket_does_not_outlive_the_right_to_it(lost: str, species: Any, keep
 
     refused(keeper.ask(ticket["complete_url"]))
 
-    species.refresh_from_db()
-    assert not species.image
+    assert not species.pictures.exists()
 
 
 def test_nobody_completes_it_for_another(species: Any, keeper: Keeper, colleague: Keeper, curator: Caller):
     ticket = ticket_for(species, keeper)
     send(ticket, PICTURE)
-    theirs = curator.post(f"species/{species.slug}/upload-url/", ANNOUNCED).json()
+    theirs = curator.post(f"species/{species.slug}/pictures/upload-url/", ANNOUNCED).json()
 
     assert code(colleague.ask(ticket["complete_url"])) == "not_found"
     refused(curator.post(f"uploads/{ticket['id']}/complete/"))
@@ -225,7 +241,10 @@ def test_an_announcement_is_refused_as_the_api_refuses_it(
 
     assert (ours.status_code, code(ours)) == (400, "invalid")
     assert reason in {error["code"] for error in ours.json()["errors"]}
-    assert ours.json() == curator.post(f"species/{species.slug}/upload-url/", ANNOUNCED | changes).json()
+    assert (
+        ours.json()
+        == curator.post(f"species/{species.slug}/pictures/upload-url/", ANNOUNCED | changes).json()
+    )
 
 
 @pytest.mark.parametrize(
@@ -272,8 +291,7 @@ def test_a_text_that_is_called_a_picture_is_refused(species: Any, keeper: Keeper
     answer = keeper.ask(ticket["complete_url"])
 
     assert (answer.status_code, code(answer)) == (422, "content_type_mismatch")
-    species.refresh_from_db()
-    assert not species.image
+    assert not species.pictures.exists()
     assert keys_of("species") == keys_of("uploads") == set()
 
 
@@ -298,7 +316,7 @@ def test_a_species_that_is_deleted_after_all(species: Any, keeper: Keeper):
 
     answer = keeper.ask(ticket["complete_url"])
 
-    assert (answer.status_code, answer.json()["image_url"]) == (200, None)
+    assert (answer.status_code, answer.json()["state"]) == (200, "completed")
 
 
 def test_a_store_that_is_down(species: Any, keeper: Keeper, monkeypatch):
@@ -439,5 +457,97 @@ def test_pictures_of_the_catalogue_need_no_signature(curator: Caller, db):
     for kind in ENTRIES:
         row = with_picture(kind, curator)
         page = Keeper("looker", f"view_{kind}").get(f"api/{kind}/{row.pk}/change/").content.decode()
-        assert f'src="{row.image.url}"' in page
+        assert f'src="{row.image.webp_320.url}"' in page
         assert "token=" not in page
+
+
+# --- Deletion --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def avatar(alice: Caller) -> Profile:
+    ticket = alice.post("profiles/me/upload-url/", ANNOUNCED).json()
+    send(ticket, PICTURE)
+    assert alice.complete(ticket).status_code == 200
+    return Profile.objects.get(pk=alice.id)
+
+
+def deletion(row: Any) -> str:
+    return f"api/{row._meta.model_name}/{row.pk}/delete-file/"
+
+
+def link(row: Any) -> bytes:
+    return f'href="/admin/{deletion(row)}"'.encode()
+
+
+def change_page_of(row: Any) -> str:
+    return f"api/{row._meta.model_name}/{row.pk}/change/"
+
+
+@pytest.mark.parametrize("kind", ["document", "profile"])
+def test_a_file_is_deleted_and_its_row_stays(
+    kind: str, document: Document, avatar: Profile, calls_outside_transactions
+):
+    row = {"document": document, "profile": avatar}[kind]
+    keeper = Keeper("keeper", f"change_{kind}")
+    assert link(row) in keeper.get(change_page_of(row)).content
+
+    assert b"will be deleted for good" in keeper.get(deletion(row)).content
+    answer = keeper.post(deletion(row))
+
+    assert answer.headers["Location"] == f"/admin/{change_page_of(row)}"
+    assert keys_of("documents" if kind == "document" else "originals") == set()
+    assert keys_of("user-profiles") == set() or kind == "document"
+    row.refresh_from_db()
+    assert link(row) not in keeper.get(change_page_of(row)).content
+    name = {"document": "Deleted file “guía.pdf”.", "profile": "Deleted avatar “penguin.jpg”."}[kind]
+    assert LogEntry.objects.get().get_change_message() == name
+
+
+def test_asking_deletes_nothing(document: Document):
+    Keeper("keeper", "change_document").get(deletion(document))
+
+    assert keys_of("documents") == {document.file.name}
+
+
+def test_only_who_may_change_documents_deletes_their_files(document: Document, reader: Keeper):
+    assert link(document) not in reader.get(change_page_of(document)).content
+    for who in (reader, Keeper("deleter", "delete_document", "view_document"), Keeper("x", *MAY_CHANGE)):
+        assert who.get(deletion(document)).status_code == 403
+        assert who.post(deletion(document)).status_code == 403
+    assert Client().post(f"/admin/{deletion(document)}").headers["Location"].startswith("/admin/login/")
+    assert keys_of("documents") == {document.file.name}
+
+
+def test_another_site_cannot_delete_a_file(document: Document):
+    strict = Keeper("keeper", "change_document", enforce_csrf_checks=True)
+
+    assert strict.post(deletion(document)).status_code == 403
+
+    assert keys_of("documents") == {document.file.name}
+
+
+def test_a_file_that_is_not_there_is_told(document: Document, transactional_db):
+    keeper = Keeper("keeper", "change_document")
+    keeper.post(deletion(document))
+
+    for answer in (keeper.post(deletion(document)), keeper.get(deletion(document))):
+        assert answer.status_code == 302
+    assert "There is no file" in told(keeper)
+    assert LogEntry.objects.count() == 1
+
+
+@pytest.mark.parametrize("bad", ["x", "1", "%00", NOBODYS])
+def test_no_file_is_deleted_of_what_does_not_exist(bad: str, db):
+    assert Keeper("keeper", "change_document").post(f"api/document/{bad}/delete-file/").status_code == 404
+
+
+def test_a_store_that_is_down_keeps_nobody_from_deleting_a_file(
+    document: Document, transactional_db, monkeypatch
+):
+    monkeypatch.setattr(LocalStorage, "delete_object", down)
+
+    assert Keeper("keeper", "change_document").post(deletion(document)).status_code == 302
+
+    document.refresh_from_db()
+    assert not document.file

@@ -52,7 +52,7 @@ def test_who_reads_english_reads_english(db):
     page = Keeper("keeper", "*").get("api/species/add/")
 
     assert page.headers["Content-Language"] == "en"
-    assert "Save the entry first" in text_of(page)
+    assert "They are sent when you save" in text_of(page)
 
 
 def test_what_was_done_is_told_without_a_gender(keeper: Keeper, transactional_db):
@@ -109,5 +109,5 @@ def test_the_history_is_read_in_any_language_whoever_wrote_it(keeper: Keeper):
     history = change_page(species).replace("change", "history")
 
     assert "picture" in LogEntry.objects.get().change_message
-    assert "Modificado imagen." in text_of(keeper.get(history))
-    assert "Changed picture." in text_of(Keeper("keeper", "*").get(history))
+    assert "imagen “x.png”." in text_of(keeper.get(history))
+    assert "Added picture “x.png”." in text_of(Keeper("keeper", "*").get(history))
