@@ -1,0 +1,75 @@
+"""The JSON body of a request. Members of a wrong type are refused, and unknown ones ignored."""
+
+import json
+import math
+from typing import Any, NoReturn
+
+from django.http import HttpRequest
+
+from api.auth_server.errors import AuthError, Refusal, bad_json
+from api.parsers import read_body
+
+READING = {
+    "too_large": Refusal(413, "request_entity_too_large", "Request body exceeds 1 MiB"),
+    "request_timeout": Refusal(408, "request_timeout", "The request did not arrive in time"),
+    "malformed": bad_json("the body is incomplete"),
+}
+
+
+class Body:
+    """The members of the JSON object. All methods raise AuthError."""
+
+    def __init__(self, members: dict[str, Any]) -> None:
+        self.members = members
+
+    def text(self, name: str) -> str:
+        """Return the text, "" if it is missing or null."""
+        value = self.members.get(name)
+        if value is not None and not isinstance(value, str):
+            raise AuthError(bad_json(f"{name} is not a string"))
+        return value or ""
+
+    def object(self, name: str) -> dict[str, Any] | None:
+        """Return the object, None if it is missing or null."""
+        value = self.members.get(name)
+        if value is not None and not isinstance(value, dict):
+            raise AuthError(bad_json(f"{name} is not an object"))
+        return value
+
+
+def parse(request: HttpRequest) -> Body:
+    """Return the body. Raises AuthError if it is too large, or no object that a database can store."""
+    if code := read_body(request):
+        raise AuthError(READING[code])
+    try:
+        members = json.loads(request.body.decode("utf-8-sig"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        raise AuthError(bad_json("not readable as UTF-8 JSON")) from None
+    if not isinstance(members, dict):
+        raise AuthError(bad_json("not an object"))
+    _check_values(members)
+    return Body(members)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    """Called for NaN and Infinity, which Python accepts and JSON does not have."""
+    raise ValueError(name)
+
+
+def _check_values(value: Any) -> None:
+    """Raise AuthError for what JSON can say and a database cannot store, at any depth."""
+    waiting = [value]
+    while waiting:
+        match waiting.pop():
+            case str() as text if "\0" in text or _has_surrogates(text):
+                raise AuthError(bad_json("a character that cannot be stored"))
+            case float() as number if not math.isfinite(number):
+                raise AuthError(bad_json("a number that is too large"))
+            case dict() as members:
+                waiting += [*members, *members.values()]
+            case list() as items:
+                waiting += items
+
+
+def _has_surrogates(text: str) -> bool:
+    return any("\ud800" <= char <= "\udfff" for char in text)
