@@ -41,6 +41,8 @@ def caller(request: HttpRequest) -> Caller:
     if user_id is None:
         raise AuthError(Refusal(400, "bad_jwt", "invalid claim: sub claim must be a UUID"))
     user = LocalUser.objects.get(pk=user_id)
+    if parse_uuid(str(claims.get("session_id") or user_id)) is None:
+        raise AuthError(BAD_JWT)
     session = sessions.find(claims)
     if request.headers.get("X-JWT-AUD", claims["aud"]) != claims["aud"]:
         raise AuthError(invalid("Token audience doesn't match request audience"))

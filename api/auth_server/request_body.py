@@ -16,25 +16,33 @@ READING = {
 }
 
 
+#: The types of all members that a handler takes. The value null counts as missing.
+TYPES = {
+    "email": str,
+    "phone": str,
+    "password": str,
+    "refresh_token": str,
+    "data": dict,
+    "app_metadata": dict,
+}
+
+
 class Body:
-    """The members of the JSON object. All methods raise AuthError."""
+    """The members of the JSON object."""
 
     def __init__(self, members: dict[str, Any]) -> None:
-        self.members = members
+        self.members = {name: members[name] for name in TYPES if members.get(name) is not None}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.members
 
     def text(self, name: str) -> str:
-        """Return the text, "" if it is missing or null."""
-        value = self.members.get(name)
-        if value is not None and not isinstance(value, str):
-            raise AuthError(bad_json(f"{name} is not a string"))
-        return value or ""
+        """Return the text, "" if it is missing."""
+        return str(self.members.get(name, ""))
 
-    def object(self, name: str) -> dict[str, Any] | None:
-        """Return the object, None if it is missing or null."""
-        value = self.members.get(name)
-        if value is not None and not isinstance(value, dict):
-            raise AuthError(bad_json(f"{name} is not an object"))
-        return value
+    def object(self, name: str) -> dict[str, Any]:
+        """Return the object, {} if it is missing."""
+        return dict(self.members.get(name, {}))
 
 
 def parse(request: HttpRequest) -> Body:
@@ -48,7 +56,11 @@ def parse(request: HttpRequest) -> Body:
     if not isinstance(members, dict):
         raise AuthError(bad_json("not an object"))
     _check_values(members)
-    return Body(members)
+    body = Body(members)
+    for name, value in body.members.items():
+        if not isinstance(value, TYPES[name]):
+            raise AuthError(bad_json(f"{name} has a wrong type"))
+    return body
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -23,7 +23,7 @@ def sign_up(request: HttpRequest) -> JsonResponse:
     """Create a user and sign in at once. Without an email address the user is anonymous."""
     body = request_body.parse(request)
     check_rate(request)
-    data, email, phone = body.object("data") or {}, body.text("email"), body.text("phone")
+    data, email, phone = body.object("data"), body.text("email"), body.text("phone")
     if not email and not phone:
         return _signed_in(users.create_anonymous(data), "anonymous")
     _check_sign_up(email, phone, body.text("password"))
@@ -70,9 +70,9 @@ def _check_update(user: LocalUser, body: Body) -> None:
         check_email(email)
     if body.text("phone"):
         raise AuthError(Refusal(422, "phone_provider_disabled", "Phone logins are disabled"))
-    if "password" in body.members and body.members["password"] is not None:
+    if "password" in body:
         check_strength(password)
-    if body.object("app_metadata") is not None:
+    if "app_metadata" in body:
         raise AuthError(Refusal(403, "not_admin", "Updating app_metadata requires admin privileges"))
     if user.is_anonymous and password and not email:
         message = "Updating password of an anonymous user without an email or phone is not allowed"

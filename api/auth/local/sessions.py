@@ -143,7 +143,12 @@ def _parse(refresh_token: str) -> tuple[LocalSession, int]:
 
 
 def _check_reuse(session: LocalSession, counter: int) -> None:
-    """Raise RefreshTokenUsed, and end the session, unless the token may be used again."""
+    """Raise RefreshTokenUsed, and end the session, unless the token may be used again.
+
+    Raise RefreshTokenMalformed for a token that will be the current one later: the database was restored.
+    """
+    if counter > session.counter:
+        raise RefreshTokenMalformed
     since = timezone.now() - session.refreshed_at
     if session.counter - counter > 1 and since >= REUSE_INTERVAL:
         session.delete()

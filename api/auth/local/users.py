@@ -67,7 +67,7 @@ def change(
     *,
     email: str = "",
     password: str = "",
-    data: dict[str, Any] | None = None,
+    data: dict[str, Any],
 ) -> LocalUser:
     """Change what is given, and return the user as it is then. Raises EmailTaken, DoesNotExist.
 
@@ -77,7 +77,7 @@ def change(
     hashed = make_password(password) if password else ""  # before the transaction: it takes long
     with _checking_email():
         user = LocalUser.objects.select_for_update().get(pk=user.pk)
-        changes: dict[str, Any] = {"user_metadata": _merged(user.user_metadata, data or {})}
+        changes: dict[str, Any] = {"user_metadata": _merged(user.user_metadata, data)}
         if email and email != user.email:
             changes |= _with_email(user, email)
             changes["user_metadata"] |= VERIFIED
