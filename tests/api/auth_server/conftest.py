@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.support import auth_urls  # imported while LOCAL_AUTH is not set, for the tests of other packages
 from tests.support.auth_client import AuthClient
 
 ANNA = "anna@example.org"
@@ -10,7 +11,7 @@ ANNA = "anna@example.org"
 @pytest.fixture(autouse=True)
 def local_auth(settings, db) -> None:
     settings.LOCAL_AUTH = settings.DEBUG = True
-    settings.ROOT_URLCONF = "tests.support.auth_urls"
+    settings.ROOT_URLCONF = auth_urls.__name__
 
 
 @pytest.fixture
