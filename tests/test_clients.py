@@ -137,6 +137,7 @@ def test_a_large_file_goes_into_a_bucket_by_the_service_key(npm, server: Server,
         ("formData: false", "ticket.mjs"),
         ("endpoint, headers, chunkSize: chunk_size, metadata,", "resumable.mjs"),
         ("upload.resumeFromPreviousUpload(previous)", "resumable.mjs"),
+        ("auth.signInWithPassword({ email: 'alice@example.org', password", "auth.mjs"),
     ],
 )
 def test_the_readme_shows_what_is_run(line: str, client: str):
