@@ -12,7 +12,6 @@ import structlog
 from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest, JsonResponse
 
-from api.auth.jwks_client import KeysUnavailable
 from api.auth.local.models import LocalSession, LocalUser
 from api.auth.local.sessions import RefreshTokenMalformed, RefreshTokenUnknown, RefreshTokenUsed
 from api.auth.local.users import EmailTaken
@@ -62,7 +61,6 @@ EXCEPTIONS: dict[type[Exception], Refusal] = {
         403, "session_not_found", "Session from session_id claim in JWT does not exist"
     ),
     SuspiciousOperation: invalid("The request could not be read"),  # such as too many query parameters
-    KeysUnavailable: Refusal(503, "unexpected_failure", "The keys that verify tokens are not available"),
 }
 UNEXPECTED = Refusal(
     500, "unexpected_failure", "Unexpected failure, please check server logs for more information"
