@@ -2,7 +2,7 @@
 
 import json
 import math
-from typing import Any, NoReturn
+from typing import Any
 
 from django.http import HttpRequest
 
@@ -50,7 +50,7 @@ def parse(request: HttpRequest) -> Body:
     if code := read_body(request):
         raise AuthError(READING[code])
     try:
-        members = json.loads(request.body.decode("utf-8-sig"), parse_constant=_refuse_constant)
+        members = json.loads(request.body.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         raise AuthError(bad_json("not readable as UTF-8 JSON")) from None
     if not isinstance(members, dict):
@@ -63,20 +63,15 @@ def parse(request: HttpRequest) -> Body:
     return body
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    """Called for NaN and Infinity, which Python accepts and JSON does not have."""
-    raise ValueError(name)
-
-
 def _check_values(value: Any) -> None:
-    """Raise AuthError for what JSON can say and a database cannot store, at any depth."""
+    """Raise AuthError for what Python reads and a database cannot store as JSON, at any depth."""
     waiting = [value]
     while waiting:
         match waiting.pop():
             case str() as text if "\0" in text or _has_surrogates(text):
                 raise AuthError(bad_json("a character that cannot be stored"))
             case float() as number if not math.isfinite(number):
-                raise AuthError(bad_json("a number that is too large"))
+                raise AuthError(bad_json("a number that cannot be stored"))
             case dict() as members:
                 waiting += [*members, *members.values()]
             case list() as items:

@@ -58,7 +58,7 @@ def create_anonymous(data: dict[str, Any]) -> LocalUser:
 
 
 def has_password(user: LocalUser, password: str) -> bool:
-    return bool(user.password) and check_password(password, user.password)
+    return check_password(password, user.password)
 
 
 def change(
