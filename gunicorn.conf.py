@@ -11,8 +11,18 @@ from contextlib import suppress
 import structlog
 from gunicorn import glogging, util
 
+from api.demo.accounts import ACCOUNTS, PASSWORD
 from backend.request_reader import MAX_HEAD
-from backend.settings import BASE_DIR, FORWARDED_ALLOW_IPS, LOGGING, PORT, SWEEP_EVERY, THREADS
+from backend.settings import (
+    BASE_DIR,
+    FORWARDED_ALLOW_IPS,
+    LOCAL_AUTH,
+    LOGGING,
+    PORT,
+    SUPABASE_URL,
+    SWEEP_EVERY,
+    THREADS,
+)
 from backend.worker import write_error
 
 wsgi_app = "backend.wsgi"
@@ -74,12 +84,21 @@ def post_worker_init(worker):  # type: ignore[no-untyped-def]
 
 def banner() -> str:
     manage = shlex.quote(os.path.relpath(os.path.join(sys.prefix, "bin", "python"))) + " manage.py"
+    port = f"PORT={PORT} " if os.environ.get("PORT") else ""  # else commands find the same one
     return f"""
-  Docs      http://127.0.0.1:{PORT}/api/docs/
-  A token   PORT={PORT} {manage} issue_token alice@example.org
-  Staff     PORT={PORT} {manage} issue_token curator@example.org --role staff
+  Docs      http://127.0.0.1:{PORT}/api/docs/{sign_in() if LOCAL_AUTH else ""}
+  A token   {port}{manage} issue_token alice@example.org
+  Staff     {port}{manage} issue_token curator@example.org --role staff
   Admin     http://127.0.0.1:{PORT}/admin/ after {manage} createsuperuser
 """
+
+
+def sign_in() -> str:
+    """Return the lines about the accounts of the demo, which `load_demo` creates."""
+    accounts = [f"{each.email} ({each.role})" if each.role else each.email for each in ACCOUNTS]
+    return f"""
+  Sign in   {", ".join(accounts)}; the password is {PASSWORD}
+            with supabase-js: createClient('{SUPABASE_URL}', 'any-key').auth.signInWithPassword(…)"""
 
 
 def on_reload(server):  # type: ignore[no-untyped-def]

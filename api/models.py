@@ -1,6 +1,7 @@
 """Imports the models of all packages, so that Django finds them."""
 
 from api.admin_site.login_limits import AttemptCount
+from api.auth.local.models import LocalSession, LocalSigningKey, LocalUser
 from api.catalog.models import EducationalService, Exhibition, Species
 from api.catalog.pictures import EducationalServicePicture, ExhibitionPicture, SpeciesPicture
 from api.documents.models import Document
@@ -16,6 +17,9 @@ __all__ = [
     "Exhibition",
     "ExhibitionPicture",
     "IdempotencyKey",
+    "LocalSession",
+    "LocalSigningKey",
+    "LocalUser",
     "Profile",
     "Removal",
     "Species",

@@ -242,6 +242,13 @@ SUPABASE_JWT_AUDIENCE = env.str("SUPABASE_JWT_AUDIENCE", "authenticated")
 SUPABASE_JWKS_URL = env.str(
     "SUPABASE_JWKS_URL", f"{SUPABASE_JWT_ISSUER}/.well-known/jwks.json" if STORAGE == "supabase" else ""
 )
+#: Whether this server issues access tokens itself, at `/auth/v1/`, for development. Not with another issuer.
+LOCAL_AUTH = (
+    DEBUG
+    and STORAGE == "local"
+    and f"{SUPABASE_URL}/auth/v1" == SUPABASE_JWT_ISSUER
+    and not SUPABASE_JWKS_URL
+)
 SUPABASE_STAFF_ROLES = env.list("SUPABASE_STAFF_ROLES", default=["staff", "admin"])
 SUPABASE_ALLOW_ANONYMOUS = env.bool("SUPABASE_ALLOW_ANONYMOUS", False)
 SUPABASE_ALLOW_OAUTH_CLIENTS = env.bool("SUPABASE_ALLOW_OAUTH_CLIENTS", False)

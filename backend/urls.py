@@ -20,6 +20,8 @@ urlpatterns = [
 ]
 if settings.STORAGE == "local":
     urlpatterns.append(path("storage/v1/", include("storage.local.server.urls")))
+if settings.LOCAL_AUTH:
+    urlpatterns.append(path("auth/v1/", include("api.auth_server.urls")))
 urlpatterns.append(re_path("", errors.not_found))
 
 handler400 = errors.bad_request

@@ -97,6 +97,7 @@ def microseconds(call: Callable[[], object]) -> float:
 def main() -> None:
     server = HTTPServer(("127.0.0.1", 0), JwksServer)
     threading.Thread(target=server.serve_forever, daemon=True).start()
+    settings.LOCAL_AUTH = False
     settings.SUPABASE_JWKS_URL = f"http://127.0.0.1:{server.server_port}/jwks.json"
     for algorithm, key in {"HS256": settings.SUPABASE_JWT_SECRET, **KEYS}.items():
         access = token(algorithm, key)

@@ -17,5 +17,6 @@ if "TEST_DATABASE_URL" in os.environ:
 from backend.settings import *  # noqa: E402, F403
 
 DEBUG = False  # as Django's test runner has it; a test that wants DEBUG says so
+LOCAL_AUTH = False  # the same
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 WHITENOISE_AUTOREFRESH = True  # a test client loads the middleware anew, which would read every static file

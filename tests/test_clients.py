@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from api.auth.development_tokens import development_token
+from api.demo.accounts import PASSWORD
 from tests.support.cast import PDF
 from tests.support.server import CLIENTS, ROOT, Server
 
@@ -48,6 +49,35 @@ def test_supabase_js_can_do_all_that_it_can_do_with_files(npm, server: Server):
     )
 
     assert (done.returncode, done.stdout.strip()) == (0, "done"), done.stderr
+
+
+@pytest.mark.slow
+def test_supabase_js_signs_in_at_a_development_server(npm, tmp_path: Path):
+    """One process with few threads: a request of the server to itself would wait for ever."""
+    settings = {"SUPABASE_CHECK_SESSIONS": "true", "THREADS": "2"}
+    with Server(tmp_path, workers=1, **settings) as development:
+        development.manage("load_demo")
+        done = subprocess.run(
+            ["node", "auth.mjs", development.url, PASSWORD],
+            cwd=CLIENTS,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [
+        "signUp",
+        "signInWithPassword",
+        "signInAnonymously",
+        "getUser",
+        "updateUser",
+        "refreshSession",
+        "signOut",
+        "onAuthStateChange",
+        "upload",
+        "leftOut",
+    ]
 
 
 @pytest.fixture
@@ -107,6 +137,7 @@ def test_a_large_file_goes_into_a_bucket_by_the_service_key(npm, server: Server,
         ("formData: false", "ticket.mjs"),
         ("endpoint, headers, chunkSize: chunk_size, metadata,", "resumable.mjs"),
         ("upload.resumeFromPreviousUpload(previous)", "resumable.mjs"),
+        ("auth.signInWithPassword({ email: 'alice@example.org', password", "auth.mjs"),
     ],
 )
 def test_the_readme_shows_what_is_run(line: str, client: str):

@@ -100,6 +100,15 @@ def test_make_run_and_the_main_job(clone: Path, minor: int | None):
         assert f"http://127.0.0.1:{port}/admin/ after .venv/bin/python manage.py createsuperuser" in banner
         assert httpx.get(f"http://127.0.0.1:{port}/api/docs/").status_code == 200
 
+        accounts = [line for line in banner.splitlines() if "Sign in" in line]
+        for email in ("alice@example.org", "bob@example.org", "curator@example.org"):
+            assert email in accounts[0]
+            signed_in = httpx.post(
+                f"http://127.0.0.1:{port}/auth/v1/token?grant_type=password",
+                json={"email": email, "password": accounts[0].rpartition(" ")[2]},
+            )
+            assert signed_in.status_code == 200, signed_in.text
+
         [command] = [line.split("A token")[1] for line in banner.splitlines() if "A token" in line]
         token = shell(clone, command).strip()
         documents = httpx.get(

@@ -16,6 +16,7 @@ import structlog
 from django.conf import settings
 
 from api.auth import jwks, jwks_cache, supabase_auth
+from api.auth.local import signing_key
 
 REFRESH_AGE = 300  # seconds after which a key set is fetched again, in the background
 MAX_AGE = 600  # seconds for which a key set is used: Supabase asks clients not to cache it for longer
@@ -206,9 +207,22 @@ def client() -> JWKSClient:
     return _clients.get(url) or _clients.setdefault(url, JWKSClient(url))
 
 
+def has_public_keys() -> bool:
+    """Return True if tokens may be signed with a private key, by Supabase Auth or the local Auth server."""
+    return bool(settings.LOCAL_AUTH or settings.SUPABASE_JWKS_URL)
+
+
 def public_key(key_id: str) -> jwt.PyJWK:
-    """Return the key of this id. Raises KeysUnavailable, and UnknownKey, which is a PyJWTError."""
-    return client().key(key_id)
+    """Return the key of this id. Raises KeysUnavailable, and UnknownKey, which is a PyJWTError.
+
+    The key of the local Auth server is read from the database. A request to this server itself would wait
+    for a thread of a process that may have no other.
+    """
+    if not settings.LOCAL_AUTH:
+        return client().key(key_id)
+    if (key := signing_key.public_key(key_id)) is None:
+        raise UnknownKey("of the local Auth server")
+    return key
 
 
 def close_all() -> None:

@@ -16,7 +16,7 @@ from jwt.utils import base64url_decode
 from rest_framework.exceptions import AuthenticationFailed
 
 from api.auth.jwks import ALGORITHMS
-from api.auth.jwks_client import UnknownKey, public_key
+from api.auth.jwks_client import UnknownKey, has_public_keys, public_key
 from api.base_models import parse_uuid
 from api.exceptions import Refused
 
@@ -55,7 +55,7 @@ def verify(token: str) -> dict[str, Any]:
     if len(token) > MAX_TOKEN_LENGTH:
         raise Refused("token_too_long")
     try:
-        claims = _decode(token)
+        claims = decode(token)
     except jwt.ExpiredSignatureError:
         raise authentication_failed("token_expired") from None
     except jwt.ImmatureSignatureError as error:
@@ -73,7 +73,7 @@ def verify(token: str) -> dict[str, Any]:
     return claims
 
 
-def _decode(token: str) -> dict[str, Any]:
+def decode(token: str) -> dict[str, Any]:
     """Return the claims if the signature, the times, the issuer and the audience are right.
 
     The header only selects the branch. Each branch has its own key and its own algorithms, so that a public
@@ -89,7 +89,7 @@ def _decode(token: str) -> dict[str, Any]:
         raise ValueError("the header has a signature extension")
     if algorithm == "HS256" and settings.SUPABASE_JWT_SECRET:
         key, algorithm, name = settings.SUPABASE_JWT_SECRET, "HS256", "SUPABASE_JWT_SECRET"
-    elif algorithm in ASYMMETRIC and settings.SUPABASE_JWKS_URL:
+    elif algorithm in ASYMMETRIC and has_public_keys():
         key = _public_key(header)
         algorithm, name = key.algorithm_name, f"the public key {key.key_id!r}"
     else:
@@ -109,7 +109,7 @@ def _decode(token: str) -> dict[str, Any]:
 def _algorithms() -> list[str]:
     """Return the algorithms for which there are keys."""
     shared = ["HS256"] if settings.SUPABASE_JWT_SECRET else []
-    return shared + (sorted(ASYMMETRIC) if settings.SUPABASE_JWKS_URL else [])
+    return shared + (sorted(ASYMMETRIC) if has_public_keys() else [])
 
 
 def _public_key(header: dict[str, Any]) -> jwt.PyJWK:

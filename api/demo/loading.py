@@ -9,16 +9,20 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.text import slugify
 
 from api.auth.development_tokens import member_id
+from api.auth.local import users
+from api.auth.local.models import LocalUser
 from api.base_models import Resource
 from api.catalog import qr_codes
 from api.catalog.models import EducationalService, Entry, Exhibition, Species
 from api.catalog.pictures import Licence
+from api.demo.accounts import ACCOUNTS, PASSWORD, DemoAccount
 from api.demo.drawing import avatar, illustration, pdf
 from api.demo.members import MEMBERS, DemoDocument, DemoMember
 from api.demo.programme import EXHIBITIONS, SERVICES, DemoExhibition
@@ -39,6 +43,9 @@ def load() -> Iterator[str]:
 
     Raises StorageError, and Refused if the settings do not accept the files; the next call continues.
     """
+    if settings.LOCAL_AUTH:
+        for account in ACCOUNTS:
+            yield from _load_account(account)
     for fields in SPECIES:
         yield from _load_species(fields)
     for exhibition in EXHIBITIONS:
@@ -47,6 +54,18 @@ def load() -> Iterator[str]:
         yield from _load_service(fields, classes)
     for member in MEMBERS:
         yield from _load_member(member)
+
+
+# --- The accounts -------------------------------------------------------------------------------------
+
+
+def _load_account(demo: DemoAccount) -> Iterator[str]:
+    """Create the account. One with the address or the id that exists already stays as it is."""
+    id = member_id(demo.email)
+    if users.find(demo.email) or LocalUser.objects.filter(pk=id).exists():
+        return
+    users.create(demo.email, PASSWORD, id=id, app_metadata={"role": demo.role} if demo.role else {})
+    yield f"account {demo.email}"
 
 
 # --- The catalogue ------------------------------------------------------------------------------------

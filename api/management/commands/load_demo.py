@@ -1,4 +1,4 @@
-"""Loads demo data: a small zoo and two members. Can be repeated. Requires DEBUG=true."""
+"""Loads demo data: a small zoo, two members, and three accounts. Can be repeated. Requires DEBUG=true."""
 
 import logging
 from typing import Any
@@ -33,4 +33,4 @@ class Command(BaseCommand):
         finally:
             uploads.setLevel(level)
         if created and not listed:
-            self.stdout.write(f"Loaded demo data. New entries, members and documents: {created}")
+            self.stdout.write(f"Loaded demo data. New accounts, entries, members and documents: {created}")
