@@ -7,6 +7,7 @@ from typing import BinaryIO, Self
 
 import structlog
 from django.conf import settings
+from django.utils.translation import gettext_noop as _
 
 from api.pictures import rendering
 from api.pictures.models import MAX_BYTES
@@ -30,11 +31,14 @@ RENDITIONS = (
 
 logger = structlog.get_logger("api.renditions")
 
-REASONS = {"invalid": "The picture cannot be opened.", "too_large": "The picture has too many pixels."}
+REASONS = {
+    "invalid": _("The picture cannot be opened."),
+    "too_large": _("The picture has too many pixels."),
+}
 
 
 class RenditionsFailed(Exception):
-    """The picture cannot be converted. The message says why."""
+    """The picture cannot be converted. The message says why, and is translated when it is displayed."""
 
 
 class OutOfTime(Exception):
@@ -103,9 +107,9 @@ class Renderer:
             with self.children.reserve(self.on_wait) as child:
                 return child.run(rendering.render, files, arguments, limits=limits, on_wait=self.on_wait)
         except TooMuchTime as error:
-            raise RenditionsFailed("It takes too much time to convert the picture.") from error
+            raise RenditionsFailed(_("It takes too much time to convert the picture.")) from error
         except TooMuchMemory as error:
-            raise RenditionsFailed("It takes too much memory to convert the picture.") from error
+            raise RenditionsFailed(_("It takes too much memory to convert the picture.")) from error
         except ChildFailed as error:
             raise RenditionsFailed(f"The picture cannot be converted: {error}") from error
         except FunctionRaised as error:  # a mistake, which must not undo the completed upload

@@ -16,6 +16,7 @@ import structlog
 from django.db import connections, models, transaction
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from api.pictures.models import CLAIMED_FOR, PictureModel, picture_models
 from api.uploads import removals
@@ -195,7 +196,7 @@ def _downloaded(source: StoredFile) -> Iterator[BinaryIO]:
                     with translate_os_errors():  # the disk may be full
                         copy.write(chunk)
         except ObjectMissing as error:
-            raise RenditionsFailed("The uploaded picture is missing in storage.") from error
+            raise RenditionsFailed(gettext_noop("The uploaded picture is missing in storage.")) from error
         copy.flush()
         yield copy
 
