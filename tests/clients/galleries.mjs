@@ -45,6 +45,22 @@ await page.fill('#id_password', 'keeper')
 await page.click('[type=submit]')
 await page.waitForLoadState('networkidle')
 
+// --- Lists --------------------------------------------------------------------------------------------
+for (const language of ['en', 'es']) {
+  await page.setExtraHTTPHeaders({ 'Accept-Language': language })
+  for (const width of [1280, 390]) {
+    await page.setViewportSize({ width, height: 900 })
+    for (const kind of ['species', 'exhibition', 'educationalservice']) {
+      await visit(`api/${kind}/`)
+      const missing = await page.$eval('.results', (list) => list.scrollWidth - list.clientWidth)
+      if (missing > 0) seen.cutOff.push(`${kind} ${width} ${language}: ${missing} pixels`)
+      await shot(`${kind}-${width}-${language}`)
+    }
+  }
+}
+await page.setExtraHTTPHeaders({ 'Accept-Language': 'en' })
+await page.setViewportSize({ width: 1280, height: 900 })
+
 // --- A new entry --------------------------------------------------------------------------------------
 await visit('api/species/add/')
 await page.fill('#id_common_name', 'Aardwolf')
