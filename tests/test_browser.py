@@ -65,7 +65,7 @@ def test_the_catalogue_is_kept_in_the_admin(npm, chromium: str, fresh: Server, t
     assert seen["preview"] is True
     assert seen["progress"] == sorted(seen["progress"])
     assert seen["progress"][-1] == 100
-    assert seen["width"] == 400
+    assert seen["width"] == 320
     assert seen["imageUrl"].startswith(f"{fresh.url}/storage/v1/object/public/species/aardwolf")
     assert seen["refused"] == "This file is not a PNG image."
     assert seen["stillShown"] == seen["imageUrl"]
@@ -76,10 +76,46 @@ def test_the_catalogue_is_kept_in_the_admin(npm, chromium: str, fresh: Server, t
     assert "was added successfully" in seen["exhibition"]
     assert "Aardwolf" in seen["related"]
     assert "cannot close before it opens" in seen["closesTooEarly"]
-    assert "verified and saved" in seen["dropped"]
+    assert "Verified and saved" in seen["dropped"]
     assert seen["download"].endswith(".pdf")
     assert "was deleted successfully" in seen["deleted"]
     assert "Successfully deleted" in seen["deletedSelected"]
 
     [refusal] = seen["complaints"]  # no policy was broken; the one is the browser's word for `refused`
+    assert re.search(r"status of 422 .*/complete/$", refusal)
+
+
+def test_galleries_are_kept_in_the_admin(npm, chromium: str, fresh: Server, tmp_path: Path):
+    names = ["red", "lime", "blue", "gold"]
+    pictures = [tmp_path / f"{name}.png" for name in names]
+    for name, path in zip(names, pictures, strict=True):
+        Image.new("RGB", (40, 30), name).save(path)
+    text = tmp_path / "text.png"
+    text.write_text("I am a text.")
+    elsewhere = fresh.url.replace("127.0.0.1", "localhost")
+
+    seen = seen_by("galleries.mjs", chromium, elsewhere, tmp_path, text, *pictures)
+
+    # The form of a new entry: with an error at first, then with a picture that is none.
+    assert seen["chosen"] == ["red.png", "text.png", "lime.png"]
+    assert seen["chosenAgain"] == ["red.png", "text.png", "lime.png"]
+    assert seen["failed"] == ["text.png", "This file is not a PNG image."]
+    assert "was added successfully" in seen["added"]
+    assert seen["pictures"] == ["red.png", "lime.png"]
+    assert seen["listed"].endswith("/admin/api/species/")
+    assert seen["another"].endswith("/admin/api/species/add/")
+    assert seen["waiting"] == [0, 0, 0, 0]
+
+    # The form of an entry that there is: several at once, then another order.
+    assert seen["unsaved"] == "Coast"
+    assert seen["more"] == ["red.png", "lime.png", "blue.png", "gold.png"]
+    assert seen["focused"] == ["up", "up", "down"]
+    assert seen["said"] == "Now at position 1."
+    assert seen["moved"] == ["gold.png", "red.png", "lime.png", "blue.png"]
+    assert seen["dragged"] == ["red.png", "lime.png", "gold.png", "blue.png"]
+    assert seen["saved"] == ["red.png", "lime.png", "gold.png"]
+    assert seen["credit"] == "Ana"
+    assert seen["cutOff"] == []
+
+    [refusal] = seen["complaints"]
     assert re.search(r"status of 422 .*/complete/$", refusal)

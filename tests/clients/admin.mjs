@@ -24,7 +24,6 @@ await visit('', 'index')
 
 // --- A species, and its picture ----------------------------------------------------------------------
 await visit('api/species/add/', 'add')
-seen.afterSaving = await page.textContent('text=Save the entry first')
 await page.fill('#id_common_name', 'Aardwolf')
 await page.fill('#id_scientific_name', 'proteles CRISTATA')
 seen.added = await save('[name=_continue]')
@@ -38,28 +37,31 @@ const slow = { offline: false, latency: 0, downloadThroughput: -1, uploadThrough
 await network.send('Network.emulateNetworkConditions', slow)
 await page.evaluate(() => {
   window.progress = []
-  const bar = document.querySelector('vivarium-upload progress')
-  new MutationObserver(() => window.progress.push(bar.value)).observe(bar, { attributes: true })
+  new MutationObserver(() => {
+    const bar = document.querySelector('vivarium-upload progress')
+    if (bar && !bar.hidden) window.progress.push(bar.value)
+  }).observe(document.querySelector('vivarium-upload'), { attributes: true, childList: true, subtree: true })
 })
-await page.setInputFiles('#picture-file', picture)
+await page.setInputFiles('#picture-files', picture)
 await page.waitForFunction(() => window.progress.some((value) => value > 0 && value < 100))
 await shot('sending')
-seen.preview = await page.isVisible('.preview')
-await page.waitForSelector('text=The picture is verified and saved.')
+seen.preview = await page.isVisible('.files img')
+await page.waitForSelector('text=Verified and saved.')
 seen.progress = await page.evaluate(() => window.progress)
 await network.send('Network.emulateNetworkConditions', { ...slow, uploadThroughput: -1 })
-seen.width = await page.$eval('.shown img', async (image) => (await image.decode(), image.naturalWidth))
-seen.imageUrl = await page.getAttribute('.picture .shown', 'href')
+await page.waitForSelector('.picture .shown img')
+seen.width = await page.$eval('.picture .shown img', async (image) => (await image.decode(), image.naturalWidth))
+seen.imageUrl = await page.getAttribute('.picture .shown a', 'href')
 await shot('sent')
 
-await page.setInputFiles('#picture-file', text)
-await page.waitForSelector('.error:not(:empty)')
-seen.refused = await page.textContent('.error')
-seen.stillShown = await page.getAttribute('.picture .shown', 'href')
+await page.setInputFiles('#picture-files', text)
+await page.waitForSelector('.files .failed')
+seen.refused = await page.textContent('.files .failed .status')
+seen.stillShown = await page.getAttribute('.picture .shown a', 'href')
 await shot('refused')
 
 seen.qrCode = await save('[name=_qr_code]')
-seen.qrCodeShown = await page.$$eval('.picture .shown img', (images) => images.map((image) => image.naturalWidth))
+seen.qrCodeShown = await page.$$eval('.shown img', (images) => images.map((image) => image.naturalWidth))
 const species = page.url()
 await page.emulateMedia({ colorScheme: 'dark' })
 await shot('dark')
@@ -91,7 +93,7 @@ const dropped = await page.evaluateHandle((bytes) => {
   return transfer
 }, [...(await readFile(picture))])
 await page.dispatchEvent('.drop', 'drop', { dataTransfer: dropped })
-seen.dropped = await page.textContent('.status:has-text("verified and saved")')
+seen.dropped = await page.textContent('.status:has-text("Verified and saved")')
 
 // --- What is only looked at --------------------------------------------------------------------------
 for (const kind of ['document', 'profile', 'upload']) {
