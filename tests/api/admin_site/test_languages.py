@@ -109,5 +109,5 @@ def test_the_history_is_read_in_any_language_whoever_wrote_it(keeper: Keeper):
     history = change_page(species).replace("change", "history")
 
     assert "picture" in LogEntry.objects.get().change_message
-    assert "imagen “x.png”." in text_of(keeper.get(history))
+    assert "imagen «x.png»." in text_of(keeper.get(history))
     assert "Added picture “x.png”." in text_of(Keeper("keeper", "*").get(history))

@@ -363,7 +363,7 @@ def test_a_store_that_is_down_is_told_and_the_next_run_goes_on_and_says_so_in_on
         with pytest.raises(CommandError, match=r"run this again: disk full"):
             run("load_demo")
 
-    assert run("load_demo") == "Loaded demo data. New entries, members and documents: 25\n"
+    assert run("load_demo") == "Loaded demo data. New accounts, entries, members and documents: 25\n"
     assert not [record for record in caplog.records if record.levelname == "INFO"]
     assert_whole()
 
