@@ -92,7 +92,6 @@ def requests(keeper: Keeper, rows: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
                 "history",
                 "delete",
                 "download",
-                "delete-file",
                 "password",
                 "ticket",
                 "ticket/x/complete",
