@@ -91,7 +91,7 @@ class BoundedAdmin(admin.ModelAdmin):
     def response_action(self, request: HttpRequest, *args: Any, **options: Any) -> HttpResponse | None:
         try:
             return super().response_action(request, *args, **options)
-        except (ValidationError, ValueError) as error:  # a malformed primary key
+        except (ValidationError, ValueError, OverflowError) as error:  # a malformed primary key
             raise SuspiciousOperation("An action on malformed primary keys.") from error
 
 

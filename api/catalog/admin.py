@@ -47,7 +47,7 @@ def thumbnail(url: str, alt: str = "", *, link: str = "") -> str:
 class CommaSeparatedHiddenInput(forms.HiddenInput):
     """A hidden input for many primary keys.
 
-    One input for each of up to a thousand species would exceed DATA_UPLOAD_MAX_NUMBER_FIELDS.
+    One input for each of thousands of species would exceed DATA_UPLOAD_MAX_NUMBER_FIELDS.
     """
 
     def format_value(self, value: Any) -> str:

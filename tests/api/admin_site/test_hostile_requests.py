@@ -44,7 +44,7 @@ VALUES = [
 ]
 PARAMETERS = [
     *("q", "p", "o", "e", "all", "_popup", "_to_field", "_changelist_filters", "_facets", "state", "bucket"),
-    *("published__exact", "conservation_status__exact", "image__isempty", "file__isempty", "taxonomic_class"),
+    *("published__exact", "conservation_status__exact", "pictures", "file__isempty", "taxonomic_class"),
     *(
         "taxonomic_class__isnull",
         "opens_on__gte",
@@ -60,6 +60,8 @@ FIELDS = [
     *("common_name", "scientific_name", "title", "opens_on", "closes_on", "species", "initial-species"),
     *("initial-opens_on", "price", "initial-price", "currency", "duration_minutes", "capacity", "username"),
     *("password1", "name", "permissions", "groups", "date_joined_0", "date_joined_1", "_popup", "_to_field"),
+    *("_pictures", "pictures-TOTAL_FORMS", "pictures-INITIAL_FORMS", "pictures-0-id", "pictures-0-position"),
+    *("initial-pictures-0-position", "pictures-0-alt_en", "pictures-0-licence", "pictures-0-DELETE"),
 ]
 
 
