@@ -104,14 +104,14 @@ def test_a_project_that_is_well(check, project: Project, settings):
     assert report.code == 0
     assert [each.name for each in report.findings] == [
         *("store", "url", "reachable", "storage", "key", "clock"),
-        *(f"bucket.{name}" for name in ("media", "uploads", "documents", "user-profiles")),
+        *(f"bucket.{name}" for name in ("media", "uploads", "documents", "user-profiles", "originals")),
         *(f"bucket.{name}" for name in ("species", "exhibitions", "educational-services")),
         *("leftovers", "signing", "jwks", "issuer", *(f"round_trip.{leg}" for leg in LEGS), "cors"),
     ]
     assert {each.level for each in report.findings} == {"ok"}
     for name in ("reachable", "key", *(f"round_trip.{leg}" for leg in LEGS)):
         assert 0 < report.named(name).ms < 1000
-    assert report.named("bucket.species").what.startswith("public, 10 MiB, image/jpeg")
+    assert report.named("bucket.species").what.startswith("public, 50 MiB, image/jpeg")
 
 
 @pytest.mark.slow
@@ -492,7 +492,7 @@ def test_names_are_case_sensitive_in_both_directions(
         ("documents", {"public": True}, "problem", "public is yes, and should be no"),
         ("species", {"public": False}, "problem", "public is no, and should be yes"),
         ("documents", {"file_size_limit": 1000}, "problem", "is 1000 bytes, and should be 50 MiB"),
-        ("species", {"file_size_limit": None}, "warning", "is no limit, and should be 10 MiB"),
+        ("species", {"file_size_limit": None}, "warning", "is no limit, and should be 50 MiB"),
         ("species", {"allowed_mime_types": ["image/png"]}, "problem", "image/png, and should be image/jpeg"),
         ("species", {"allowed_mime_types": ["image/*"]}, "warning", "image/*, and should be image/jpeg"),
         ("species", {"allowed_mime_types": None}, "warning", "any type, and should be"),
@@ -581,7 +581,7 @@ def test_of_leftovers_one_page_is_read_and_nothing_else_of_a_bucket(
     report = check()
 
     assert "in documents: 2 or more, the oldest" in report.named("leftovers").what
-    assert prefixes == [f"{STAGING_FOLDER}/"] * 7  # once for each bucket
+    assert prefixes == [f"{STAGING_FOLDER}/"] * 8  # once for each bucket
 
 
 def test_a_staging_folder_that_cannot_be_listed(check, front: Proxy):
@@ -832,13 +832,16 @@ def allows_at_most(size: int) -> Callable[[Passing, bytes], None]:
     return answer
 
 
+ENTRIES = ["species", "exhibitions", "educational-services"]
+
+
 @pytest.mark.parametrize(
     ("size", "too_large"),
     [
         (50 * MIB, []),
-        (50 * MIB - 1, ["uploads", "documents"]),
-        (10 * MIB, ["uploads", "documents"]),
-        (MIB, ["uploads", "documents", "user-profiles", "species", "exhibitions", "educational-services"]),
+        (50 * MIB - 1, ["uploads", "documents", "user-profiles", *ENTRIES]),
+        (10 * MIB, ["uploads", "documents", "user-profiles", *ENTRIES]),
+        (MIB, ["uploads", "documents", "user-profiles", "originals", *ENTRIES]),
     ],
 )
 def test_a_global_limit_below_those_of_the_buckets(

@@ -221,10 +221,10 @@ def test_a_bucket_that_no_model_has_is_left_alone(db):
 
 def test_a_file_of_another_app_is_no_orphan(db, settings):
     """A site may keep other files in a bucket of Vivarium's."""
-    settings.MIGRATE_BUCKETS = {"api.Species.image": "documents"}
+    settings.MIGRATE_BUCKETS = {"api.Species.qr_code": "documents"}
     put(store_of("documents"), "elsewhere.jpg")
     Species.objects.create(
-        scientific_name="Lutra lutra", common_name="Otter", slug="otter", image="elsewhere.jpg"
+        scientific_name="Lutra lutra", common_name="Otter", slug="otter", qr_code="elsewhere.jpg"
     )
 
     code, lines = run("--bucket", "documents")

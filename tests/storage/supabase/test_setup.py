@@ -76,8 +76,9 @@ def test_an_empty_project_gets_its_buckets_whatever_the_site_runs_on(
     )
 
     assert (done.returncode, done.stdout) == (0, render(from_settings()))
-    assert "species: bucket: missing → public, 10 MiB, image/jpeg, image/png, image/webp\n" in done.stderr
-    assert done.stderr.endswith("7 buckets: created 7, updated 0, unchanged 0\n")
+    assert "species: bucket: missing → public, 50 MiB, image/jpeg, image/png, image/webp\n" in done.stderr
+    assert "originals: bucket: missing → private, 10 MiB, image/jpeg, image/png, image/webp\n" in done.stderr
+    assert done.stderr.endswith("8 buckets: created 8, updated 0, unchanged 0\n")
     assert is_right(project)
 
 
@@ -86,7 +87,7 @@ def test_the_second_run_changes_nothing_and_says_so(project: Project):
     set_up()
     before = project.buckets()
 
-    assert set_up() == "7 buckets: created 0, updated 0, unchanged 7\n"
+    assert set_up() == "8 buckets: created 0, updated 0, unchanged 8\n"
     assert project.buckets() == before
 
 
@@ -102,9 +103,9 @@ def test_every_column_is_put_right(project: Project):
         "documents: file_size_limit: 1000 bytes → 50 MiB",
         "documents: allowed_mime_types: text/plain → application/pdf, image/jpeg, image/png",
         "species: public: no → yes",
-        "species: file_size_limit: no limit → 10 MiB",
+        "species: file_size_limit: no limit → 50 MiB",
         "species: allowed_mime_types: any type → image/jpeg, image/png, image/webp",
-        "7 buckets: created 0, updated 2, unchanged 5",
+        "8 buckets: created 0, updated 2, unchanged 6",
     ]
 
 
@@ -118,7 +119,7 @@ def test_a_dry_run_shows_the_same_and_changes_nothing(project: Project):
     assert project.buckets() == before
     assert "documents: public: yes → no\n" in told
     assert "species: bucket: missing → public" in told
-    assert told.endswith("7 buckets: would be created 1, would be updated 1, unchanged 5\n")
+    assert told.endswith("8 buckets: would be created 1, would be updated 1, unchanged 6\n")
 
 
 def test_files_and_other_peoples_buckets_stay_as_they_are(project: Project):
@@ -178,7 +179,7 @@ def test_a_name_in_other_case_is_told_and_the_rest_is_done(project: Project):
 def test_an_exact_name_beside_one_in_other_case_is_all_it_takes(project: Project):
     project.make("Species")
 
-    assert "unchanged 7" in set_up()
+    assert "unchanged 8" in set_up()
 
 
 def test_a_limit_above_that_of_the_project_is_told_with_the_cure(project: Project, monkeypatch):

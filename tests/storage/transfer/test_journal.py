@@ -16,7 +16,7 @@ from storage.transfer.journal import (
 from storage.transfer.references import Column, Reference, columns
 
 MOVED = Entry("done", "api.Document", "file", ["7"], "documents", "a b.pdf", "a b.pdf", 3, 5, "ab" * 32)
-RENAMED = Entry("moving", "api.Species", "image", ["8"], "species", "ñ.png", "n-1.png", 3, 5, "cd" * 32)
+RENAMED = Entry("moving", "api.Species", "qr_code", ["8"], "species", "ñ.png", "n-1.png", 3, 5, "cd" * 32)
 
 
 @pytest.fixture

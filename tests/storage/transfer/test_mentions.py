@@ -38,7 +38,7 @@ def finder(
     *, public: bool = True, files: dict[str, str] = FILES, hosts: tuple[str, ...] = ()
 ) -> MentionFinder:
     index = FileIndex({"species": Bucket("species", public=public)})
-    column = Column(Species._meta.get_field("image"), "species")
+    column = Column(Species._meta.get_field("qr_code"), "species")
     for old, new in files.items():
         index.add(column, old, new)
     return MentionFinder(index, hosts)
@@ -198,7 +198,7 @@ def test_the_project_may_have_the_host_of_the_site(settings):
 
 def test_a_bucket_with_a_cdn_has_its_urls(monkeypatch):
     store = SupabaseStorage("species", public=True, base_url="https://zoo.example/media")
-    monkeypatch.setattr(Species._meta.get_field("image"), "storage", store)
+    monkeypatch.setattr(Species._meta.get_field("qr_code"), "storage", store)
 
     assert rewritten("/media/leaflets/plan.pdf") == "https://zoo.example/media/leaflets/plan.pdf"
     assert kinds("https://zoo.example/media/leaflets/plan.pdf") == []

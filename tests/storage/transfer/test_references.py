@@ -6,6 +6,7 @@ import pytest
 from django.core.files.storage import FileSystemStorage
 
 from api.catalog.models import Species
+from api.catalog.pictures import SpeciesPicture
 from storage.buckets import Bucket
 from storage.local import LocalStorage
 from storage.supabase import SupabaseStorage
@@ -14,17 +15,19 @@ from storage.transfer.local_files import OutsideMediaRoot, identity, locate, nea
 from storage.transfer.references import Column, NoSuchField, Reference, columns
 from storage.transfer.sending import local_source
 
+RENDITIONS = ("webp_320", "webp_640", "webp_1280", "webp_2560", "jpeg", "published_original")
+SPECIES_PICTURE = {f"api.SpeciesPicture.{name}" for name in ("original", *RENDITIONS)}
 OURS = {
     "api.Document.file",
-    "api.EducationalService.image",
-    "api.Exhibition.image",
-    "api.Profile.avatar",
-    "api.Species.image",
+    *(f"api.EducationalServicePicture.{name}" for name in ("original", *RENDITIONS)),
+    *(f"api.ExhibitionPicture.{name}" for name in ("original", *RENDITIONS)),
+    *(f"api.Profile.{name}" for name in ("avatar", *RENDITIONS)),
+    *SPECIES_PICTURE,
     "api.Species.qr_code",
 }
 
 
-COLUMN = Column(Species._meta.get_field("image"), "species")
+COLUMN = Column(Species._meta.get_field("qr_code"), "species")
 
 
 def labels(*only: str) -> set[str]:
@@ -34,33 +37,35 @@ def labels(*only: str) -> set[str]:
 def test_every_file_field_is_found_with_its_bucket():
     assert labels() == OURS
     assert {column.bucket for column in columns(["species"])} == {"species"}
+    assert {column.bucket for column in columns(["SpeciesPicture"])} == {"originals", "species"}
 
 
 @pytest.mark.parametrize(
     ("name", "found"),
     [
-        ("Species", {"api.Species.image", "api.Species.qr_code"}),
-        ("api.species", {"api.Species.image", "api.Species.qr_code"}),
-        ("api.Species.IMAGE", {"api.Species.image"}),
+        ("SpeciesPicture", SPECIES_PICTURE),
+        ("api.speciespicture", SPECIES_PICTURE),
+        ("api.SpeciesPicture.JPEG", {"api.SpeciesPicture.jpeg"}),
+        ("Species", {"api.Species.qr_code"}),
     ],
 )
 def test_a_model_or_a_field_is_named(name: str, found: set[str]):
     assert labels(name, name) == found
 
 
-@pytest.mark.parametrize("name", ["Elephant", "auth.User", "api.Species.slug", "", "Species.image"])
+@pytest.mark.parametrize("name", ["Elephant", "auth.User", "api.Species.slug", "", "Species.qr_code"])
 def test_what_is_not_there_is_refused_with_the_candidates(name: str):
     with pytest.raises(NoSuchField, match=r"api\.Document, api\.EducationalService"):
         columns([name])
 
 
 def test_settings_may_name_another_bucket(settings):
-    settings.MIGRATE_BUCKETS = {"API.species.Image": "pictures"}
+    settings.MIGRATE_BUCKETS = {"API.speciesPicture.Jpeg": "pictures"}
 
-    assert {column.label: column.bucket for column in columns(["Species"])} == {
-        "api.Species.image": "pictures",
-        "api.Species.qr_code": "species",
-    }
+    buckets = {column.label: column.bucket for column in columns(["SpeciesPicture"])}
+
+    assert {label for label, bucket in buckets.items() if bucket == "pictures"} == {"api.SpeciesPicture.jpeg"}
+    assert buckets["api.SpeciesPicture.webp_320"] == "species"
 
 
 def test_settings_that_name_no_field_are_refused(settings):
@@ -82,7 +87,7 @@ def lay(media: Path, *names: str) -> None:
 
 
 def found(name: str, bucket: str = "species") -> str:
-    return locate(Column(Species._meta.get_field("image"), bucket), name).path.read_text()
+    return locate(Column(Species._meta.get_field("qr_code"), bucket), name).path.read_text()
 
 
 @pytest.mark.django_db
@@ -206,23 +211,29 @@ def test_a_moved_file_gets_the_header_of_its_store(media: Path, monkeypatch):
 
 def test_a_file_system_storage_of_its_own_is_asked(media: Path, monkeypatch):
     lay(media, "private/a.png", "a.png")
-    field = Species._meta.get_field("image")
+    field = Species._meta.get_field("qr_code")
     monkeypatch.setattr(field, "storage", FileSystemStorage(location=media / "private"))
 
     assert found("a.png") == "private/a.png"
 
 
 def test_a_file_that_two_rows_name_is_one():
-    image, qr_code = columns(["Species"])
+    jpeg, qr_code = columns(["api.SpeciesPicture.jpeg", "Species"])
 
-    assert identity(Reference(image, 1, "a")) == identity(Reference(qr_code, 2, "a"))
-    assert identity(Reference(image, 1, "a")) != identity(Reference(image, 1, "b"))
+    assert identity(Reference(jpeg, 1, "a")) == identity(Reference(qr_code, 2, "a"))
+    assert identity(Reference(jpeg, 1, "a")) != identity(Reference(jpeg, 1, "b"))
+
+
+def test_files_of_one_name_in_two_buckets_are_two():
+    original, jpeg = columns(["api.SpeciesPicture.original", "api.SpeciesPicture.jpeg"])
+
+    assert identity(Reference(original, 1, "a")) != identity(Reference(jpeg, 1, "a"))
 
 
 @pytest.mark.django_db
 def test_rows_are_changed_only_where_they_still_say_the_same(django_assert_num_queries):
-    species = Species.objects.create(scientific_name="Loxodonta africana", image="a.png", slug="loxodonta")
-    [column] = columns(["api.Species.image"])
+    species = Species.objects.create(scientific_name="Loxodonta africana", qr_code="a.png", slug="loxodonta")
+    [column] = columns(["api.Species.qr_code"])
     [reference] = column.references()
     changed_at = species.updated_at
 
@@ -232,17 +243,17 @@ def test_rows_are_changed_only_where_they_still_say_the_same(django_assert_num_q
     assert not reference.update_name("c.png", expected="a.png")
     assert not reference.is_current()
     species.refresh_from_db()
-    assert (species.image.name, species.updated_at) == ("b.png", changed_at)
+    assert (species.qr_code.name, species.updated_at) == ("b.png", changed_at)
 
 
 @pytest.mark.django_db
 def test_every_row_is_met_once_whatever_the_size_of_a_page(monkeypatch):
     for number in range(7):
         Species.objects.create(
-            scientific_name=f"Loxodonta a{'b' * number}", image=f"{number}", slug=f"s{number}"
+            scientific_name=f"Loxodonta a{'b' * number}", qr_code=f"{number}", slug=f"s{number}"
         )
     Species.objects.create(scientific_name="Loxodonta nullus", slug="without")
-    [column] = columns(["api.Species.image"])
+    [column] = columns(["api.Species.qr_code"])
 
     for size in (1, 3, 7, 100):
         monkeypatch.setattr("storage.transfer.references.PAGE_SIZE", size)

@@ -8,6 +8,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import connection, models
 
 from api.catalog.models import Species
+from api.catalog.pictures import SpeciesPicture
 from storage.buckets import Bucket
 from storage.transfer.entries import Entry
 from storage.transfer.file_index import FileIndex
@@ -39,7 +40,7 @@ def journal(tmp_path: Path) -> Path:
     path = tmp_path / "the.journal"
     with Journal(path) as opened:
         opened.add(
-            Entry("done", "api.Species", "image", [PK], "species", "plan.png", "plan.png", 3, 5, "ab" * 32)
+            Entry("done", "api.Species", "qr_code", [PK], "species", "plan.png", "plan.png", 3, 5, "ab" * 32)
         )
         opened.add(Entry("done", "api.Species", "gone", [PK], "species", "x.png", "x.png", 3, 5, "ab" * 32))
     return path
@@ -70,30 +71,31 @@ def put_back(journal: Path) -> list[str]:
 
 
 def test_texts_and_json_are_changed_and_put_back(journal: Path):
-    before = species(image_facts=FACTS)
+    before = species()
+    picture = SpeciesPicture.objects.create(entry=before, position=0, original_facts=FACTS)
 
     assert [(str(each.text), each.status) for each in find_mentions(finder(journal))] == [
         (f"api.Species.description {before.pk}", "link"),
-        (f"api.Species.image_facts {before.pk}", "link"),
-        (f"api.Species.image_facts {before.pk}", "link"),
+        (f"api.SpeciesPicture.original_facts {picture.pk}", "link"),
+        (f"api.SpeciesPicture.original_facts {picture.pk}", "link"),
     ]
     assert statuses(journal) == ["rewritten"] * 3
-    after = Species.objects.get()
-    assert after.description == URL
-    assert after.image_facts == {"b": [1.5, URL], "añ": {"x": f"ñ {URL}"}}
-    assert after.updated_at == before.updated_at
+    after = SpeciesPicture.objects.select_related("entry").get()
+    assert after.entry.description == URL
+    assert after.original_facts == {"b": [1.5, URL], "añ": {"x": f"ñ {URL}"}}
+    assert (after.entry.updated_at, after.updated_at) == (before.updated_at, picture.updated_at)
     assert statuses(journal) == []
     assert put_back(journal) == ["done"] * 2
-    after.refresh_from_db()
-    assert (after.description, after.image_facts) == ("/media/plan.png", FACTS)
+    after = SpeciesPicture.objects.select_related("entry").get()
+    assert (after.entry.description, after.original_facts) == ("/media/plan.png", FACTS)
     assert put_back(journal) == []
 
 
 def test_generated_columns_and_keys_are_no_text_columns():
     labels = {column.label for column in text_columns()}
 
-    assert {"api.Species.description", "api.Species.image_facts", "api.Document.title"} <= labels
-    assert not {"api.Species.search_text", "api.Document.search_text", "api.Species.image"} & labels
+    assert {"api.Species.description", "api.Document.file_facts", "api.Document.title"} <= labels
+    assert not {"api.Species.search_text", "api.Document.search_text", "api.Species.qr_code"} & labels
 
 
 class Meanwhile(MentionFinder):

@@ -39,7 +39,7 @@ def proxy(store: SupabaseStorage, supabase: str, settings) -> Iterator[Proxy]:
 def send(store: SupabaseStorage, settings) -> Send:
     """Send the file of a row that has this name."""
     bucket = Bucket(store.bucket)
-    column = Column(Species._meta.get_field("image"), store.bucket)
+    column = Column(Species._meta.get_field("qr_code"), store.bucket)
 
     def send(name: str, **options: str) -> Sent:
         path = Path(settings.MEDIA_ROOT, name)
