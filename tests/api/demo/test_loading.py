@@ -12,9 +12,9 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 from PIL import Image, PdfParser
 
+from api.catalog.pictures import EducationalServicePicture, ExhibitionPicture, SpeciesPicture
 from api.catalog.scientific_names import normalise
 from api.demo import drawing
-from api.catalog.pictures import EducationalServicePicture, ExhibitionPicture, SpeciesPicture
 from api.models import Document, EducationalService, Exhibition, Profile, Species, Upload
 from api.pictures.models import RENDITION_FIELDS, PictureModel, picture_models
 from api.pictures.sizes import WIDTHS

@@ -6,7 +6,6 @@ import pytest
 from django.core.files.storage import FileSystemStorage
 
 from api.catalog.models import Species
-from api.catalog.pictures import SpeciesPicture
 from storage.buckets import Bucket
 from storage.local import LocalStorage
 from storage.supabase import SupabaseStorage

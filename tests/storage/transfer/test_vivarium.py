@@ -84,7 +84,7 @@ def test_the_api_serves_every_file_all_the_way(site: Server, target: Server, tmp
     looks = []
 
     def plan(number: int, method: str, path: str) -> Fault | None:
-        return None if number % 4 else Fault(after=lambda: looks.append(everything(alice)))
+        return None if number % 16 else Fault(after=lambda: looks.append(everything(alice)))
 
     with Proxy(target.url, plan) as proxy:
         migrate(on_supabase(site, proxy.url, key), tmp_path)
