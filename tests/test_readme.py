@@ -71,8 +71,8 @@ def test_going_to_supabase(server: Server, project: Project):
         ["setup_supabase"],
         ["check_supabase"],
     ]
-    assert "7 buckets: would be created 7" in done[0].stderr
-    assert "7 buckets: created 7" in done[1].stderr
+    assert "8 buckets: would be created 8" in done[0].stderr
+    assert "8 buckets: created 8" in done[1].stderr
     assert "\n0 problems" in done[2].stdout
 
 

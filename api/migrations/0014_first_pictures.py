@@ -6,7 +6,7 @@ made the renditions.
 
 from django.db import migrations
 from django.db.models import F
-from django.db.models.functions import Now
+from django.utils import timezone
 
 ENTRIES = {
     'Species': 'SpeciesPicture',
@@ -18,6 +18,7 @@ BATCH_SIZE = 500  # rows
 
 def add_pictures(apps, schema_editor):
     alias = schema_editor.connection.alias
+    now = timezone.now()  # not Now(): on SQLite, a query for the same time would not find what that stores
     for entry_model, picture_model in ENTRIES.items():
         entries = apps.get_model('api', entry_model)._base_manager.using(alias).exclude(image='')
         pictures = apps.get_model('api', picture_model)
@@ -29,26 +30,32 @@ def add_pictures(apps, schema_editor):
                 original_facts=entry.image_facts,
                 original_size=entry.image_size,
                 original_content_type=entry.image_content_type,
-                renditions_due_at=Now(),
+                renditions_due_at=now,
             )
             for entry in entries.iterator(BATCH_SIZE)
         )
         pictures._base_manager.using(alias).bulk_create(rows, batch_size=BATCH_SIZE)
     profiles = apps.get_model('api', 'Profile')._base_manager.using(alias).exclude(avatar='')
-    profiles.update(published_original=F('avatar'), avatar='', renditions_due_at=Now())
+    profiles.update(published_original=F('avatar'), avatar='', renditions_due_at=now)
 
 
 def set_images(apps, schema_editor):
-    """Put the first pictures back: the uploaded file if it is still published, else the JPEG rendition."""
+    """Put the first pictures back: the uploaded file if it is still published, else the JPEG rendition.
+
+    A picture of which nothing is published stays, so that the migration can be applied again.
+    """
     alias = schema_editor.connection.alias
     for entry_model, picture_model in ENTRIES.items():
         entries = apps.get_model('api', entry_model)._base_manager.using(alias)
         pictures = apps.get_model('api', picture_model)._base_manager.using(alias)
-        for picture in pictures.filter(position=0).iterator(BATCH_SIZE):
+        first = pictures.filter(position=0).exclude(published_original='', jpeg='')
+        for picture in first.iterator(BATCH_SIZE):
             entries.filter(pk=picture.entry_id).update(**_file(picture, 'image', 'original'))
+        first.delete()
     profiles = apps.get_model('api', 'Profile')._base_manager.using(alias)
     for profile in profiles.iterator(BATCH_SIZE):
-        profiles.filter(pk=profile.pk).update(**_file(profile, 'avatar', 'avatar'))
+        columns = {**_file(profile, 'avatar', 'avatar'), 'published_original': '', 'jpeg': ''}
+        profiles.filter(pk=profile.pk).update(**columns, renditions_due_at=None)
 
 
 def _file(row, name, original):

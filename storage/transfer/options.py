@@ -34,7 +34,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--model",
         action="append",
         default=[],
-        help="only these files: Species, api.Species or api.Species.image; repeatable",
+        help="only these files: Document, api.Document or api.Document.file; repeatable",
     )
     add("--dry-run", action="store_true", help="write nothing, and report what would happen")
     add(

@@ -179,7 +179,7 @@ def _label(field: models.FileField) -> str:
 
 
 def _matching(name: str, known: list[Column]) -> list[Column]:
-    """Return the columns that `Species`, `api.Species` or `api.Species.image` names, in any case."""
+    """Return the columns that `Document`, `api.Document` or `api.Document.file` names, in any case."""
     by_field = [column for column in known if column.label.lower() == name.lower()]
     by_label = [column for column in known if column.field.model._meta.label_lower == name.lower()]
     by_model = [column for column in known if column.field.model.__name__.lower() == name.lower()]

@@ -12,11 +12,13 @@ import psycopg
 import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.db.utils import ConnectionHandler
+from django.utils import timezone
 from rest_framework.test import APIRequestFactory
 
 from api.auth.principal import Principal
 from api.catalog.views import EducationalServiceViewSet, ExhibitionViewSet, SpeciesViewSet
 from api.documents.views import DocumentViewSet
+from api.pictures.models import RENDITION_FIELDS, PictureModel, picture_models
 from api.profiles.views import ProfileViewSet
 from tests.support.cast import Caller
 from tests.support.server import ROOT
@@ -48,17 +50,26 @@ SERVER = "host=127.0.0.1 port=5432 user=root"
 DIALECT = ConnectionHandler({"default": {"ENGINE": "django.db.backends.postgresql"}})["default"]
 TIMES = "now() - n * interval '1 minute', now() - (n * 7 % 10000) * interval '1 minute'"
 ENTRY = f"md5(random()::text)::uuid, {TIMES}, prefix || n, '', n % 10 > 0"
+RENDITIONS = ", ".join([*RENDITION_FIELDS, "placeholder", "rendition_error", "rendition_attempts"])
+NO_RENDITIONS = "'', " * (RENDITIONS.count(",")) + "0"
+GALLERY = f"""
+INSERT INTO api_{{0}}picture (id, created_at, updated_at, entry_id, position, original, original_content_type,
+    alt_en, alt_es, credit, licence, {RENDITIONS})
+SELECT md5(random()::text)::uuid, created_at, created_at, id, position, '', '', '', '', '', '',
+    {NO_RENDITIONS}
+FROM api_{{0}}, generate_series(0, 1) AS position;
+"""
 FILL = f"""
-INSERT INTO api_species (id, created_at, updated_at, slug, description, published, image, qr_code, habitat,
+INSERT INTO api_species (id, created_at, updated_at, slug, description, published, qr_code, habitat,
     common_name, scientific_name, taxonomic_class, taxonomic_order, family, conservation_status)
-SELECT {ENTRY.replace("prefix", "'s'")}, '', '', '', 'Name ' || n * 7 % 10000, 'Genus epithet' || n,
+SELECT {ENTRY.replace("prefix", "'s'")}, '', '', 'Name ' || n * 7 % 10000, 'Genus epithet' || n,
     'Class ' || n % 10, 'Order ' || n % 100, 'Family ' || n % 500,
     (ARRAY['EX', 'EW', 'CR', 'EN', 'VU', 'NT', 'LC', 'DD', 'NE'])[n % 9 + 1]
 FROM generate_series(1, 10000) AS n;
 
-INSERT INTO api_exhibition (id, created_at, updated_at, slug, description, published, image, location,
+INSERT INTO api_exhibition (id, created_at, updated_at, slug, description, published, location,
     title, opens_on, closes_on)
-SELECT {ENTRY.replace("prefix", "'x'")}, '', '', 'Title ' || n * 7 % 10000,
+SELECT {ENTRY.replace("prefix", "'x'")}, '', 'Title ' || n * 7 % 10000,
     CASE WHEN n % 20 > 0 THEN date '2000-01-01' + n END,
     CASE WHEN n % 20 > 1 THEN date '2000-01-01' + n + n % 300 END
 FROM generate_series(1, 10000) AS n;
@@ -68,15 +79,15 @@ SELECT exhibition.id, species.id FROM api_exhibition AS exhibition
 JOIN generate_series(0, 2) AS m ON true
 JOIN api_species AS species ON species.slug = 's' || (substr(exhibition.slug, 2)::int + m * 100) % 10000 + 1;
 
-INSERT INTO api_educationalservice (id, created_at, updated_at, slug, description, published, image, title,
+INSERT INTO api_educationalservice (id, created_at, updated_at, slug, description, published, title,
     audience, duration_minutes, capacity, price, currency)
-SELECT {ENTRY.replace("prefix", "'e'")}, '', 'Title ' || n * 7 % 10000, 'Audience ' || n % 50, n % 300 + 1,
+SELECT {ENTRY.replace("prefix", "'e'")}, 'Title ' || n * 7 % 10000, 'Audience ' || n % 50, n % 300 + 1,
     20, n * 7 % 10000 / 100.0, 'EUR'
 FROM generate_series(1, 10000) AS n;
 
-INSERT INTO api_profile (id, created_at, updated_at, display_name, bio, language, avatar)
+INSERT INTO api_profile (id, created_at, updated_at, display_name, bio, language, avatar, {RENDITIONS})
 SELECT CASE WHEN n = 1 THEN '{ALICE}' ELSE md5('p' || n)::uuid END, {TIMES},
-    'Member ' || n * 7 % 10000, '', '', ''
+    'Member ' || n * 7 % 10000, '', '', '', {NO_RENDITIONS}
 FROM generate_series(1, 10000) AS n;
 
 INSERT INTO api_document (id, created_at, updated_at, title, description, category, visibility, owner_id,
@@ -85,6 +96,7 @@ SELECT md5(random()::text)::uuid, {TIMES}, 'Title ' || n * 7 % 10000, '', 'Categ
     CASE WHEN n % 4 = 0 THEN 'authenticated' ELSE 'private' END,
     CASE WHEN n % 500 = 1 THEN '{ALICE}' ELSE md5('p' || n % 500 + 2)::uuid END, ''
 FROM generate_series(1, 10000) AS n;
+{"".join(GALLERY.format(kind) for kind in ("species", "exhibition", "educationalservice"))}
 """
 
 
@@ -128,7 +140,10 @@ def migrate(url: str) -> None:
 
 def plan_of(postgres: psycopg.Connection, kind: str, who: Any, query: dict[str, str]) -> dict:
     """How PostgreSQL would read the first page."""
-    sql, values = first_page(kind, who, query)
+    return explain(postgres, *first_page(kind, who, query))
+
+
+def explain(postgres: psycopg.Connection, sql: str, values: tuple) -> dict:
     with psycopg.ClientCursor(postgres) as cursor:
         cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}", values)
         return cursor.fetchone()[0][0]["Plan"]
@@ -188,6 +203,20 @@ def test_every_search_has_its_index(kind: str, who: Any, search: str, postgres: 
     table = VIEWS[kind].serializer_class.Meta.model._meta.db_table
     used = {node.get("Index Name", node["Node Type"]) for node in nodes(plan)}
     assert f"{table}_search" in used, json.dumps(plan, indent=1)
+    assert "Seq Scan" not in used
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", picture_models())
+def test_pictures_whose_renditions_are_due_have_their_index(
+    model: type[PictureModel], postgres: psycopg.Connection
+):
+    due = model._base_manager.filter(renditions_due_at__lte=timezone.now()).order_by("renditions_due_at")
+
+    plan = explain(postgres, *due[:100].query.get_compiler(connection=DIALECT).as_sql())
+
+    used = {node.get("Index Name", node["Node Type"]) for node in nodes(plan)}
+    assert [name for name in used if name.endswith("_renditions_due")], used
     assert "Seq Scan" not in used
 
 

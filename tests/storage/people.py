@@ -16,6 +16,7 @@ RULES = PolicyOptions(
     buckets={
         "documents": False,
         "user-profiles": False,
+        "originals": False,
         "uploads": False,
         "media": False,
         "species": True,

@@ -19,15 +19,21 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 
 from api import reconciliation
+from api.catalog.pictures import SpeciesPicture
+from api.demo import drawing
 from api.models import Document, Species, Upload
+from api.pictures.models import picture_models
 from api.uploads import removals
 from storage.base import SignedStorage, incoming_store, store_of
+from storage.fields import stored_files
 from storage.local import LocalStorage
+from tests.api.profiles.test_profiles import with_avatar
 from tests.api.uploads.test_races import prepare
-from tests.support.cast import PDF, Caller, code, send
+from tests.support.cast import PDF, Caller, announcement, code, send
 from tests.support.server import ROOT, Server
 
 pytestmark = pytest.mark.database
+JPEG = drawing.illustration("Otter", "Lutra lutra", ["Mammalia"])
 
 
 def run(*arguments: str) -> tuple[int, list[str]]:
@@ -131,6 +137,50 @@ def test_a_file_about_which_nothing_is_recorded_is_compared_by_its_key_only(db):
     Species.objects.filter(pk=species.pk).update(qr_code=name)
 
     assert run() == (0, [])
+
+
+@pytest.fixture
+def pictured(curator: Caller, alice: Caller) -> SpeciesPicture:
+    """The picture of a species; the member has an avatar."""
+    with_avatar(alice)
+    return with_picture(curator)
+
+
+def test_pictures_and_avatars_with_their_renditions_are_no_difference(pictured: SpeciesPicture):
+    files = {file.field.name for file in stored_files(pictured) if file.key}
+    assert files == {"original", "webp_320", "webp_640", "webp_1280", "jpeg"}
+    for model in picture_models():
+        for row in model.objects.all():
+            for file in stored_files(row):
+                if file.key:
+                    grow_old(file.storage, file.key)
+
+    assert run() == (0, [])
+
+
+def test_a_rendition_that_is_gone_is_missing(pictured: SpeciesPicture):
+    jpeg = pictured.jpeg
+    jpeg.storage.delete(jpeg.key)
+
+    assert run() == (1, [f"missing species/{jpeg.key} of api.SpeciesPicture.jpeg {pictured.pk}"])
+
+
+def test_an_original_that_no_row_names_is_an_orphan(pictured: SpeciesPicture):
+    orphan = put(store_of("originals"), pictured.original.key + ".old")
+
+    assert run() == (1, [f"orphan {orphan}"])
+
+
+def with_picture(curator: Caller) -> SpeciesPicture:
+    """The first picture of a new species, 1200 pixels wide, after it was sent and verified."""
+    names = {"common_name": "Otter", "scientific_name": "Lutra lutra"}
+    species = curator.post("species/", names).json()
+    path = f"species/{species['slug']}/pictures/upload-url/"
+    announced = announcement(JPEG, filename="otter.jpg", content_type="image/jpeg")
+    ticket = curator.post(path, announced).json()
+    assert send(ticket, JPEG).status_code == 200
+    assert curator.complete(ticket).status_code == 200
+    return SpeciesPicture.objects.get()
 
 
 KEYS = ["B", "a b/x", "a-b", "a.txt", "a/b", "a/b.c", "a0", "ab", "z/Z", "z/_", "z/a"]

@@ -53,6 +53,9 @@ documents: odd/plan.pdf             | .     .        r     r     | .            
 user-profiles: ALICE/face.png       | r     .        r     r     | .                .        .         | .         .            .      .       .        | .       rw
 user-profiles: BOB/face.png         | .     r        r     r     | r                r        r         | .         .            .      .       .        | .       rw
 user-profiles: shared/ALICE/f.png   | .     .        r     r     | .                .        .         | .         .            .      .       .        | .       rw
+originals: user-profiles/ALICE/f.png| .     .        r     r     | .                .        .         | .         .            .      .       .        | .       rw
+originals: ALICE/face.png           | .     .        r     r     | .                .        .         | .         .            .      .       .        | .       rw
+originals: species/panda/photo.jpg  | .     .        r     r     | .                .        .         | .         .            .      .       .        | .       rw
 uploads: 0197/arrived.pdf           | .     .        .     .     | .                .        .         | .         .            .      .       .        | .       rw
 uploads: ALICE/arrived.pdf          | .     .        .     .     | .                .        .         | .         .            .      .       .        | .       rw
 media: ALICE/logo.png               | .     .        r     r     | .                .        .         | .         .            .      .       .        | .       rw
@@ -396,7 +399,7 @@ def test_the_api_gives_the_same_answers(database, alice: Caller, bob: Caller, se
                 Document.objects.get(pk=document["id"]).file.name,
             )
         with_avatar(caller)
-        files[f"profiles/{caller.id}"] = ("user-profiles", Profile.objects.get(pk=caller.id).avatar.name)
+        files[f"profiles/{caller.id}"] = ("user-profiles", Profile.objects.get(pk=caller.id).jpeg.name)
     for bucket, key in files.values():
         put(database, bucket, key)
     policies.apply(database, policies.from_settings())
@@ -411,7 +414,20 @@ def test_the_api_gives_the_same_answers(database, alice: Caller, bob: Caller, se
         assert directly == {path: {*READING} if may else set() for path, may in by_api.items()}, person
 
 
+def test_the_original_of_an_avatar_is_read_by_staff_and_through_the_api_alone(database, alice: Caller):
+    with_avatar(alice)
+    original = Profile.objects.get(pk=alice.id).avatar
+    put(database, original.storage.bucket, original.name)
+    policies.apply(database, policies.from_settings())
+
+    directly = answers(database, PEOPLE["owner"], [f"originals: {original.name}"])
+    by_staff = answers(database, PEOPLE["staff"], [f"originals: {original.name}"])
+
+    assert [*directly.values(), *by_staff.values()] == [".", "r"]
+    assert alice.get("profiles/me/download-url/").status_code == 200
+
+
 def test_the_folders_of_members_are_in_the_buckets_of_their_files():
-    kept = {Document._meta.get_field("file").storage.bucket, Profile._meta.get_field("avatar").storage.bucket}
+    kept = {Document._meta.get_field("file").storage.bucket, Profile._meta.get_field("jpeg").storage.bucket}
 
     assert kept == {*policies.from_settings().owned}
