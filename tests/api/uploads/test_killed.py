@@ -30,9 +30,10 @@ PAUSE = 10.5  # seconds after which the lease of a ticket and the reservation of
 #: Whoever has begun to make renditions has died: others need not wait for it any longer.
 OVERDUE = """
 from django.utils import timezone
-from api.models import Profile
+from api.models import Profile, Removal
 due = Profile.objects.exclude(renditions_due_at=None)
 assert due.update(renditions_due_at=timezone.now()) >= 2
+Removal.objects.filter(is_reservation=True).update(due_at=timezone.now())
 """
 
 MOVE, COPY, DELETE = "POST /object/move", "POST /object/copy", "DELETE /object/documents"
