@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 from uuid import UUID
 
 import structlog
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import connections, models, transaction
 from django.db.models import Q
 from django.utils import timezone
@@ -229,7 +230,7 @@ def _store_and_record(row: PictureModel, source: StoredFile, rendered: Rendered)
                     raise RowChanged
                 removals.confirm(*new)
                 removals.schedule(freed, row.pk)
-    except RowChanged:
+    except (RowChanged, ObjectDoesNotExist):  # the entry of the picture may be deleted, too
         return False
     removals.carry_out(Removal.objects.for_resource(row.pk))
     return True

@@ -17,6 +17,7 @@ from api.models import Profile, Removal, Species, SpeciesPicture
 from api.pictures import rendering
 from api.pictures.models import CLAIMED_FOR
 from api.uploads import renditions, verification
+from api.uploads.renderer import Rendered, Renderer
 from storage.base import store_of
 from storage.errors import StorageUnavailable
 from storage.local import LocalStorage
@@ -310,6 +311,22 @@ def test_what_is_deleted_meanwhile_leaves_nothing_behind(
     sweep()
     assert objects("species") == objects("originals") == objects("uploads") == []
     assert not Removal.objects.filter(is_reservation=True).exists()
+
+
+@pytest.mark.parametrize("below", ["image/", ""])
+def test_what_is_deleted_while_it_is_converted_gets_none(
+    below: str, species: str, ticket: dict, curator: Caller
+):
+    class Overtaken(Renderer):
+        def render(self, *args: Any) -> Rendered:
+            rendered = super().render(*args)
+            assert curator.delete(species + below).status_code == 204
+            return rendered
+
+    curator.complete(ticket)
+
+    assert renditions.make(row(), renderer=Overtaken()) is False
+    assert objects("species") == objects("originals") == []
 
 
 @pytest.mark.parametrize("at", [1, 2])
