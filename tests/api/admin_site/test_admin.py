@@ -636,7 +636,7 @@ def test_users_are_searched_for_with_as_little_trust(kind: str, keeper: Keeper):
     assert keeper.get(f"auth/{kind}/", q="keeper").status_code == 200
     assert keeper.post(f"auth/{kind}/", {"action": "x", "_selected_action": ["x"]}).status_code in (302, 400)
     chosen = {"action": "delete_selected", "_selected_action": ["9" * 30]}
-    assert keeper.post(f"auth/{kind}/", chosen).status_code in (302, 400)
+    assert keeper.post(f"auth/{kind}/", chosen).status_code in (200, 302, 400)
 
 
 @pytest.mark.parametrize(
