@@ -123,7 +123,6 @@ WSGI_APPLICATION = "backend.wsgi.application"
 #: Of each request body, except in the Storage server: the largest valid body, with 1,000 slugs and 20,000
 #: characters of text, has less than 400 kB.
 DATA_UPLOAD_MAX_MEMORY_SIZE = MIB
-DATA_UPLOAD_MAX_NUMBER_FIELDS = 5000  # the admin's form of an entry has eleven for each picture
 APPEND_SLASH = False  # a redirect would lose the body of a POST
 
 INSTALLED_APPS = [

@@ -202,7 +202,7 @@ def test_the_content_type_is_not_looked_at(anna: AuthClient):
 
 
 def test_a_thousand_parameters_are_too_many(anna: AuthClient):
-    query = "&".join(f"x{number}=1" for number in range(6000))
+    query = "&".join(f"x{number}=1" for number in range(2000))
 
     assert anna.send("POST", f"logout?{query}").error == (400, "validation_failed")
 
