@@ -81,8 +81,8 @@ def make_due(row: PictureModel) -> bool:
     due = type(row)._base_manager.filter(pk=row.pk, renditions_due_at=row.renditions_due_at)
     if not due.update(renditions_due_at=now + CLAIMED_FOR):
         return False
-    row.refresh_from_db()
-    return _make_or_postpone(row)
+    claimed = type(row)._base_manager.filter(pk=row.pk).first()  # it may be deleted since
+    return claimed is not None and _make_or_postpone(claimed)
 
 
 def _make_or_postpone(row: PictureModel, **options: Any) -> bool:

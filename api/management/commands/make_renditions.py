@@ -41,9 +41,7 @@ class Command(BaseCommand):
             self.stdout.write(f"{number}/{len(pictures)} {picture}: {result}")
         self.stdout.write(f"{len(pictures) - failed} made, {failed} failed")
         if failed:
-            raise CommandError(
-                "Some renditions could not be made: mend the cause, and run it with --missing."
-            )
+            raise CommandError("Some renditions could not be made: mend the cause, and run it again.")
 
 
 def _jobs(text: str) -> int:

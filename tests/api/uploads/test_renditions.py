@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.db import models
+from django.db import connection, models
 from django.utils import timezone
 from PIL import Image
 
@@ -400,6 +400,25 @@ def test_two_sweeps_at_once_make_them_once(ticket: dict, curator: Caller, calls:
     assert not renditions.make_due(second)
     assert calls.number == before
     assert is_made()
+
+
+def test_a_picture_that_is_deleted_when_the_sweep_has_claimed_it_gets_none(
+    species: str, ticket: dict, curator: Caller, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(rendering, "render", child_functions.crash)
+        curator.complete(ticket)
+    due = row()
+
+    def then_delete(execute: Any, sql: str, *rest: Any) -> Any:
+        result = execute(sql, *rest)
+        if sql.startswith('UPDATE "api_speciespicture"'):
+            SpeciesPicture.objects.filter(pk=due.pk).delete()
+        return result
+
+    with connection.execute_wrapper(then_delete):
+        assert renditions.make_due(due) is False
+    assert objects("species") == []
 
 
 def test_a_sweep_leaves_alone_what_another_process_is_making(ticket: dict, curator: Caller, monkeypatch):
