@@ -47,7 +47,7 @@ class AltTextsSerializer(serializers.Serializer[Any]):
     ],
 )
 class PictureSerializer(serializers.Serializer[Picture]):
-    """A picture of a gallery. Without renditions it is still being processed."""
+    """A picture of a gallery. Without renditions it is being processed, or that has failed."""
 
     id = serializers.UUIDField(read_only=True)
     position = StrictIntegerField(min_value=0, max_value=2**31 - 1, help_text="0 is the image of the entry.")

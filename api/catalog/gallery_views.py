@@ -17,17 +17,11 @@ from api.catalog.caching import VisitorCacheMixin
 from api.catalog.gallery_serializers import PictureSerializer
 from api.catalog.models import EducationalService, Entry, Exhibition, Species
 from api.catalog.pictures import EducationalServicePicture, ExhibitionPicture, Picture, SpeciesPicture
-from api.idempotency import IDEMPOTENCY_KEY
 from api.permissions import IsStaff, IsStaffOrReadOnly
 from api.query_parameters import KnownParametersMixin
 from api.throttling import TicketRateThrottle
-from api.uploads.serializers import (
-    DownloadURLSerializer,
-    TicketSerializer,
-    UploadRequestSerializer,
-    UploadSerializer,
-)
-from api.uploads.views import DELETED, DOWNLOAD, TicketMixin, deleted, signed_url
+from api.uploads.serializers import DownloadURLSerializer
+from api.uploads.views import DELETED, DOWNLOAD, TICKET, TicketMixin, deleted, signed_url
 
 SUMMARIES = {
     "list": extend_schema(summary="List the pictures of an entry, in their order"),
@@ -88,9 +82,7 @@ class PictureViewSet(
     @extend_schema(
         description="When it is completed, the picture is the last one of the gallery. 409 `gallery_full` if "
         "the entry has as many pictures and open tickets as it may have.",
-        parameters=[IDEMPOTENCY_KEY],
-        request=UploadRequestSerializer,
-        responses={201: TicketSerializer, 200: UploadSerializer},
+        **TICKET,
     )
     @action(detail=False, methods=["post"], url_path="upload-url", throttle_classes=[TicketRateThrottle])
     def upload_url(self, request: Request, slug: str) -> Response:

@@ -102,10 +102,13 @@ class Picture(Resource, PictureModel):
         GalleryFull.
         """
         gallery = lock_gallery(self.entry)
-        if gallery is None or self.position not in (None, gallery.count()):
+        if gallery is None:
             raise RowChanged
-        check_room(gallery.count())
-        self.position = gallery.count()
+        number = gallery.count()
+        if self.position not in (None, number):
+            raise RowChanged
+        check_room(number)
+        self.position = number
         self.save(force_insert=True)
 
 

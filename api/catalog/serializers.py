@@ -53,7 +53,7 @@ class EntrySerializer(ModelSerializer[Any]):
 
     @extend_schema_field({"type": "string", "format": "uri", "nullable": True})
     def get_image_url(self, entry: Entry) -> str | None:
-        url: str | None = entry.image and published(entry.image)["url"]
+        url: str | None = entry.image and entry.image.published_url()
         return url
 
     def create(self, fields: dict[str, Any]) -> Entry:

@@ -117,6 +117,11 @@ class PictureModel(models.Model):
             if file.key
         ]
 
+    def published_url(self) -> str | None:
+        """Return the public URL of the JPEG, or of what an earlier version has published."""
+        file = self.jpeg if self.jpeg.key else self.published_original
+        return file.url if file.key else None
+
     def rendition_files(self) -> list[StoredFile]:
         """Return the files beside the uploaded one."""
         return [stored_file(self, name) for name in RENDITION_FIELDS]

@@ -45,7 +45,7 @@ class AltSerializer(serializers.Serializer[Any]):
 
 
 class ImageSerializer(serializers.Serializer[Any]):
-    """A picture as it is published. Without renditions it is still being processed."""
+    """A picture as it is published. Without renditions it is being processed, or that has failed."""
 
     url = serializers.CharField(allow_null=True, help_text="The largest rendition, as a JPEG.")
     width = serializers.IntegerField(allow_null=True, help_text="Of `url`, in pixels.")

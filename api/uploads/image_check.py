@@ -13,22 +13,11 @@ from io import SEEK_CUR, SEEK_END, BytesIO
 from typing import BinaryIO, Literal
 from zlib import crc32, decompressobj
 
-from PIL import Image, JpegImagePlugin, MpoImagePlugin, TiffImagePlugin, WebPImagePlugin
+from PIL import Image, JpegImagePlugin
+
+from api.pictures import decoders  # noqa: F401  (registers them)
 
 Verdict = Literal["valid", "invalid", "incomplete", "damaged", "too_large"]
-
-# HEIC pictures need an optional package. What else is in their files is not opened.
-try:
-    import pillow_heif
-except ImportError:
-    OPENS_HEIC = False
-else:
-    OPENS_HEIC = True
-    pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
-
-# Imported before the process forks, so that no child has to: formats, and parts that they load on first use.
-Image.preinit()
-PRELOADED = (MpoImagePlugin, TiffImagePlugin, WebPImagePlugin)
 
 PNG_SIGNATURE_SIZE = 8  # bytes
 PNG_HEADER = struct.Struct(">IIBBBBB")  # the content of IHDR

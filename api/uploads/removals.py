@@ -180,6 +180,12 @@ def find_due(limit: int, *, retry_all: bool = False) -> list[Removal]:
     return list(Removal.objects.due(timezone.now(), retry_all=retry_all)[:limit])
 
 
+def back_off(retries: int) -> timedelta:
+    """Return the time to wait after so many retries. Each time it is doubled, up to an hour."""
+    first, longest = BACK_OFF
+    return min(first * 2 ** min(retries, 20), longest)
+
+
 def _is_gone(removal: Removal) -> bool:
     try:
         carry_out_one(removal)
@@ -190,8 +196,7 @@ def _is_gone(removal: Removal) -> bool:
 
 def _record_failure(removal: Removal, error: StorageError) -> None:
     """The first retry is due at once; then the time between two attempts is doubled."""
-    first, longest = BACK_OFF
-    wait = min(first * 2 ** min(removal.attempts - 1, 20), longest) if removal.attempts else timedelta(0)
+    wait = back_off(removal.attempts - 1) if removal.attempts else timedelta(0)
     message = f"{type(error).__name__}: {error}"[:1000]
     Removal.objects.filter(pk=removal.pk).update(
         attempts=F("attempts") + 1, due_at=timezone.now() + wait, last_error=message

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, BinaryIO
 from uuid import UUID
 
@@ -34,7 +34,6 @@ from storage.files import read_chunks
 IMMUTABLE = f"max-age={PUBLIC_MAX_AGE}, immutable"  # a rendition never changes under its key
 SECONDS_IN_REQUEST = 3.0  # after which the request leaves the renditions to the sweep
 MAX_ATTEMPTS = 10  # after which only `manage.py make_renditions` tries again
-BACK_OFF = (timedelta(seconds=10), timedelta(hours=1))  # between two attempts: at first, and at most
 
 logger = structlog.get_logger("api.renditions")
 
@@ -96,7 +95,7 @@ def _make_or_postpone(row: PictureModel, **options: Any) -> bool:
         _count_failure(row, f"The storage refused a rendition: {error}"[:1000])
         raise
     except StorageError as error:
-        _postpone(row, timezone.now() + BACK_OFF[0], f"{type(error).__name__}: {error}"[:1000])
+        _postpone(row, timezone.now() + removals.back_off(0), f"{type(error).__name__}: {error}"[:1000])
         logger.warning("renditions_not_stored", picture=str(row.pk), error=str(error))
         raise
     except RenditionsFailed as error:
@@ -266,9 +265,8 @@ def _postpone(row: PictureModel, due_at: datetime, error: str = "") -> None:
 
 def _count_failure(row: PictureModel, error: str) -> None:
     """Record the failure. The time until the next attempt is doubled, and there are MAX_ATTEMPTS."""
-    first, longest = BACK_OFF
     attempts = row.rendition_attempts + 1
-    due_at = timezone.now() + min(first * 2 ** (attempts - 1), longest)
+    due_at = timezone.now() + removals.back_off(row.rendition_attempts)
     _of_same_picture(row).update(
         rendition_attempts=attempts,
         rendition_error=error,

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_noop as _
 
 from api.exceptions import Refused
 from api.pictures import rendering
+from api.pictures.decoders import OPENS_HEIC
 from api.uploads import image_check
 from api.uploads.child_process import (
     ChildFailed,
@@ -42,7 +43,7 @@ WRAPPERS = ("application/mbox", "application/x-macbinary")
 BLANKS = b"\xef\xbb\xbf \t\r\n\f\0"  # after which browsers still recognise HTML
 PILLOW_FORMATS = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP", "image/gif": "GIF"}
 HEIC_TYPES = ("image/heic", "image/heif")  # two names of the same files
-if image_check.OPENS_HEIC:
+if OPENS_HEIC:
     PILLOW_FORMATS |= dict.fromkeys(HEIC_TYPES, "HEIF")
 HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}  # HEVC inside
 MAX_BRANDS = 32
@@ -117,18 +118,16 @@ def verify(
 ) -> VerifiedFile:
     """Compare the object with what was declared: first its metadata, then its content.
 
-    A picture is written to the temporary file `copy`. Only the first bytes decide the type, because a PDF may
-    have any bytes after its end. `renew_lease` is called before each call of the store, after each chunk that
-    is read, and every half second while a child process is waited for. Raises VerificationFailed, Refused,
-    StorageError, and what `renew_lease` raises.
+    A picture is written to the empty temporary file `copy`. Only the first bytes decide the type, because a
+    PDF may have any bytes after its end. `renew_lease` is called before each call of the store, after each
+    chunk that is read, and every half second while a child process is waited for. Raises VerificationFailed,
+    Refused, StorageError, and what `renew_lease` raises.
     """
     store = field.storage
     renew_lease()
     found = _check_metadata(store, key, declared, field)
     if found.content_type not in PILLOW_FORMATS:
         return _check_content(store, key, declared, found, renew_lease)
-    copy.truncate(0)
-    copy.seek(0)
     with child_process(renew_lease) as child:
         found = _check_content(store, key, declared, found, renew_lease, copy)
         _check_image(child, copy, found, renew_lease)

@@ -44,6 +44,11 @@ DELETED = {
     204: OpenApiResponse(description="Deleted, and so are the files."),
     202: OpenApiResponse(description="Deleted. The file storage failed: the files are deleted soon."),
 }
+TICKET: dict[str, Any] = {  # the schema of requests for a ticket
+    "parameters": [IDEMPOTENCY_KEY],
+    "request": UploadRequestSerializer,
+    "responses": {201: TicketSerializer, 200: UploadSerializer},
+}
 DOWNLOAD = OpenApiParameter(
     "download",
     str,
@@ -137,9 +142,7 @@ class UploadURLMixin(TicketMixin):
     @extend_schema(
         description="With an `Idempotency-Key`, a repeated request gets the same ticket, with a new URL. "
         "If there is nothing to send any more, it gets 200 and the upload: call `uploads/{id}/complete/`.",
-        parameters=[IDEMPOTENCY_KEY],
-        request=UploadRequestSerializer,
-        responses={201: TicketSerializer, 200: UploadSerializer},
+        **TICKET,
     )
     @action(detail=True, methods=["post"], url_path="upload-url", throttle_classes=[TicketRateThrottle])
     def upload_url(self: Any, request: Request, **lookup: str) -> Response:
