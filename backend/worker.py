@@ -1,6 +1,7 @@
 """The worker of gunicorn: slow clients do not occupy its threads."""
 
 import json
+import signal
 import socket
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -56,6 +57,15 @@ class Worker(ThreadWorker):
         self.next_look = 0.0
         self.long_requests: deque[TConn] = deque()
         super().init_process()
+
+    def handle_quit(self, sig: int, frame: Any) -> None:
+        """End at once. Ctrl-C sends a signal to the worker, and so does the master: only one is handled.
+
+        The second one could interrupt the first while it holds the lock of the thread pool, and wait for it.
+        """
+        for number in (signal.SIGINT, signal.SIGQUIT):
+            signal.signal(number, signal.SIG_IGN)
+        super().handle_quit(sig, frame)
 
     def enqueue_req(self, conn: TConn) -> None:
         """Give the connection a thread if its next request has arrived, else wait for more of it."""

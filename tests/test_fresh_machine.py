@@ -123,7 +123,7 @@ def test_make_run_and_the_main_job(clone: Path, minor: int | None):
         assert again.stderr.startswith(f"Port {port} cannot be used: ")
     finally:
         os.killpg(running.pid, signal.SIGINT)  # Ctrl-C
-        running.wait(timeout=60)  # gunicorn ends workers that are busy after 30 seconds
+        running.wait(timeout=30)
     assert "Traceback" not in log.read_text()
     shell(clone, ".venv/bin/python manage.py check")
     shell(clone, ".venv/bin/python manage.py test tests.test_supabase_storage")

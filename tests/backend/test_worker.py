@@ -6,6 +6,8 @@ import re
 import resource
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -18,7 +20,7 @@ from django.conf import settings
 
 from api.auth.tokens import MAX_TOKEN_LENGTH
 from backend.request_reader import MAX_HEAD, MIN_RATE
-from tests.support.server import Server
+from tests.support.server import ROOT, Server
 
 MANY = 50  # more than the threads of a server
 HUGE = 590_000_000
@@ -276,6 +278,38 @@ def test_an_upload_that_is_slow_but_steady_is_received(small: Server):
     )
 
     assert answer.status_code == 200, answer.text
+
+
+INTERRUPTED = """
+import os, signal, types
+from backend.worker import Worker
+
+class Pool:
+    shutdowns = 0
+
+    def shutdown(self, wait):
+        self.shutdowns += 1
+        if self.shutdowns == 1:
+            os.kill(os.getpid(), signal.SIGQUIT)
+
+worker = Worker.__new__(Worker)
+worker.tpool, worker.cfg = Pool(), types.SimpleNamespace(worker_int=lambda worker: None)
+for number in (signal.SIGINT, signal.SIGQUIT):
+    signal.signal(number, worker.handle_quit)
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+finally:
+    print(worker.tpool.shutdowns, worker.alive)
+"""
+
+
+def test_the_signal_of_the_master_does_not_interrupt_that_of_ctrl_c():
+    """The pool has a lock, for which an interrupted shutdown would wait."""
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED], cwd=ROOT, capture_output=True, text=True, timeout=30
+    )
+
+    assert (done.returncode, done.stdout) == (0, "1 False\n"), done.stderr
 
 
 @pytest.fixture
