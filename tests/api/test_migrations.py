@@ -18,6 +18,8 @@ from api.uploads.renditions import make_due
 from storage.base import incoming_store, store_of
 from tests.support.cast import Caller, announcement, body, fetch
 
+pytestmark = pytest.mark.slow  # each test migrates back and forth
+
 FACTS = {"name": "a.pdf", "content_type": "application/pdf", "size": 5 * 2**30, "sha256": None}
 
 
