@@ -209,7 +209,9 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
         return None
     if ERROR_CODES[code][0] < 500:
         return problem(code)
-    logger.warning("service_unavailable", exc_info=error)  # the response does not contain the cause
+    logger.warning(
+        "service_unavailable", outage=code, exc_info=error
+    )  # the response does not contain the cause
     return problem(code, headers=_retry_after(RETRY_AFTER))
 
 

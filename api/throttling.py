@@ -27,7 +27,7 @@ class PrincipalRateThrottle(SimpleRateThrottle):
         try:
             return self._count(f"{self.get_cache_key(request, view)}_{window:.0f}") <= self.num_requests
         except Exception as error:  # each cache backend has its own exceptions
-            logger.error("throttle_cache_failed", exc_info=error)
+            logger.error("throttle_cache_failed", outage="cache", exc_info=error)
             return True
 
     def get_cache_key(self, request: Request, view: Any) -> str:
