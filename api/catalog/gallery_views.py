@@ -17,6 +17,7 @@ from api.catalog.caching import VisitorCacheMixin
 from api.catalog.gallery_serializers import PictureSerializer
 from api.catalog.models import EducationalService, Entry, Exhibition, Species
 from api.catalog.pictures import EducationalServicePicture, ExhibitionPicture, Picture, SpeciesPicture
+from api.conditional_requests import ConditionalMixin
 from api.permissions import IsStaff, IsStaffOrReadOnly
 from api.query_parameters import KnownParametersMixin
 from api.throttling import TicketRateThrottle
@@ -48,6 +49,7 @@ SUMMARIES = {
 class PictureViewSet(
     KnownParametersMixin,
     VisitorCacheMixin,
+    ConditionalMixin,
     TicketMixin,
     mixins.ListModelMixin,
     mixins.RetrieveModelMixin,

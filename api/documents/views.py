@@ -17,6 +17,7 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import ModelViewSet
 
 from api.auth.principal import principal_of
+from api.conditional_requests import ConditionalMixin
 from api.documents.filters import DocumentFilters
 from api.documents.models import Document
 from api.documents.serializers import (
@@ -63,9 +64,15 @@ from storage.base import SignedURL, store_of
 )
 @extend_schema(tags=["documents"])
 class DocumentViewSet(
-    KnownParametersMixin, DeletionMixin, UploadURLMixin, DownloadURLMixin, ModelViewSet[Document]
+    KnownParametersMixin,
+    ConditionalMixin,
+    DeletionMixin,
+    UploadURLMixin,
+    DownloadURLMixin,
+    ModelViewSet[Document],
 ):
     upload_field = download_field = "file"
+    signed_images = ("owner.avatar",)
     serializer_class = DocumentSerializer
     permission_classes = (IsOwnerOrReadOnly,)
     filterset_class = DocumentFilters

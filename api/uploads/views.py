@@ -19,6 +19,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from api.auth.principal import principal_of
 from api.base_models import Resource
+from api.conditional_requests import ConditionalMixin
 from api.filters import StrictOrderingFilter
 from api.idempotency import IDEMPOTENCY_KEY, RecordKey, run_once
 from api.query_parameters import KnownParametersMixin
@@ -70,7 +71,11 @@ DOWNLOAD = OpenApiParameter(
 @extend_schema(tags=["uploads"])
 @method_decorator(vary_on_headers("Accept-Language"), name="dispatch")  # `problem.detail` is translated
 class UploadViewSet(
-    KnownParametersMixin, mixins.RetrieveModelMixin, mixins.ListModelMixin, GenericViewSet[Upload]
+    KnownParametersMixin,
+    ConditionalMixin,
+    mixins.RetrieveModelMixin,
+    mixins.ListModelMixin,
+    GenericViewSet[Upload],
 ):
     serializer_class = UploadSerializer
     permission_classes = (IsTicketOwner,)
