@@ -119,20 +119,22 @@ class TimeField(forms.CharField):
             raise FormValidationError(message, code="invalid") from None
 
 
-@extend_schema_field(
-    {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "maxLength": 0}]}
-)
 class TimeFilter(django_filters.Filter):
     field_class = TimeField
 
+    def __init__(self, *, label: str, **options: Any) -> None:
+        super().__init__(label=label, **options)
+        shapes = [{"type": "string", "format": "date-time"}, {"type": "string", "maxLength": 0}]
+        extend_schema_field({"anyOf": shapes, "description": label})(self)
 
-@extend_schema_field({"type": "boolean"})
+
 class BooleanFilter(django_filters.TypedChoiceFilter):
     """Takes `true` and `false` only: django-filter's own takes other text for no filter at all."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, label: str, **options: Any) -> None:
         choices = [(text, text) for text in ("true", "false")]
-        super().__init__(choices=choices, coerce="true".__eq__, **options)
+        super().__init__(label=label, choices=choices, coerce="true".__eq__, **options)
+        extend_schema_field({"type": "boolean", "description": label})(self)
 
 
 class ResourceFilters(FilterSet):

@@ -78,7 +78,7 @@ class UploadViewSet(
     permission_classes = (IsTicketOwner,)
     filter_backends = (DjangoFilterBackend, StrictOrderingFilter)
     filterset_class = UploadFilters
-    ordering_fields = ("created_at", "expires_at")
+    ordering_fields = ("created_at", "updated_at", "expires_at")
     queryset = Upload.objects.none()
 
     def get_queryset(self) -> QuerySet[Upload]:
