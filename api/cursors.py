@@ -17,7 +17,7 @@ from typing import Any, Self
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
-from django.db import connections
+from django.core.validators import DecimalValidator
 from django.db.models import DecimalField, F, Field, Model, Q, QuerySet
 from django.db.models.expressions import OrderBy
 
@@ -167,6 +167,6 @@ def _python_value(field: "Field[Any, Any]", sent: Any) -> Any:
         raise ValueError("NUL")
     if isinstance(value, int) and abs(value) > MAX_INTEGER:
         raise ValueError("too large")
-    if isinstance(field, DecimalField):
-        field.get_db_prep_value(value, connections["default"])  # an ArithmeticError for too many digits
+    if isinstance(field, DecimalField) and value is not None:
+        DecimalValidator(field.max_digits, field.decimal_places)(value)
     return value

@@ -69,8 +69,11 @@ class StrictOrderingFilter(OrderingFilter):
     def get_ordering(self, request: Request, queryset: QuerySet, view: Any) -> list[str]:
         """Return the fields, the last of which is the id. A field that is named again changes nothing."""
         asked: Sequence[str] = super().get_ordering(request, queryset, view) or queryset.model._meta.ordering
-        ordering = list({name.removeprefix("-"): name for name in reversed(asked)}.values())[::-1]
-        if "id" in (name.removeprefix("-") for name in ordering):
+        by_field: dict[str, str] = {}
+        for name in asked:
+            by_field.setdefault(name.removeprefix("-"), name)
+        ordering = list(by_field.values())
+        if "id" in by_field:
             return ordering
         tie = "-id" if ordering[-1].startswith("-") else "id"  # one index then serves both directions
         return [*ordering, tie]
