@@ -118,8 +118,8 @@ class TimeField(forms.CharField):
                 raise ValueError
             return datetime.fromisoformat(text).astimezone(UTC)
         except (ValueError, OverflowError):
-            message = gettext("Send a time with its offset, `2026-11-21T02:45:07Z`. In a URL, + is %2B.")
-            raise FormValidationError(message, code="invalid") from None
+            message = gettext("Send a time with its offset, `2026-11-21T02:45:07Z`. In a URL, + is %(plus)s.")
+            raise FormValidationError(message, code="invalid", params={"plus": "%2B"}) from None
 
 
 class TimeFilter(django_filters.Filter):
