@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import IntegerField
 from rest_framework.utils.urls import replace_query_param
 
-from api.cursors import MAX_LENGTH, Cursor, InvalidCursor
+from api.cursors import Cursor, InvalidCursor
 
 
 class PagePagination(PageNumberPagination):
@@ -118,7 +118,7 @@ class StandardPagination(PagePagination):
             "required": False,
             "in": "query",
             "description": self.cursor_query_description,
-            "schema": {"type": "string", "maxLength": MAX_LENGTH},
+            "schema": {"type": "string"},
         }
         return [*super().get_schema_operation_parameters(view), cursor]
 
