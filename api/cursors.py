@@ -52,7 +52,7 @@ class Key:
         return OrderBy(F(self.field.name), descending=self.descending, **nulls)
 
     def equal(self, value: Any) -> Q:
-        return Q(**{f"{self.field.name}__isnull": True} if value is None else {self.field.name: value})
+        return Q(**{self.field.name: value})  # IS NULL for None
 
     def after(self, value: Any, *, inclusive: bool = False) -> Q | None:
         """Return the condition for values behind this one, None if there are none."""
