@@ -19,6 +19,7 @@ from api.conditional_requests import ConditionalMixin
 from api.idempotency import IDEMPOTENCY_KEY
 from api.permissions import IsOwnerOrReadOnly
 from api.profiles.erasure import erase, is_pending, summary
+from api.profiles.filters import ProfileFilters
 from api.profiles.models import Profile
 from api.profiles.serializers import ErasedSerializer, ListedProfileSerializer, ProfileSerializer
 from api.query_parameters import KnownParametersMixin
@@ -77,6 +78,7 @@ class ProfileViewSet(
         "head",
         "options",
     )  # no PUT: most of it is optional
+    filterset_class = ProfileFilters
     search_fields = ("search_text",)
     ordering_fields = ("display_name", "created_at", "updated_at")
     queryset = Profile.objects.none()

@@ -48,6 +48,19 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         content_type = ContentType.objects.get_for_model(resource)
         return self.filter(content_type=content_type, object_id=resource.pk)
 
+    def for_address(self, model: type[Resource], lookup: dict[str, str | UUID]) -> Self:
+        """Return the tickets for the row of this model that the lookup finds, without another query."""
+        rows = model._base_manager.filter(**lookup).values("pk")
+        return self.filter(content_type=ContentType.objects.get_for_model(model), object_id__in=rows)
+
+    def shown_as(self, state: str) -> Self:
+        """Return the tickets whose `shown_state` is this one."""
+        pending, expired = Upload.State.PENDING, Upload.State.EXPIRED
+        is_past = Q(state=pending, expires_at__lte=timezone.now())
+        if state == expired:
+            return self.filter(is_past | Q(state=expired))
+        return self.filter(~is_past if state == pending else Q(), state=state)
+
     def unsettled(self) -> Self:
         """Return the tickets whose file may still be recorded, also those that have expired."""
         return self.exclude(state__in=Upload.SETTLED)

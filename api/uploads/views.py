@@ -8,6 +8,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 from django.utils.decorators import method_decorator
 from django.views.decorators.vary import vary_on_headers
+from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework import mixins
 from rest_framework.decorators import action
@@ -27,6 +28,7 @@ from api.text import drop_invisible
 from api.throttling import CompletionRateThrottle, TicketRateThrottle
 from api.uploads import lifecycle, tickets
 from api.uploads.attachments import delete_row
+from api.uploads.filters import UploadFilters
 from api.uploads.models import Upload
 from api.uploads.permissions import IsTicketOwner
 from api.uploads.serializers import (
@@ -79,8 +81,9 @@ class UploadViewSet(
 ):
     serializer_class = UploadSerializer
     permission_classes = (IsTicketOwner,)
-    filter_backends = (StrictOrderingFilter,)
-    ordering_fields = ("created_at", "expires_at")
+    filter_backends = (DjangoFilterBackend, StrictOrderingFilter)
+    filterset_class = UploadFilters
+    ordering_fields = ("created_at", "updated_at", "expires_at")
     queryset = Upload.objects.none()
 
     def get_queryset(self) -> QuerySet[Upload]:
