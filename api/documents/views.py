@@ -32,6 +32,7 @@ from api.query_parameters import KnownParametersMixin
 from api.throttling import FileRateThrottle, check_file_rate, check_ticket_rate
 from api.uploads.attachments import delete_file, revoke_urls
 from api.uploads.serializers import DownloadURLSerializer
+from api.uploads.tickets import Ticket, reissue_created
 from api.uploads.views import (
     DELETED,
     NO_STORE,
@@ -40,7 +41,6 @@ from api.uploads.views import (
     UploadURLMixin,
     deleted,
 )
-from api.uploads.tickets import Ticket, reissue_created
 from storage.base import SignedURL, store_of
 
 Created = tuple[Document, Ticket | None]
@@ -50,9 +50,9 @@ Created = tuple[Document, Ticket | None]
     list=extend_schema(summary="List the documents that you may see"),
     create=extend_schema(
         summary="Create a document, and ask for a ticket for its file",
-        description="With `upload`, the response has a ticket as `upload-url/` issues it. Document and ticket "
-        "are created together, or neither. If the ticket is cancelled, and the document never had a file, the "
-        "document is deleted.\n\n"
+        description="With `upload`, the response has a ticket as `upload-url/` issues it. Document and "
+        "ticket are created together, or neither. If the ticket is cancelled, and the document never had a "
+        "file, the document is deleted.\n\n"
         "With an `Idempotency-Key`, a repeated request gets the same document, as it is now, and the same "
         "ticket with a new URL; `ticket` is null if there is nothing to send any more.",
         parameters=[IDEMPOTENCY_KEY],

@@ -50,12 +50,12 @@ def lock(file: StoredFile) -> None:
     """
     if file.owner_id is None:
         return
-    owner, rows = file.field.owner(), file.field.model._base_manager
+    owner: Any = file.field.owner()
+    locked = file.field.model._base_manager.select_for_update(no_key=True).only("pk")
     if owner.related_model:
-        locked = rows.select_for_update(no_key=True, of=("self", owner.name)).select_related(owner.name)
-        locked.only(f"{owner.name}__pk").get(pk=file.instance.pk)
-    else:
-        rows.select_for_update(no_key=True).only("pk").get(pk=file.instance.pk)
+        locked = locked.select_for_update(no_key=True, of=("self", owner.name))
+        locked = locked.select_related(owner.name).only(f"{owner.name}__{owner.target_field.name}")
+    locked.get(pk=file.instance.pk)
 
 
 def check(file: StoredFile, size: int) -> None:

@@ -10,7 +10,8 @@ from rest_framework import serializers
 from rest_framework.reverse import reverse
 
 from api.base_models import Resource
-from api.serializer_fields import StrictIntegerField, TextField
+from api.errors import Problem, problem_body
+from api.serializer_fields import CanonicalUUIDField, StrictIntegerField, TextField
 from api.text import drop_invisible
 from api.uploads import tickets
 from api.uploads.models import Declared, Upload
@@ -21,6 +22,7 @@ from storage.fields import UploadField
 CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")  # control characters and line breaks
 
 # Examples for the OpenAPI schema.
+OTHER_ID = "01971f6e-8c5b-7a40-b0a5-3d6b1c1f7e56"
 DECLARATION = {"filename": "guía.pdf", "content_type": "application/pdf", "size": 5120}
 DECLARED = {"filename": "guía.pdf", "content_type": "application/pdf", "size": 5120, "sha256": "9f86…0a08"}
 FOUND = {"content_type": "application/pdf", "size": 5120, "sha256": "9f86…0a08"}
@@ -245,6 +247,60 @@ class UploadSerializer(serializers.ModelSerializer[Upload]):
             return None
         url: str = self.context["request"].build_absolute_uri(upload.resource.get_absolute_url())
         return url
+
+
+@extend_schema_serializer(
+    component_name="Completions",  # the schema adds "Request"
+    examples=[OpenApiExample("Two tickets", {"ids": [UPLOAD["id"], OTHER_ID]}, request_only=True)],
+)
+class CompletionsRequestSerializer(serializers.Serializer[Any]):
+    ids = serializers.ListField(child=CanonicalUUIDField(), min_length=1, max_length=50)
+
+
+class ProblemOfCompletionSerializer(serializers.Serializer[Problem]):
+    """What the request for this ticket alone would have got."""
+
+    status = serializers.IntegerField(help_text="The HTTP status.")
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+    def to_representation(self, problem: Problem) -> dict[str, Any]:
+        body = problem_body(problem.code, problem.detail)
+        return {name: body[name] for name in ("status", "code", "detail")}
+
+
+class CompletionSerializer(serializers.Serializer[Any]):
+    """`upload`, or `problem` if it is not completed."""
+
+    id = serializers.UUIDField()
+    upload = UploadSerializer(allow_null=True)
+    problem = ProblemOfCompletionSerializer(allow_null=True)
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "One of two",
+            {
+                "results": [
+                    {"id": UPLOAD["id"], "upload": UPLOAD, "problem": None},
+                    {
+                        "id": OTHER_ID,
+                        "upload": None,
+                        "problem": {
+                            "status": 409,
+                            "code": "object_missing",
+                            "detail": "Nothing has been uploaded yet: send the file to the ticket's `url`.",
+                        },
+                    },
+                ]
+            },
+            response_only=True,
+        )
+    ]
+)
+class CompletionsSerializer(serializers.Serializer[Any]):
+    results = CompletionSerializer(many=True)
 
 
 @extend_schema_serializer(examples=[OpenApiExample("A signed URL", SIGNED, response_only=True)])
