@@ -170,7 +170,8 @@ def lock_unused(upload: Upload) -> models.Model | None:
     locked, no file of it is recorded and no ticket for it is issued. Call it before the transaction locks the
     ticket.
     """
-    if not upload.creates_resource or not (file := upload.read_file()):
+    file = upload.read_file() if upload.creates_resource else None
+    if file is None:  # not `not file`, which is also true of a file that is not there yet
         return None
     try:
         quotas.lock(file)
