@@ -79,6 +79,21 @@ class DocumentSerializer(ModelSerializer[Document]):
             {"title": "Feeding plan", "category": "care", "upload": DECLARATION},
             request_only=True,
         ),
+    ]
+)
+class NewDocumentSerializer(DocumentSerializer):
+    # `context` has what `upload` needs of it: see UploadRequestSerializer.
+
+    upload = UploadRequestSerializer(
+        required=False, allow_null=True, help_text="The file, if the response shall have a ticket for it."
+    )
+
+    class Meta(DocumentSerializer.Meta):
+        fields = [*DocumentSerializer.Meta.fields, "upload"]
+
+
+@extend_schema_serializer(
+    examples=[
         OpenApiExample(
             "The document and the ticket",
             {**DOCUMENT, "file": None, "updated_at": DOCUMENT["created_at"], "ticket": TICKET},
@@ -87,21 +102,15 @@ class DocumentSerializer(ModelSerializer[Document]):
         OpenApiExample("Without `upload`", {**DOCUMENT, "file": None, "ticket": None}, response_only=True),
     ]
 )
-class NewDocumentSerializer(DocumentSerializer):
-    # `context` has the class Document as the resource of `upload`, and the `ticket` in a response.
+class DocumentWithTicketSerializer(DocumentSerializer):
+    # `context` has the `ticket`, or None.
 
-    upload = UploadRequestSerializer(
-        write_only=True,
-        required=False,
-        allow_null=True,
-        help_text="The file, if the response shall have a ticket for it.",
-    )
     ticket = serializers.SerializerMethodField(
         help_text="The ticket for the file; null without `upload`, or if there is nothing to send any more."
     )
 
     class Meta(DocumentSerializer.Meta):
-        fields = [*DocumentSerializer.Meta.fields, "upload", "ticket"]
+        fields = [*DocumentSerializer.Meta.fields, "ticket"]
 
     @extend_schema_field(TicketSerializer(allow_null=True))
     def get_ticket(self, document: Document) -> Any:

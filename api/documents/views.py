@@ -21,6 +21,7 @@ from api.documents.filters import DocumentFilters
 from api.documents.models import Document
 from api.documents.serializers import (
     DocumentSerializer,
+    DocumentWithTicketSerializer,
     DownloadURLsRequestSerializer,
     DownloadURLsSerializer,
     NewDocumentSerializer,
@@ -56,6 +57,8 @@ Created = tuple[Document, Ticket | None]
         "With an `Idempotency-Key`, a repeated request gets the same document, as it is now, and the same "
         "ticket with a new URL; `ticket` is null if there is nothing to send any more.",
         parameters=[IDEMPOTENCY_KEY],
+        request=NewDocumentSerializer,
+        responses={201: DocumentWithTicketSerializer},
     ),
     retrieve=extend_schema(summary="Read a document"),
     update=extend_schema(summary="Replace a document's fields"),
@@ -83,15 +86,12 @@ class DocumentViewSet(
     def get_queryset(self) -> QuerySet[Document]:
         return Document.objects.visible_to(principal_of(self.request))
 
-    def get_serializer_class(self) -> Any:
-        return NewDocumentSerializer if self.action == "create" else DocumentSerializer
-
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         if _declares_file(request.data):
             check_ticket_rate(request, self)
         document, ticket = run_once(request, self._create, self._created_before)
         context = {**self.get_serializer_context(), "ticket": ticket}
-        body = NewDocumentSerializer(document, context=context).data
+        body = DocumentWithTicketSerializer(document, context=context).data
         return Response(body, status=201, headers=self.get_success_headers(body))
 
     def _create(self, record_key: RecordKey) -> Created:

@@ -110,6 +110,7 @@ class UploadViewSet(
         return Response(self.get_serializer(upload).data)
 
     @extend_schema(
+        operation_id="uploads_complete_many",
         summary="Complete up to 50 tickets",
         description=(
             "The results are in the order of `ids`. Each is what the request for this ticket alone would "
