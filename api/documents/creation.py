@@ -27,13 +27,18 @@ def create(
         # The lock makes a concurrent erasure wait for the document.
         Profile.objects.select_for_update().get_or_create(pk=owner)
         document.save(force_insert=True)
-        record_key(document.pk)
 
     if declared is None:
         with transaction.atomic():
             insert()
+            record_key(document.pk)
         return document, None
     ticket = tickets.issue(
-        document, "file", owner, declared, on_create=lambda upload_id: insert(), creates_resource=True
+        document,
+        "file",
+        owner,
+        declared,
+        on_create=lambda upload_id: record_key(document.pk),
+        create_resource=insert,
     )
     return document, ticket

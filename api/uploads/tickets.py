@@ -40,23 +40,25 @@ def issue(
     declared: Declared,
     *,
     on_create: Callable[[UUID], None] | None = None,
-    creates_resource: bool = False,
+    create_resource: Callable[[], None] | None = None,
 ) -> Ticket:
     """Issue a ticket for a file of this resource. `declared` must be valid by the rules of its field.
 
     Raises Refused if the owner of the file has reached a quota, DoesNotExist if the owner was erased or the
     owner's resource deleted meanwhile, and StorageUnavailable. The file that it replaces counts until the
     ticket is completed. `on_create` is called with the id of the ticket, in the transaction that creates it;
-    if it raises, there is no ticket. `creates_resource`: it inserts the resource, which is deleted if the
-    ticket is cancelled.
+    if it raises, there is no ticket. `create_resource` inserts the resource in the same transaction, if it is
+    new; it is deleted if the ticket is cancelled.
     """
     upload_id = uuid7()
     file = resource.upload_file(field_name, upload_id)
     signed = _sign(file, keys.generate(str(upload_id), declared["content_type"]), declared)
     with transaction.atomic():
+        if create_resource:
+            create_resource()
+        quotas.lock(file)
         if on_create:
             on_create(upload_id)  # before the check: a repeated request is not checked again
-        quotas.lock(file)
         quotas.check(file, declared["size"])
         upload = Upload.objects.create(
             id=upload_id,
@@ -67,7 +69,7 @@ def issue(
             declared=declared,
             path=signed.key,
             expires_at=signed.expires_at,
-            creates_resource=creates_resource,
+            creates_resource=create_resource is not None,
         )
     return Ticket(upload, signed)
 

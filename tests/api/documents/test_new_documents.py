@@ -190,3 +190,27 @@ def test_ten_requests_at_once_with_one_key_get_one_document_and_one_ticket(where
     assert len({answer.json()["ticket"]["id"] for answer in answers}) == 1
     assert alice.get("/api/v1/uploads/").json()["count"] == 1
     assert alice.get("/api/v1/documents/?owner=me").json()["count"] == 1
+
+
+@pytest.mark.parametrize("where", DATABASES)
+def test_one_key_for_different_requests_at_once_is_refused_and_blocks_nobody(where: str, request):
+    """Those that create a document and those that ask for a ticket take their locks in the same order."""
+    server: Server = request.getfixturevalue(where)
+    alice = server.client(f"{uuid4()}@example.org")
+    document = alice.post("/api/v1/documents/", json={"title": "Race"}).json()
+    path = f"/api/v1/documents/{document['id']}/upload-url/"
+    new = {"title": "Race", "upload": announcement()}
+
+    def act(number: int) -> httpx.Response:
+        headers = {"Idempotency-Key": f"{document['id']} {number // 6}"}
+        if number % 2:
+            return alice.post(path, json=announcement(), headers=headers)
+        return alice.post("/api/v1/documents/", json=new, headers=headers)
+
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(act, range(36)))
+
+    assert [answer.text for answer in answers if answer.status_code not in (201, 422)] == []
+    assert {answer.json()["code"] for answer in answers if answer.status_code == 422} == {
+        "idempotency_key_reused"
+    }
