@@ -6,13 +6,14 @@ is deleted after the commit: see `api.uploads.removals`.
 
 from typing import Any
 
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import models, transaction
 from django.utils import timezone
 
 from api.base_models import Resource
 from api.exceptions import PreconditionFailed
 from api.pictures.models import PictureModel
-from api.uploads import removals
+from api.uploads import quotas, removals
 from api.uploads.models import Removal, Upload
 from storage.base import SignedStorage, incoming_store
 from storage.errors import ObjectMissing, StorageUnavailable
@@ -170,6 +171,28 @@ def delete_row(row: Resource) -> bool:
         locked.delete()
         removals.schedule([*recorded, *sent], row.pk, may_appear=bool(sent))
     return removals.carry_out(Removal.objects.for_resources(ids))
+
+
+def lock_unused(upload: Upload) -> models.Model | None:
+    """Lock the resource that was created with this ticket. Returns it if it never had a file.
+
+    Returns None also if another of its tickets may still bring a file, even one that has expired. While it is
+    locked, no file of it is recorded and no ticket for it is issued. Call it before the transaction locks the
+    ticket.
+    """
+    file = upload.read_file() if upload.creates_resource else None
+    if file is None:  # not `not file`, which is also true of a file that is not there yet
+        return None
+    try:
+        quotas.lock(file)
+    except ObjectDoesNotExist:  # deleted meanwhile
+        return None
+    row = upload.read_resource()
+    others = Upload.objects.for_resource(file.instance).exclude(pk=upload.pk)
+    with_file = others.exclude(state__in=[Upload.State.REJECTED, Upload.State.CANCELLED])
+    if row is None or any(each.key for each in stored_files(row)) or with_file.exists():
+        return None
+    return row
 
 
 def with_parts(row: models.Model) -> list[models.Model]:

@@ -88,3 +88,12 @@ def test_a_completion_that_is_repeated_costs_little(alice: Caller):
     alice.complete(ticket)
 
     assert cost(lambda: alice.complete(ticket)) <= 4
+
+
+def test_a_document_and_its_ticket_cost_as_much_as_both(alice: Caller):
+    """The profile, the document, the lock of both, what is in use, and the ticket, in a transaction."""
+    for _ in range(5):
+        alice.document_with_file()
+    new = {"title": "Feeding plan", "upload": announcement()}
+
+    assert cost(lambda: alice.post("documents/", new)) <= 7
