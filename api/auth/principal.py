@@ -1,6 +1,6 @@
 """Principal, the class of `request.user` in requests with an access token."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 from uuid import UUID
 
@@ -17,7 +17,7 @@ class Principal:
 
     id: UUID
     is_staff: bool = False
-    email: str = ""
+    email: str = field(default="", repr=False)
 
     is_authenticated = True
 

@@ -33,9 +33,7 @@ def avatar_image(profile: Profile, signed: dict[str, SignedURL]) -> dict[str, An
     return {**image(profile, urls, alt=alt, credit=""), "expires_at": min(own, default=None)}
 
 
-def signed_avatars(
-    context: Any, profiles: Callable[[], Iterable[Profile]]
-) -> dict[str, SignedURL]:
+def signed_avatars(context: Any, profiles: Callable[[], Iterable[Profile]]) -> dict[str, SignedURL]:
     """Return the URLs of the avatars in this response, by key: one call to the store for all profiles.
 
     Without the store there are none, and the rest can still be read. `context` is that of the serializer.
