@@ -1,0 +1,37 @@
+import type { Texts } from './en'
+
+export const es: Texts = {
+  loading: 'Cargando…',
+  save: 'Guardar',
+  saved: 'Guardado.',
+  delete: 'Eliminar',
+  cancel: 'Cancelar',
+  retry: 'Intentar de nuevo',
+  layout: {
+    skip: 'Ir al contenido',
+    navigation: 'Principal',
+    catalogue: 'Especies',
+    exhibitions: 'Exposiciones',
+    documents: 'Documentos',
+    profile: 'Perfil',
+    signIn: 'Iniciar sesión',
+    signOut: 'Cerrar sesión',
+    language: 'Idioma',
+    theme: 'Colores',
+    themes: { system: 'Como el sistema', light: 'Claro', dark: 'Oscuro' },
+  },
+  problem: {
+    offline: 'No se puede conectar con el servidor.',
+    notFound: 'Esta página no existe',
+    signInFirst: 'Inicie sesión para ver esta página.',
+    notAllowed: 'Solo el personal ve esta página.',
+  },
+  catalogue: { title: 'Especies' },
+  species: {},
+  exhibitions: { title: 'Exposiciones' },
+  profile: { title: 'Perfil' },
+  edit: {},
+  signIn: { title: 'Iniciar sesión' },
+  documents: { title: 'Documentos' },
+  uploads: {},
+}

@@ -1,0 +1,7 @@
+import { Page } from '../components/Page'
+import { useTexts } from '../i18n'
+
+export function Species() {
+  const t = useTexts()
+  return <Page title={t.catalogue.title}>{null}</Page>
+}
