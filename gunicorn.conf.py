@@ -9,9 +9,10 @@ import sys
 from contextlib import suppress
 
 import structlog
-from gunicorn import glogging, util
+from gunicorn import util
 
 from api.demo.accounts import ACCOUNTS, PASSWORD
+from backend.access_log import AccessLogger
 from backend.request_reader import MAX_HEAD
 from backend.settings import (
     BASE_DIR,
@@ -44,27 +45,16 @@ control_socket_disable = True
 forwarder_headers = ""  # gunicorn would cut the value of a header SCRIPT_NAME from the path
 
 logconfig_dict = LOGGING
-access_log_format = "%(m)s %(U)s %(s)s %(b)s %(M)sms"  # without %(r)s and %(q)s: queries contain tokens
 
 
 #: What a message of gunicorn quotes with `repr`.
 QUOTED = re.compile(r"""(?:\bb)?(['"]).*\1""", re.DOTALL)
 
 
-class logger_class(glogging.Logger):  # noqa: N801  (the name of a setting)
+class logger_class(AccessLogger):  # noqa: N801  (the name of a setting)
     def warning(self, msg, *args, **options):  # type: ignore[no-untyped-def]
         """Log why a request is refused, and not what gunicorn quotes of it: that may be a password."""
         super().warning(QUOTED.sub("[redacted]", msg), *args, **options)
-
-    def atoms(self, resp, req, environ, request_time):  # type: ignore[no-untyped-def]
-        """Return the values of `access_log_format` only. gunicorn's own also copies every header."""
-        return {
-            "m": environ.get("REQUEST_METHOD"),
-            "U": environ.get("PATH_INFO"),
-            "s": str(resp.status).partition(" ")[0],
-            "b": getattr(resp, "sent", None) or "-",
-            "M": int(request_time.total_seconds() * 1000),
-        }
 
 
 def when_ready(server):  # type: ignore[no-untyped-def]

@@ -1,5 +1,6 @@
 """The base class of all models, and the indexes of lists."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -8,6 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from uuid_utils.compat import uuid7
 
+from api.exceptions import PreconditionFailed
 from storage.fields import StoredFile, UploadField, stored_file
 
 
@@ -34,19 +36,27 @@ class Resource(models.Model):
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated at"), auto_now=True)
 
+    #: The `updated_at` that the row must have in the database to be changed or deleted. None: any.
+    unchanged_since: datetime | None = None
+
     class Meta:
         abstract = True
 
     def update(self, changes: dict[str, Any]) -> None:
         """Save these fields only, because a file may be recorded at the same time.
 
-        Raises DoesNotExist if the row was deleted meanwhile.
+        Raises DoesNotExist if the row was deleted meanwhile, and PreconditionFailed if it has another version
+        than the one it is bound to.
         """
         values = {**changes, "updated_at": timezone.now()}
-        if not type(self)._base_manager.filter(pk=self.pk).update(**values):
-            raise type(self).DoesNotExist
+        if not type(self)._base_manager.filter(pk=self.pk, **self.version()).update(**values):
+            raise PreconditionFailed if self.unchanged_since else type(self).DoesNotExist
         for name, value in values.items():
             setattr(self, name, value)
+
+    def version(self) -> dict[str, Any]:
+        """Return the columns that the row must have in the database to be changed or deleted."""
+        return {"updated_at": self.unchanged_since} if self.unchanged_since else {}
 
     @classmethod
     def upload_field(cls, name: str) -> UploadField:

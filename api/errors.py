@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
@@ -60,7 +61,9 @@ ERROR_CODES: dict[str, tuple[int, str | Promise]] = {
     "verification_in_progress": (409, _("The file is being verified: try again.")),
     "held": (409, _("The file waits for a check: it is published or refused later.")),
     "gallery_full": (409, _("This entry has as many pictures as it may have: delete one first.")),
+    "object_arrived": (409, _("The file has arrived: call complete.")),
     "resource_gone": (409, _("The resource that the file was for has been deleted.")),
+    "precondition_failed": (412, _("This has changed since you read it: read it again.")),
     "too_large": (413, _("The request body is too large.")),
     "unsupported_media_type": (415, _("Send JSON: `Content-Type: application/json`.")),
     "idempotency_key_reused": (422, _("This Idempotency-Key was used for another request: make a new one.")),
@@ -94,6 +97,7 @@ TITLES: dict[int, str | Promise] = {
     405: _("Method Not Allowed"),
     408: _("Request Timeout"),
     409: _("Conflict"),
+    412: _("Precondition Failed"),
     413: _("Request Entity Too Large"),
     415: _("Unsupported Media Type"),
     422: _("Unprocessable Entity"),
@@ -183,37 +187,57 @@ def server_error(request: HttpRequest) -> HttpResponse:
     return problem("internal")
 
 
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """The arguments of `problem`."""
+
+    code: str
+    detail: str | Promise = ""
+    errors: list[dict[str, str]] = field(default_factory=list)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    members: Mapping[str, int | str] = field(default_factory=dict)
+
+
 def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
     """The exception handler of DRF and of ProblemMiddleware. Returns None for unexpected exceptions."""
     set_rollback()
+    if isinstance(error, exceptions.MethodNotAllowed):
+        return problem("method_not_allowed", headers=_allow(context))
+    found = problem_of(error)
+    if found is None:
+        return None
+    return problem(found.code, found.detail, found.errors, found.headers, found.members)
+
+
+def problem_of(error: Exception) -> Problem | None:
+    """Return the problem that an exception is for the client, None if it is unexpected."""
     match error:
         case Refused():
             headers = _retry_after(error.retry_after)
-            return problem(error.code, error.detail, headers=headers, members=error.members)
+            return Problem(error.code, error.detail, headers=headers, members=error.members)
         case exceptions.ValidationError():
             errors = list(_flatten(error.get_full_details(), "#"))
-            return problem("invalid", getattr(error, "summary", ""), errors)
+            return Problem("invalid", getattr(error, "summary", ""), errors)
         case exceptions.AuthenticationFailed() | exceptions.NotAuthenticated():
             return _unauthorised(error)
         case exceptions.Throttled():
             wait = math.ceil(getattr(error, "wait", None) or 1)
-            return problem("throttled", str(error.detail), headers=_retry_after(wait))
+            return Problem("throttled", str(error.detail), headers=_retry_after(wait))
         case exceptions.ParseError():
-            return problem("malformed", str(error.detail))
-        case exceptions.MethodNotAllowed():
-            return problem("method_not_allowed", headers=_allow(context))
+            return Problem("malformed", str(error.detail))
         case exceptions.APIException() if error.get_codes() in ERROR_CODES:
-            return problem(str(error.get_codes()))
+            return Problem(str(error.get_codes()))
     code = next((code for kind, code in EXCEPTION_CODES.items() if isinstance(error, kind)), None)
     if code is None:
         return None
     if ERROR_CODES[code][0] < 500:
-        return problem(code)
-    logger.warning("service_unavailable", exc_info=error)  # the response does not contain the cause
-    return problem(code, headers=_retry_after(RETRY_AFTER))
+        return Problem(code)
+    # The response does not contain the cause.
+    logger.warning("service_unavailable", outage=code, exc_info=error)
+    return Problem(code, headers=_retry_after(RETRY_AFTER))
 
 
-def _unauthorised(error: exceptions.APIException) -> HttpResponse:
+def _unauthorised(error: exceptions.APIException) -> Problem:
     code = str(error.get_codes())
     challenge = 'Bearer realm="vivarium"'
     if code != "not_authenticated":
@@ -221,7 +245,7 @@ def _unauthorised(error: exceptions.APIException) -> HttpResponse:
     detail = ""
     if settings.DEBUG and isinstance(error, TokenInvalid):
         detail = f"{ERROR_CODES[code][1]} {error.reason}"
-    return problem(code, detail, headers={"WWW-Authenticate": challenge})
+    return Problem(code, detail, headers={"WWW-Authenticate": challenge})
 
 
 def _retry_after(seconds: int | None) -> dict[str, str]:

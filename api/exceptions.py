@@ -23,6 +23,13 @@ class Refused(Exception):
         self.members = members
 
 
+class PreconditionFailed(Refused):
+    """The row is not as the caller has read it."""
+
+    def __init__(self) -> None:
+        super().__init__("precondition_failed")
+
+
 class GalleryFull(Refused):
     """The entry has as many pictures as it may have."""
 

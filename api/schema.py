@@ -11,6 +11,7 @@ from drf_spectacular.utils import Direction, OpenApiExample, OpenApiResponse
 from rest_framework import serializers
 from rest_framework.permissions import SAFE_METHODS
 
+from api.conditional_requests import IF_MATCH, IF_NONE_MATCH, PROTECTED_METHODS, ConditionalMixin
 from api.errors import problem_body
 from api.permissions import IsStaffOrReadOnly
 
@@ -73,6 +74,15 @@ class ProblemAutoSchema(AutoSchema):
         auth: list[dict[str, Any]] = super().get_auth()
         is_for_visitors = any(isinstance(each, IsStaffOrReadOnly) for each in self.view.get_permissions())
         return [*auth, {}] if is_for_visitors and self.method in SAFE_METHODS else auth
+
+    def get_override_parameters(self) -> list[Any]:
+        """Add the headers of conditional requests for one row."""
+        parameters: list[Any] = super().get_override_parameters()
+        if not isinstance(self.view, ConditionalMixin) or "{" not in self.path:
+            return parameters
+        if getattr(self.view, "action", "") == "retrieve":
+            return [*parameters, IF_NONE_MATCH]
+        return [*parameters, IF_MATCH] if self.method in PROTECTED_METHODS else parameters
 
     def get_description(self) -> str:  # type: ignore[override]
         """Return the docstring of the action, and never that of the view class, which is for developers."""

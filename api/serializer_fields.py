@@ -1,6 +1,7 @@
 """Serializer fields that clean text, and that take the JSON type in the schema and no other."""
 
 from typing import Any, TypeVar
+from uuid import UUID
 
 from django.db import models
 from rest_framework import serializers
@@ -44,6 +45,16 @@ class StrictIntegerField(serializers.IntegerField):
             self.fail("invalid")
         number: int = super().to_internal_value(data)
         return number
+
+
+class CanonicalUUIDField(serializers.UUIDField):
+    """A UUIDField that only accepts digits with hyphens. DRF also accepts numbers and URNs."""
+
+    def to_internal_value(self, data: Any) -> UUID:
+        value = super().to_internal_value(data)
+        if not isinstance(data, str) or str(value) != data.lower():
+            self.fail("invalid", value=data)
+        return value
 
 
 class ModelSerializer(serializers.ModelSerializer[Row]):

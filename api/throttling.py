@@ -23,11 +23,15 @@ class PrincipalRateThrottle(SimpleRateThrottle):
 
     def allow_request(self, request: Request, view: Any) -> bool:
         """Allow every request while the cache fails, so that the API still works."""
+        return self.allow_many(request, view, 1)
+
+    def allow_many(self, request: Request, view: Any, number: int) -> bool:
+        """Allow a request that does the work of so many, all of it or nothing."""
         window, self.elapsed = divmod(self.timer(), self.duration)
         try:
-            return self._count(f"{self.get_cache_key(request, view)}_{window:.0f}") <= self.num_requests
+            return self._count(f"{self.get_cache_key(request, view)}_{window:.0f}", number)
         except Exception as error:  # each cache backend has its own exceptions
-            logger.error("throttle_cache_failed", exc_info=error)
+            logger.error("throttle_cache_failed", outage="cache", exc_info=error)
             return True
 
     def get_cache_key(self, request: Request, view: Any) -> str:
@@ -38,12 +42,14 @@ class PrincipalRateThrottle(SimpleRateThrottle):
         """Return the number of seconds until the next window."""
         return self.duration - self.elapsed
 
-    def _count(self, key: str) -> int:
-        """Count this request, and return the number of requests in its window."""
+    def _count(self, key: str, number: int) -> bool:
+        """Count so many requests. Returns False if there are too many in the window."""
         # Longer than the window, so that the key cannot expire between `add` and `incr`.
-        if self.cache.add(key, 1, 2 * self.duration):
-            return 1
-        return int(self.cache.incr(key))
+        is_first = self.cache.add(key, number, 2 * self.duration)
+        is_allowed = (number if is_first else int(self.cache.incr(key, number))) <= self.num_requests
+        if not is_allowed and number > 1:  # fewer may still be allowed
+            self.cache.decr(key, number)
+        return is_allowed
 
 
 class TicketRateThrottle(PrincipalRateThrottle):
@@ -62,6 +68,19 @@ class FileRateThrottle(PrincipalRateThrottle):
 
 def check_file_rate(request: Request, view: APIView) -> None:
     """Raise Throttled if there were too many, for views that know only late whether a file is copied."""
-    throttle = FileRateThrottle()
-    if not throttle.allow_request(request, view):
+    _check_rate(FileRateThrottle(), request, view)
+
+
+def check_ticket_rate(request: Request, view: APIView) -> None:
+    """Raise Throttled if there were too many, for views that only issue a ticket if the body asks for one."""
+    _check_rate(TicketRateThrottle(), request, view)
+
+
+def check_completion_rate(request: Request, view: APIView, number: int) -> None:
+    """Raise Throttled if there may not be so many completions now."""
+    _check_rate(CompletionRateThrottle(), request, view, number)
+
+
+def _check_rate(throttle: PrincipalRateThrottle, request: Request, view: APIView, number: int = 1) -> None:
+    if not throttle.allow_many(request, view, number):
         view.throttled(request, throttle.wait())

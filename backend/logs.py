@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from backend.outages import limit_outages
 from storage.control_characters import escape
 
 REDACTED = "[redacted]"
@@ -58,6 +59,11 @@ def _escape_line_breaks(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any
     return event
 
 
+def is_no_response(record: logging.LogRecord) -> bool:
+    """Return False for what Django logs of each response with an error status: the access log has those."""
+    return not hasattr(record, "status_code") or (bool(record.exc_info) and record.levelno >= logging.ERROR)
+
+
 def logging_config(*, pretty: bool, secrets: Iterable[str]) -> dict[str, Any]:
     """Return the LOGGING setting, which gunicorn uses too. Lines are text if `pretty`, else JSON."""
     shared: list[Any] = [
@@ -78,7 +84,7 @@ def logging_config(*, pretty: bool, secrets: Iterable[str]) -> dict[str, Any]:
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[limit_outages, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
@@ -94,12 +100,16 @@ def logging_config(*, pretty: bool, secrets: Iterable[str]) -> dict[str, Any]:
                 "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
             }
         },
+        "filters": {
+            "no_responses": {"()": "django.utils.log.CallbackFilter", "callback": is_no_response},
+        },
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"level": "INFO", "handlers": ["stderr"]},
         # By default these have their own handlers, which would bypass the formatter above.
         "loggers": {
             "django": propagating,
             "django.server": propagating,
+            "django.request": {"filters": ["no_responses"]},
             "gunicorn.error": {**propagating, "level": "INFO"},
             "gunicorn.access": {**propagating, "level": "INFO"},
             "httpx": {"level": "WARNING"},

@@ -6,20 +6,25 @@ Paths are compared without the prefix under which a proxy mounts the site: `path
 import re
 from collections.abc import Callable
 from datetime import UTC
+from functools import lru_cache
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import structlog
 from django.conf import settings
+from django.contrib.admindocs.views import simplify_regex
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 from django.http.request import split_domain_port
 from django.utils import timezone
 from django.utils.cache import has_vary_header, patch_vary_headers
+from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext
 
+from api.auth.principal import Principal
 from api.errors import exception_handler, problem
 from api.parsers import read_body
+from backend.access_log import FIELDS
 from storage.base import signed_stores
 from storage.budget import request_budget
 
@@ -32,7 +37,10 @@ logger = structlog.get_logger("backend.requests")
 
 
 class RequestIDMiddleware:
-    """Adds a request id to the logs and the response: the client's `X-Request-ID` if valid, or a new one."""
+    """Adds a request id to the logs and the response: the client's `X-Request-ID` if valid, or a new one.
+
+    It also leaves the fields of the access log that only Django knows.
+    """
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
@@ -44,7 +52,32 @@ class RequestIDMiddleware:
         structlog.contextvars.bind_contextvars(request_id=request_id)
         response = self.get_response(request)
         response.headers["X-Request-ID"] = request_id
+        request.META[FIELDS] = log_fields(request)
         return response
+
+
+def log_fields(request: HttpRequest) -> dict[str, str | None]:
+    """Return the route, such as `/api/v1/documents/<pk>/`, and a hash of the principal's id.
+
+    Both are None if the request did not come that far. The hash is the same for all requests of a member.
+    """
+    user = getattr(request, "user", None)
+    principal = None
+    if type(user) is Principal:  # in the admin it is a lazy object, which would query the database
+        principal = salted_hmac("vivarium.access_log", str(user.id), algorithm="sha256").hexdigest()[:16]
+    return {"route": route_of(request), "principal": principal}
+
+
+def route_of(request: HttpRequest) -> str | None:
+    """Return the route of a request, with `<name>` for what varies; None if no view has it."""
+    match = request.resolver_match
+    return _readable(match.route) if match and match.route else None
+
+
+@lru_cache(maxsize=1000)
+def _readable(route: str) -> str:
+    readable: str = simplify_regex(route)
+    return readable
 
 
 class HostMiddleware:

@@ -426,7 +426,8 @@ CORS_ALLOWED_ORIGIN_PATTERNS = env.list("CORS_ALLOWED_ORIGIN_PATTERNS", default=
 CORS_ALLOWED_ORIGIN_REGEXES = [pattern_regex(pattern) for pattern in CORS_ALLOWED_ORIGIN_PATTERNS]
 CORS_ALLOW_HEADERS = [
     *default_headers,
-    "idempotency-key",
+    *("idempotency-key", "if-match", "if-none-match"),
+    *("traceparent", "tracestate"),  # as OpenTelemetry sends
     "x-request-id",
     *("apikey", "x-client-info"),  # as supabase-js sends
 ]

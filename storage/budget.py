@@ -56,6 +56,12 @@ def current() -> Budget | None:
     return _budget.get()
 
 
+def is_used_up() -> bool:
+    """Return True if the request that is being handled has no time left for storage calls."""
+    budget = _budget.get()
+    return budget is not None and budget.left <= 0
+
+
 def ends_at() -> float:
     """Return when the running call must end, by time.monotonic."""
     budget = _budget.get()

@@ -20,7 +20,7 @@ def get_many(bucket: str, keys: Sequence[str], seconds: int) -> dict[str, str]:
     try:
         cached = cache.get_many(names)
     except Exception as error:  # each cache backend raises its own exceptions
-        logger.warning("url_cache_failed", exc_info=error)
+        logger.warning("url_cache_failed", outage="cache", exc_info=error)
         return {}
     return {names[name]: token for name, (lifetime, token) in cached.items() if lifetime == seconds}
 
@@ -33,14 +33,14 @@ def set_many(bucket: str, tokens: Mapping[str, str], seconds: int) -> None:
     try:
         cache.set_many(entries, timeout=seconds // 2)
     except Exception as error:
-        logger.warning("url_cache_failed", exc_info=error)
+        logger.warning("url_cache_failed", outage="cache", exc_info=error)
 
 
 def delete(bucket: str, key: str) -> None:
     try:
         cache.delete(_cache_key(bucket, key))
     except Exception as error:
-        logger.warning("url_cache_failed", exc_info=error)
+        logger.warning("url_cache_failed", outage="cache", exc_info=error)
 
 
 def _cache_key(bucket: str, key: str) -> str:

@@ -15,6 +15,7 @@ import pytest
 from django.core.cache import cache
 
 from api.auth import jwks_cache, jwks_client
+from backend import outages
 from tests.support.auth_server import KeyServer
 from tests.support.cast import Caller
 from tests.support.npm import install
@@ -34,6 +35,7 @@ def _own_media_and_cache(settings, tmp_path_factory) -> None:
     os.mkdir(folder)
     settings.MEDIA_ROOT = f"{folder}/media"
     cache.clear()
+    outages.forget()
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat
 from django.utils.text import smart_split
 
+from api.base_models import Resource
 from api.search import fold, folded
 from api.text import TextFormField
 from api.uploads.attachments import delete_row
@@ -104,10 +105,10 @@ class ResourceAdmin(BoundedAdmin):
     class Media:
         css = {"all": ["vivarium/admin.css"]}
 
-    def delete_model(self, request: HttpRequest, obj: Model) -> None:
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
         transaction.on_commit(partial(_delete, obj))
 
-    def delete_queryset(self, request: HttpRequest, queryset: Iterable[Model]) -> None:
+    def delete_queryset(self, request: HttpRequest, queryset: Iterable[Any]) -> None:
         """Delete row by row. This action runs without a transaction, so each row is deleted at once."""
         for obj in list(queryset):
             self.delete_model(request, obj)
@@ -138,7 +139,7 @@ def file_summary(facts: FileFacts | None) -> str:
     return f"{facts['name']} ({facts['content_type']}, {filesizeformat(facts['size'])})"
 
 
-def _delete(row: Model) -> None:
+def _delete(row: Resource) -> None:
     try:
         delete_row(row)
     except ObjectDoesNotExist:

@@ -9,7 +9,6 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth import get_permission_codename
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
-from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -18,6 +17,7 @@ from django.utils.translation import override
 from django.views.decorators.http import require_http_methods
 
 from api.admin_site.base import ReadOnlyAdmin, file_summary
+from api.base_models import Resource
 from api.uploads.attachments import delete_file, files_beside
 from storage.errors import ObjectMissing
 from storage.fields import StoredFile, stored_file
@@ -67,7 +67,7 @@ class FileAdmin(ReadOnlyAdmin):
             self.message_user(request, text, messages.WARNING)
         return HttpResponseRedirect(reverse(f"admin:{_name(self.opts, 'change')}", args=[row.pk]))
 
-    def _ask(self, request: HttpRequest, row: Model, file: StoredFile) -> HttpResponse:
+    def _ask(self, request: HttpRequest, row: Resource, file: StoredFile) -> HttpResponse:
         context = {
             **self.admin_site.each_context(request),
             "title": _("Delete the file?"),
@@ -77,7 +77,7 @@ class FileAdmin(ReadOnlyAdmin):
         }
         return TemplateResponse(request, "admin/api/delete_file.html", context)
 
-    def _delete(self, request: HttpRequest, row: Model, file: StoredFile) -> bool:
+    def _delete(self, request: HttpRequest, row: Resource, file: StoredFile) -> bool:
         """Delete the file and log it. Returns False if another request has deleted it, or the row."""
         with override(None):  # untranslated: Django translates the history when it is displayed
             name = str(file.field.verbose_name)

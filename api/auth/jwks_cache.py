@@ -93,6 +93,6 @@ def _call(call: Callable[[], Any], default: T) -> T:
         result: T = call()
         return result
     except Exception as error:  # each cache backend has its own exceptions
-        logger.warning("jwks_cache_failed", reason=type(error).__name__)
+        logger.warning("jwks_cache_failed", outage="cache", exc_info=error)
         _paused_until = monotonic() + PAUSE_SECONDS
         return default

@@ -180,7 +180,7 @@ class JWKSClient:
             text = response.body.decode("utf-8-sig")
             keys = jwks.parse(text)
         except (supabase_auth.SupabaseAuthUnavailable, ValueError) as error:
-            logger.warning("jwks_fetch_failed", reason=str(error))
+            logger.warning("jwks_fetch_failed", outage="keys", exc_info=error)
             return False
         self.key_set = KeySet(keys, began)
         cached = jwks_cache.CachedKeySet(text, began, self.generation)

@@ -60,7 +60,7 @@ def _fetch_is_active(token: str, user: str) -> bool:
         response = supabase_auth.get(f"{settings.SUPABASE_JWT_ISSUER.rstrip('/')}/user", token)
         return _parse(response, user)
     except (supabase_auth.SupabaseAuthUnavailable, ValueError, RecursionError) as error:
-        logger.warning("session_check_failed", reason=str(error))
+        logger.warning("session_check_failed", outage="auth", exc_info=error)
         _cache_set("session:down", True, COOLDOWN)
         raise SessionsUnavailable from error
 
@@ -91,7 +91,7 @@ def _cache_get(name: str) -> Any:
     try:
         return cache.get(name)
     except Exception as error:  # each cache backend has its own exceptions
-        logger.warning("session_cache_failed", exc_info=error)
+        logger.warning("session_cache_failed", outage="cache", exc_info=error)
         return None
 
 
@@ -99,4 +99,4 @@ def _cache_set(name: str, value: bool, seconds: int) -> None:
     try:
         cache.set(name, value, timeout=seconds)
     except Exception as error:
-        logger.warning("session_cache_failed", exc_info=error)
+        logger.warning("session_cache_failed", outage="cache", exc_info=error)

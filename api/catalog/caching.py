@@ -13,6 +13,8 @@ CACHE_CONTROL = "public, max-age=60"
 class VisitorCacheMixin:
     """A mixin for views: reads by visitors get `Cache-Control`, an ETag, and 304 if the ETag matches.
 
+    It comes before ConditionalMixin, which does this for single rows.
+
     `backend.middleware.APIMiddleware` sets `Vary`, and the headers of all other responses.
     """
 
@@ -21,5 +23,6 @@ class VisitorCacheMixin:
         is_read = request.method in ("GET", "HEAD") and response.status_code == 200
         if is_read and isinstance(response, Response) and not request.user.is_authenticated:
             response.headers["Cache-Control"] = CACHE_CONTROL
-            response.add_post_render_callback(partial(conditional_response, request._request))
+            if "ETag" not in response.headers:
+                response.add_post_render_callback(partial(conditional_response, request._request))
         return response

@@ -4,16 +4,20 @@ import django_filters
 from drf_spectacular.utils import extend_schema_field
 
 from api.catalog.models import EducationalService, Exhibition, Species
-from api.filters import FilterSet
+from api.filters import BooleanFilter, ResourceFilters
 
 
-class SpeciesFilters(FilterSet):
+class EntryFilters(ResourceFilters):
+    published = BooleanFilter(label="Visitors see what is published only.")
+
+
+class SpeciesFilters(EntryFilters):
     class Meta:
         model = Species
         fields = ["conservation_status", "taxonomic_class", "taxonomic_order", "family"]
 
 
-class ExhibitionFilters(FilterSet):
+class ExhibitionFilters(EntryFilters):
     open_on = django_filters.DateFilter(
         method="filter_open_on",
         label="Exhibitions that are open on this day.",
@@ -31,7 +35,7 @@ class ExhibitionFilters(FilterSet):
         return queryset.open_on(day)
 
 
-class EducationalServiceFilters(FilterSet):
+class EducationalServiceFilters(EntryFilters):
     class Meta:
         model = EducationalService
         fields = ["audience"]

@@ -8,6 +8,7 @@ from django.db.models import Case, F, Value, When
 
 from api.catalog.models import Entry
 from api.catalog.pictures import Picture, check_room, lock_gallery
+from api.exceptions import PreconditionFailed
 from api.uploads import removals
 from api.uploads.models import Removal, Upload
 from storage.fields import stored_files
@@ -36,7 +37,7 @@ def check_ticket(entry: Entry) -> None:
 def change(picture: Picture, changes: dict[str, object]) -> None:
     """Save these changes of a picture. `position` moves it, and the pictures between make room.
 
-    Raises PositionOutOfRange, and DoesNotExist if the picture was deleted meanwhile.
+    Raises PositionOutOfRange, PreconditionFailed, and DoesNotExist if the picture was deleted meanwhile.
     """
     position = changes.pop("position", None)
     with transaction.atomic():
@@ -63,7 +64,7 @@ def delete(picture: Picture) -> bool:
     """Delete the picture and its objects. The pictures behind it move up.
 
     Returns True if the objects are gone, False if the storage failed and the sweep deletes them. Raises
-    DoesNotExist if the picture was deleted meanwhile.
+    DoesNotExist if the picture was deleted meanwhile, and PreconditionFailed.
     """
     with transaction.atomic(durable=True):
         gallery = lock_gallery(picture.entry)
@@ -71,6 +72,8 @@ def delete(picture: Picture) -> bool:
             raise type(picture).DoesNotExist
         picture.before_publishing()
         locked = gallery.select_for_update().get(pk=picture.pk)
+        if picture.unchanged_since not in (None, locked.updated_at):
+            raise PreconditionFailed
         removals.schedule([(file.storage, file.key) for file in stored_files(locked)], picture.pk)
         locked.delete()
         _number(picture, list(gallery.values_list("pk", flat=True)))

@@ -17,6 +17,8 @@ from api.catalog.caching import VisitorCacheMixin
 from api.catalog.gallery_serializers import PictureSerializer
 from api.catalog.models import EducationalService, Entry, Exhibition, Species
 from api.catalog.pictures import EducationalServicePicture, ExhibitionPicture, Picture, SpeciesPicture
+from api.conditional_requests import ConditionalMixin
+from api.pagination import PagePagination
 from api.permissions import IsStaff, IsStaffOrReadOnly
 from api.query_parameters import KnownParametersMixin
 from api.throttling import TicketRateThrottle
@@ -48,6 +50,7 @@ SUMMARIES = {
 class PictureViewSet(
     KnownParametersMixin,
     VisitorCacheMixin,
+    ConditionalMixin,
     TicketMixin,
     mixins.ListModelMixin,
     mixins.RetrieveModelMixin,
@@ -60,6 +63,7 @@ class PictureViewSet(
     permission_classes = (IsStaffOrReadOnly,)
     http_method_names = ("get", "post", "patch", "delete", "head", "options")
     filter_backends = ()
+    pagination_class = PagePagination  # no cursor: positions move, and a gallery fits on one page
     lookup_value_regex = "[-0-9a-fA-F]+"
     entries: Any  # the model of the entries
 

@@ -86,8 +86,8 @@ def try_to_make(species: Species, *, only_missing: bool = False) -> bool:
     """Make the code. Logs the error and returns False if the storage fails."""
     try:
         make(species, only_missing=only_missing)
-    except StorageError:
-        logger.exception("qr_code_failed", species=species.slug)
+    except StorageError as error:
+        logger.error("qr_code_failed", species=species.slug, error=str(error))
         return False
     except (Species.DoesNotExist, CodeExists):
         pass  # deleted, or made, meanwhile: no code is needed

@@ -16,6 +16,7 @@ from api.catalog.caching import VisitorCacheMixin
 from api.catalog.filters import EducationalServiceFilters, ExhibitionFilters, SpeciesFilters
 from api.catalog.models import EducationalService, Exhibition, Species
 from api.catalog.serializers import EducationalServiceSerializer, ExhibitionSerializer, SpeciesSerializer
+from api.conditional_requests import ConditionalMixin
 from api.permissions import IsStaffOrReadOnly
 from api.query_parameters import KnownParametersMixin
 from api.throttling import FileRateThrottle
@@ -33,7 +34,14 @@ SUMMARIES = {
 }
 
 
-class EntryViewSet(KnownParametersMixin, VisitorCacheMixin, DeletionMixin, UploadURLMixin, ModelViewSet[Any]):
+class EntryViewSet(
+    KnownParametersMixin,
+    VisitorCacheMixin,
+    ConditionalMixin,
+    DeletionMixin,
+    UploadURLMixin,
+    ModelViewSet[Any],
+):
     upload_field = "image"
     permission_classes = (IsStaffOrReadOnly,)
     lookup_field = "slug"

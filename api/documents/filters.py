@@ -10,7 +10,7 @@ from django.forms import CharField
 from django.utils.translation import gettext
 
 from api.documents.models import Document
-from api.filters import FilterSet
+from api.filters import BooleanFilter, ResourceFilters
 
 
 class OwnerField(CharField):
@@ -37,9 +37,13 @@ class OwnerFilter(django_filters.CharFilter):
         return super().filter(queryset, value)
 
 
-class DocumentFilters(FilterSet):
+class DocumentFilters(ResourceFilters):
     owner = OwnerFilter(field_name="owner_id", label="`me`, or a member's UUID")
+    has_file = BooleanFilter(method="filter_has_file", label="Documents with a file, or without one.")
 
     class Meta:
         model = Document
         fields = ["owner", "visibility", "category"]
+
+    def filter_has_file(self, queryset: QuerySet, name: str, has_file: bool) -> QuerySet:
+        return queryset.exclude(file="") if has_file else queryset.filter(file="")

@@ -1,15 +1,21 @@
 """Serializers of documents and their download URLs."""
 
 from typing import Any
-from uuid import UUID
 
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
 from api.documents.models import Document
-from api.serializer_fields import ModelSerializer
+from api.serializer_fields import CanonicalUUIDField, ModelSerializer
 from api.uploads.attachments import update_row
-from api.uploads.serializers import SIGNED, FileFactsSerializer
+from api.uploads.serializers import (
+    DECLARATION,
+    SIGNED,
+    TICKET,
+    FileFactsSerializer,
+    TicketSerializer,
+    UploadRequestSerializer,
+)
 from storage.fields import FileFacts
 
 DOCUMENT = {
@@ -65,14 +71,51 @@ class DocumentSerializer(ModelSerializer[Document]):
         return document
 
 
-class CanonicalUUIDField(serializers.UUIDField):
-    """A UUIDField that only accepts digits with hyphens. DRF also accepts numbers and URNs."""
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample("A new document", {"title": "Feeding plan", "category": "care"}, request_only=True),
+        OpenApiExample(
+            "A new document and a ticket for its file",
+            {"title": "Feeding plan", "category": "care", "upload": DECLARATION},
+            request_only=True,
+        ),
+    ]
+)
+class NewDocumentSerializer(DocumentSerializer):
+    # `context` has what `upload` needs of it: see UploadRequestSerializer.
 
-    def to_internal_value(self, data: Any) -> UUID:
-        value = super().to_internal_value(data)
-        if not isinstance(data, str) or str(value) != data.lower():
-            self.fail("invalid", value=data)
-        return value
+    upload = UploadRequestSerializer(
+        required=False, allow_null=True, help_text="The file, if the response shall have a ticket for it."
+    )
+
+    class Meta(DocumentSerializer.Meta):
+        fields = [*DocumentSerializer.Meta.fields, "upload"]
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "The document and the ticket",
+            {**DOCUMENT, "file": None, "updated_at": DOCUMENT["created_at"], "ticket": TICKET},
+            response_only=True,
+        ),
+        OpenApiExample("Without `upload`", {**DOCUMENT, "file": None, "ticket": None}, response_only=True),
+    ]
+)
+class DocumentWithTicketSerializer(DocumentSerializer):
+    # `context` has the `ticket`, or None.
+
+    ticket = serializers.SerializerMethodField(
+        help_text="The ticket for the file; null without `upload`, or if there is nothing to send any more."
+    )
+
+    class Meta(DocumentSerializer.Meta):
+        fields = [*DocumentSerializer.Meta.fields, "ticket"]
+
+    @extend_schema_field(TicketSerializer(allow_null=True))
+    def get_ticket(self, document: Document) -> Any:
+        ticket = self.context["ticket"]
+        return ticket and TicketSerializer(ticket, context=self.context).data
 
 
 @extend_schema_serializer(

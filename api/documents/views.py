@@ -4,7 +4,6 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext
 from drf_spectacular.utils import extend_schema, extend_schema_view
@@ -17,21 +16,25 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import ModelViewSet
 
 from api.auth.principal import principal_of
+from api.conditional_requests import ConditionalMixin
+from api.documents import creation
 from api.documents.filters import DocumentFilters
 from api.documents.models import Document
 from api.documents.serializers import (
     DocumentSerializer,
+    DocumentWithTicketSerializer,
     DownloadURLsRequestSerializer,
     DownloadURLsSerializer,
+    NewDocumentSerializer,
 )
 from api.exceptions import Refused
 from api.idempotency import IDEMPOTENCY_KEY, RecordKey, run_once
 from api.permissions import IsOwnerOrReadOnly
-from api.profiles.models import Profile
 from api.query_parameters import KnownParametersMixin
-from api.throttling import FileRateThrottle, check_file_rate
+from api.throttling import FileRateThrottle, check_file_rate, check_ticket_rate
 from api.uploads.attachments import delete_file, revoke_urls
 from api.uploads.serializers import DownloadURLSerializer
+from api.uploads.tickets import Ticket, reissue_created
 from api.uploads.views import (
     DELETED,
     NO_STORE,
@@ -42,13 +45,21 @@ from api.uploads.views import (
 )
 from storage.base import SignedURL, store_of
 
+Created = tuple[Document, Ticket | None]
+
 
 @extend_schema_view(
     list=extend_schema(summary="List the documents that you may see"),
     create=extend_schema(
-        summary="Create a document, without its file",
-        description="With an `Idempotency-Key`, a repeated request gets the same document, as it is now.",
+        summary="Create a document, and ask for a ticket for its file",
+        description="With `upload`, the response has a ticket as `upload-url/` issues it. Document and "
+        "ticket are created together, or neither. If the ticket is cancelled, and the document never had a "
+        "file, the document is deleted.\n\n"
+        "With an `Idempotency-Key`, a repeated request gets the same document, as it is now, and the same "
+        "ticket with a new URL; `ticket` is null if there is nothing to send any more.",
         parameters=[IDEMPOTENCY_KEY],
+        request=NewDocumentSerializer,
+        responses={201: DocumentWithTicketSerializer},
     ),
     retrieve=extend_schema(summary="Read a document"),
     update=extend_schema(summary="Replace a document's fields"),
@@ -63,9 +74,15 @@ from storage.base import SignedURL, store_of
 )
 @extend_schema(tags=["documents"])
 class DocumentViewSet(
-    KnownParametersMixin, DeletionMixin, UploadURLMixin, DownloadURLMixin, ModelViewSet[Document]
+    KnownParametersMixin,
+    ConditionalMixin,
+    DeletionMixin,
+    UploadURLMixin,
+    DownloadURLMixin,
+    ModelViewSet[Document],
 ):
     upload_field = download_field = "file"
+    signed_images = ("owner.avatar",)
     serializer_class = DocumentSerializer
     permission_classes = (IsOwnerOrReadOnly,)
     filterset_class = DocumentFilters
@@ -77,25 +94,31 @@ class DocumentViewSet(
         return Document.objects.visible_to(principal_of(self.request))
 
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        body = self.get_serializer(run_once(request, self._create, self._created_before)).data
+        if _declares_file(request.data):
+            check_ticket_rate(request, self)
+        document, ticket = run_once(request, self._create, self._created_before)
+        context = {**self.get_serializer_context(), "ticket": ticket}
+        body = DocumentWithTicketSerializer(document, context=context).data
         return Response(body, status=201, headers=self.get_success_headers(body))
 
-    def _create(self, record_key: RecordKey) -> Document:
-        serializer = self.get_serializer(data=self.request.data)
+    def _create(self, record_key: RecordKey) -> Created:
+        context = {**self.get_serializer_context(), "resource": Document, "field_name": self.upload_field}
+        serializer = NewDocumentSerializer(data=self.request.data, context=context)
         serializer.is_valid(raise_exception=True)
-        with transaction.atomic():  # the lock makes a concurrent erasure wait for the document
-            owner, _ = Profile.objects.select_for_update().get_or_create(pk=principal_of(self.request).id)
-            document: Document = serializer.save(owner=owner)
-            record_key(document.pk)
-        return document
+        fields = serializer.validated_data
+        declared = fields.pop("upload", None)
+        return creation.create(principal_of(self.request).id, fields, declared, record_key)
 
-    def _created_before(self, document_id: UUID) -> Document:
-        if document := self.get_queryset().filter(pk=document_id).first():
-            return document
-        raise Refused("resource_gone", gettext("The document that this request created has been deleted."))
+    def _created_before(self, document_id: UUID) -> Created:
+        document = self.get_queryset().filter(pk=document_id).first()
+        if not document:
+            detail = gettext("The document that this request created has been deleted.")
+            raise Refused("resource_gone", detail)
+        return document, reissue_created(document) if _declares_file(self.request.data) else None
 
     def get_success_headers(self, data: Any) -> dict[str, str]:
-        return {"Location": reverse("document-detail", args=[data["id"]], request=self.request)}
+        location = reverse("document-detail", args=[data["id"]], request=self.request)
+        return {**NO_STORE, "Location": location}
 
     def perform_update(self, serializer: BaseSerializer[Document]) -> None:
         document: Any = serializer.instance
@@ -143,6 +166,10 @@ class DocumentViewSet(
         )
         results = [_download_url(document_id, keys.get(document_id), signed) for document_id in ids]
         return Response({"results": results}, headers=NO_STORE)
+
+
+def _declares_file(body: Any) -> bool:
+    return isinstance(body, dict) and body.get("upload") is not None
 
 
 def _download_url(document_id: UUID, key: str | None, signed: dict[str, SignedURL]) -> dict[str, Any]:

@@ -132,7 +132,7 @@ def _delete_ticket(upload: Upload, member: UUID) -> bool:
 
 def _cancel_unless_completed(upload: Upload) -> None:
     try:
-        lifecycle.cancel(upload)
+        lifecycle.cancel(upload, keep_resource=True)  # the documents are deleted one by one
     except Refused as refused:
         if refused.code != "ticket_completed":
             raise

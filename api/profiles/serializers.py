@@ -58,7 +58,7 @@ def sign(keys: list[str]) -> dict[str, SignedURL]:
         store = store_of(Profile.renditions_bucket)
         return store.sign_downloads(keys, seconds=settings.DOWNLOAD_URL_TTL) if keys else {}
     except StorageError as error:
-        logger.warning("avatars_not_signed", error=str(error))
+        logger.warning("avatars_not_signed", outage="storage", exc_info=error)
         return {}
 
 

@@ -15,9 +15,11 @@ from rest_framework.viewsets import GenericViewSet
 from api.auth.principal import principal_of
 from api.auth.sessions import check_session
 from api.base_models import parse_uuid
+from api.conditional_requests import ConditionalMixin
 from api.idempotency import IDEMPOTENCY_KEY
 from api.permissions import IsOwnerOrReadOnly
 from api.profiles.erasure import erase, is_pending, summary
+from api.profiles.filters import ProfileFilters
 from api.profiles.models import Profile
 from api.profiles.serializers import ErasedSerializer, ListedProfileSerializer, ProfileSerializer
 from api.query_parameters import KnownParametersMixin
@@ -56,6 +58,7 @@ class ProfilePermission(IsOwnerOrReadOnly):
 @extend_schema(tags=["profiles"])
 class ProfileViewSet(
     KnownParametersMixin,
+    ConditionalMixin,
     UploadURLMixin,
     mixins.RetrieveModelMixin,
     mixins.UpdateModelMixin,
@@ -63,6 +66,8 @@ class ProfileViewSet(
     GenericViewSet[Profile],
 ):
     upload_field = "avatar"
+    signed_images = ("avatar",)
+    unversioned = ("storage",)
     serializer_class = ProfileSerializer
     permission_classes = (ProfilePermission,)
     http_method_names = (
@@ -73,6 +78,7 @@ class ProfileViewSet(
         "head",
         "options",
     )  # no PUT: most of it is optional
+    filterset_class = ProfileFilters
     search_fields = ("search_text",)
     ordering_fields = ("display_name", "created_at", "updated_at")
     queryset = Profile.objects.none()
@@ -87,8 +93,9 @@ class ProfileViewSet(
         """Return the profile. The caller's own is created if it does not exist yet."""
         own = principal_of(self.request).id
         if self.kwargs["pk"] == "me" or parse_uuid(self.kwargs["pk"]) == own:
-            return Profile.objects.for_member(own)
-        return super().get_object()
+            return self.unless_changed(Profile.objects.for_member(own))
+        profile: Profile = super().get_object()
+        return profile
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **options: Any) -> Any:
         """Profiles have signed URLs, which no cache may keep."""

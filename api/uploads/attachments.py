@@ -6,11 +6,14 @@ is deleted after the commit: see `api.uploads.removals`.
 
 from typing import Any
 
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import models, transaction
 from django.utils import timezone
 
+from api.base_models import Resource
+from api.exceptions import PreconditionFailed
 from api.pictures.models import PictureModel
-from api.uploads import removals
+from api.uploads import quotas, removals
 from api.uploads.models import Removal, Upload
 from storage.base import SignedStorage, incoming_store
 from storage.errors import ObjectMissing, StorageUnavailable
@@ -28,18 +31,18 @@ class RowChanged(Exception):
     """The row is not as it was read: read it again."""
 
 
-def update_row(row: models.Model, field_name: str, changes: dict[str, Any], *, new_key: bool = False) -> None:
+def update_row(row: Resource, field_name: str, changes: dict[str, Any], *, new_key: bool = False) -> None:
     """Save these changes. If the file then belongs in another folder, copy it to a new key there.
 
     `new_key`: copy it to a new key in any case. The old object is deleted, so URLs that were signed for the
-    old key stop working. Raises ObjectMissing, StorageUnavailable, and the model's DoesNotExist if the row is
-    deleted meanwhile; then nothing has changed. Raises StorageUnavailable as well if the changes are saved
-    but an old object of this row is not deleted yet; the next call tries again.
+    old key stop working. Raises ObjectMissing, StorageUnavailable, PreconditionFailed, and the model's
+    DoesNotExist if the row is deleted meanwhile; then nothing has changed. Raises StorageUnavailable as well
+    if the changes are saved but an old object of this row is not deleted yet; the next call tries again.
     """
     is_moved = False
     while True:
         file = stored_file(row, field_name)
-        as_read = file.as_read()
+        as_read = {**file.as_read(), **row.version()}
         for name, value in changes.items():
             setattr(row, name, value)
         needs_copy = new_key or (bool(file.key) and not file.is_in_place)
@@ -51,6 +54,8 @@ def update_row(row: models.Model, field_name: str, changes: dict[str, Any], *, n
                 raise RowChanged
         except (RowChanged, ObjectMissing, StorageUnavailable) as error:
             row.refresh_from_db()
+            if isinstance(error, RowChanged) and row.unchanged_since:
+                raise PreconditionFailed from None
             if not isinstance(error, RowChanged) and stored_file(row, field_name).key == file.key:
                 raise
             continue  # the file was replaced, or the row changed, meanwhile
@@ -60,7 +65,7 @@ def update_row(row: models.Model, field_name: str, changes: dict[str, Any], *, n
         _require_removals(row)
 
 
-def revoke_urls(row: models.Model, field_name: str) -> None:
+def revoke_urls(row: Resource, field_name: str) -> None:
     """Copy the file to a new key, so that every URL that was signed before stops working.
 
     Raises as `update_row` does. If an earlier call could not delete the old object, it is deleted first.
@@ -120,11 +125,11 @@ def record(file: StoredFile, key: str, facts: FileFacts) -> list[tuple[SignedSto
     return [(each.storage, each.key) for each in (file, *freed)]
 
 
-def delete_file(row: models.Model, field_name: str) -> bool:
+def delete_file(row: Resource, field_name: str) -> bool:
     """Delete the file of the row, which stays. Open tickets stay as well.
 
     Returns True if the objects are gone, False if the storage failed and the sweep deletes them. Raises
-    ObjectMissing if there is no file, and the model's DoesNotExist.
+    ObjectMissing if there is no file, PreconditionFailed, and the model's DoesNotExist.
     """
     while True:
         file = stored_file(row, field_name)
@@ -132,23 +137,29 @@ def delete_file(row: models.Model, field_name: str) -> bool:
         if not any(each.key for each in files):
             raise ObjectMissing("No file is recorded")
         changes = row.without_renditions() if isinstance(row, PictureModel) else {}
+        as_read = {**all_as_read(files), **row.version()}
         with transaction.atomic(durable=True):
-            is_removed = file.swap("", as_read=all_as_read(files), **file.field.no_facts(), **changes)
+            is_removed = file.swap("", as_read=as_read, **file.field.no_facts(), **changes)
             if is_removed:
                 removals.schedule([(each.storage, each.key) for each in files], row.pk)
         row.refresh_from_db()
+        if not is_removed and row.unchanged_since:
+            raise PreconditionFailed
         if is_removed:
             return removals.carry_out(Removal.objects.for_resource(row.pk))
 
 
-def delete_row(row: models.Model) -> bool:
+def delete_row(row: Resource) -> bool:
     """Delete the row, the rows that belong to it, and their objects; cancel its open tickets.
 
     Settled tickets stay as a record. Returns True if the objects are gone, also those of earlier changes, and
-    False if the storage failed and the sweep deletes them. Raises the model's DoesNotExist.
+    False if the storage failed and the sweep deletes them. Raises PreconditionFailed, and the model's
+    DoesNotExist.
     """
     with transaction.atomic(durable=True):
         locked = type(row)._base_manager.select_for_update().get(pk=row.pk)
+        if row.unchanged_since not in (None, locked.updated_at):
+            raise PreconditionFailed
         cancelled = list(Upload.objects.for_resource(row).cancellable().select_for_update())
         Upload.objects.filter(pk__in=[upload.pk for upload in cancelled]).update(
             state=Upload.State.CANCELLED, problem=Upload.RESOURCE_GONE, updated_at=timezone.now()
@@ -160,6 +171,28 @@ def delete_row(row: models.Model) -> bool:
         locked.delete()
         removals.schedule([*recorded, *sent], row.pk, may_appear=bool(sent))
     return removals.carry_out(Removal.objects.for_resources(ids))
+
+
+def lock_unused(upload: Upload) -> models.Model | None:
+    """Lock the resource that was created with this ticket. Returns it if it never had a file.
+
+    Returns None also if another of its tickets may still bring a file, even one that has expired. While it is
+    locked, no file of it is recorded and no ticket for it is issued. Call it before the transaction locks the
+    ticket.
+    """
+    file = upload.read_file() if upload.creates_resource else None
+    if file is None:  # not `not file`, which is also true of a file that is not there yet
+        return None
+    try:
+        quotas.lock(file)
+    except ObjectDoesNotExist:  # deleted meanwhile
+        return None
+    row = upload.read_resource()
+    others = Upload.objects.for_resource(file.instance).exclude(pk=upload.pk)
+    with_file = others.exclude(state__in=[Upload.State.REJECTED, Upload.State.CANCELLED])
+    if row is None or any(each.key for each in stored_files(row)) or with_file.exists():
+        return None
+    return row
 
 
 def with_parts(row: models.Model) -> list[models.Model]:

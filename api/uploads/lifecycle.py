@@ -4,11 +4,13 @@ No storage call is made inside a transaction. Every write to a ticket checks its
 `api.uploads.claims`.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, BinaryIO
 
 import structlog
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import transaction
 from django.utils import timezone
 
@@ -34,23 +36,30 @@ HELD_FOLDER = "held"  # in the bucket of incoming uploads, where nobody can read
 logger = structlog.get_logger("api.uploads")
 
 
-def complete(upload: Upload, *, wait: bool = True) -> Upload:
+def complete(upload: Upload, *, wait: bool = True, wait_seconds: float = math.inf) -> Upload:
     """Verify the file and record it on its resource. Returns the completed upload.
 
     Idempotent, also for concurrent callers: all get the same result, for which they wait unless `wait` is
-    False. Raises Refused with the reason, and StorageUnavailable, after which the ticket is unchanged.
+    False, for `wait_seconds` and WAIT_SECONDS at most. Raises Refused with the reason, and
+    StorageUnavailable, after which the ticket is unchanged.
     """
-    upload = _claim_and_run(upload, _verify_and_record, UNCLAIMED, WAIT_SECONDS if wait else 0)
+    seconds = min(WAIT_SECONDS, wait_seconds) if wait else 0
+    upload = _claim_and_run(upload, _verify_and_record, UNCLAIMED, seconds)
     if upload.state != State.COMPLETED:
         remove_objects(upload)
-        raise _refusal(upload)
+        raise upload.refusal()
     return upload
 
 
-def cancel(upload: Upload) -> None:
-    """Cancel the ticket and schedule the removal of its objects. Raises Refused if it is completed."""
+def cancel(upload: Upload, *, keep_resource: bool = False) -> None:
+    """Cancel the ticket and schedule the removal of its objects. Raises Refused if it is completed.
+
+    If the resource was created with the ticket and is still without a file, it is deleted too, unless
+    `keep_resource`: see `attachments.lock_unused`.
+    """
     states = (*UNCLAIMED, State.HELD)
-    upload = _claim_and_run(upload, partial(_settle, state=State.CANCELLED), states, WAIT_SECONDS)
+    action = partial(_cancel, keep_resource=keep_resource)
+    upload = _claim_and_run(upload, action, states, WAIT_SECONDS)
     if upload.state == State.COMPLETED:
         raise Refused("ticket_completed")
 
@@ -78,7 +87,7 @@ def release(upload: Upload) -> Upload:
     if upload.is_released:
         upload = _claim_and_run(upload, _verify_and_record, (*UNCLAIMED, State.HELD), WAIT_SECONDS)
     if upload.state != State.COMPLETED:
-        raise _refusal(upload)
+        raise upload.refusal()
     return upload
 
 
@@ -87,7 +96,7 @@ def reject(upload: Upload, verdict: Reject) -> None:
     action = partial(_reject, verdict=verdict, found=upload.found)
     upload = _claim_and_run(upload, action, (State.HELD,), WAIT_SECONDS)
     if upload.state != State.REJECTED:
-        raise _refusal(upload)
+        raise upload.refusal()
     remove_objects(upload)
 
 
@@ -155,10 +164,16 @@ def _verify_copy_and_record(
 
 
 def _check_quota_if_late(upload: Upload, file: StoredFile) -> None:
-    """Raise Refused if the ticket has expired, so that it does not count, and the file is over the quota."""
+    """Raise Refused if the ticket has expired, so that it does not count, and the file is over the quota.
+
+    Raises RowChanged if the resource was deleted meanwhile.
+    """
     if upload.expires_at <= timezone.now() and not upload.is_released:
         with transaction.atomic(durable=True):
-            quotas.lock(file)
+            try:
+                quotas.lock(file)
+            except ObjectDoesNotExist:
+                raise RowChanged from None
             quotas.check_late(file)
 
 
@@ -232,6 +247,16 @@ def _settle(upload: Upload, state: State, **values: Any) -> None:
         removals.schedule(objects_of(upload), upload.pk, may_appear=True)
 
 
+def _cancel(upload: Upload, *, keep_resource: bool) -> None:
+    """End a claimed ticket. Deletes the resource with it if it is unused."""
+    with transaction.atomic(durable=True):
+        unused = None if keep_resource else attachments.lock_unused(upload)
+        claims.write(upload, state=State.CANCELLED)
+        removals.schedule(objects_of(upload), upload.pk, may_appear=True)
+        if unused:
+            unused.delete()
+
+
 def _move_to_final_key(upload: Upload, file: StoredFile, renew_lease: Callable[[], None]) -> None:
     """Move the object to `final_key`, in the folder where a file of the resource belongs now.
 
@@ -299,18 +324,3 @@ def _record(upload: Upload, file: StoredFile, found: VerifiedFile) -> None:
         replaced = removals.schedule(freed, file.instance.pk, may_appear=bool(upload.earlier_keys))
     removals.carry_out(replaced)
     logger.info("upload_completed", upload=str(upload.pk), **found.as_json())
-
-
-def _refusal(upload: Upload) -> Refused:
-    """Return the error for a ticket that is not completed."""
-    match upload.shown_state:
-        case State.PENDING:
-            return Refused("object_missing")
-        case State.EXPIRED:
-            return Refused("ticket_expired")
-        case State.HELD:
-            return Refused("held")
-        case State.COMPLETED:
-            return Refused("ticket_completed")
-    problem = upload.shown_problem or {"code": "ticket_cancelled", "detail": ""}
-    return Refused(problem["code"], problem["detail"])

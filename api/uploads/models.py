@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from api.auth.principal import Principal
 from api.base_models import Resource
+from api.exceptions import Refused
 from api.pictures.models import PictureModel, picture_models
 from storage.fields import StoredFile, UploadField
 
@@ -47,6 +48,19 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         """Return the tickets for any field of this resource."""
         content_type = ContentType.objects.get_for_model(resource)
         return self.filter(content_type=content_type, object_id=resource.pk)
+
+    def for_address(self, model: type[Resource], lookup: dict[str, str | UUID]) -> Self:
+        """Return the tickets for the row of this model that the lookup finds, without another query."""
+        rows = model._base_manager.filter(**lookup).values("pk")
+        return self.filter(content_type=ContentType.objects.get_for_model(model), object_id__in=rows)
+
+    def shown_as(self, state: str) -> Self:
+        """Return the tickets whose `shown_state` is this one."""
+        pending, expired = Upload.State.PENDING, Upload.State.EXPIRED
+        is_past = Q(state=pending, expires_at__lte=timezone.now())
+        if state == expired:
+            return self.filter(is_past | Q(state=expired))
+        return self.filter(~is_past if state == pending else Q(), state=state)
 
     def unsettled(self) -> Self:
         """Return the tickets whose file may still be recorded, also those that have expired."""
@@ -124,6 +138,11 @@ class Upload(Resource):
     is_released = models.BooleanField(
         default=False, db_default=False, help_text="It was released: it is not scanned again."
     )
+    creates_resource = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="The resource was created together with the ticket, for this file.",
+    )
     claim_id = models.UUIDField(null=True, help_text="The id of the current claim. Every write checks it.")
     lease_expires_at = models.DateTimeField(null=True, help_text="When another claim may take over.")
 
@@ -165,6 +184,22 @@ class Upload(Resource):
         problem: Problem = self.problem
         detail, values = gettext(problem["detail"]), problem.get("values")
         return {"code": problem["code"], "detail": detail % values if values else detail}
+
+    def refusal(self) -> Refused:
+        """Return why the file of this ticket, which is not completed or must not be, is not recorded now."""
+        match self.shown_state:
+            case self.State.PENDING:
+                return Refused("object_missing")
+            case self.State.VERIFYING:
+                return Refused("verification_in_progress", retry_after=1)
+            case self.State.EXPIRED:
+                return Refused("ticket_expired")
+            case self.State.HELD:
+                return Refused("held")
+            case self.State.COMPLETED:
+                return Refused("ticket_completed")
+        problem = self.shown_problem or {"code": "ticket_cancelled", "detail": ""}
+        return Refused(problem["code"], problem["detail"])
 
     def chosen_keys(self) -> list[str]:
         """Return every final key that was chosen for this ticket, the latest last."""

@@ -45,11 +45,17 @@ def usage(member: UUID) -> Usage:
 def lock(file: StoredFile) -> None:
     """Make other transactions that call this for a file of the same owner wait for the end of this one.
 
-    Raises the owner's DoesNotExist if the owner was erased meanwhile.
+    Those that change or delete the row of the file wait too. Raises its DoesNotExist if it, or the owner, was
+    deleted meanwhile.
     """
-    if file.owner_id is not None:
-        model: Any = file.field.owner().related_model or file.field.model
-        model._base_manager.select_for_update(no_key=True).only("pk").get(pk=file.owner_id)
+    if file.owner_id is None:
+        return
+    owner: Any = file.field.owner()
+    locked = file.field.model._base_manager.select_for_update(no_key=True).only("pk")
+    if owner.related_model:
+        locked = locked.select_for_update(no_key=True, of=("self", owner.name))
+        locked = locked.select_related(owner.name).only(f"{owner.name}__{owner.target_field.name}")
+    locked.get(pk=file.instance.pk)
 
 
 def check(file: StoredFile, size: int) -> None:

@@ -1,6 +1,7 @@
 """Serializers of upload requests, tickets and uploads."""
 
 import re
+from collections.abc import Mapping
 from typing import Any, cast
 
 from django.utils.translation import gettext
@@ -9,7 +10,8 @@ from rest_framework import serializers
 from rest_framework.reverse import reverse
 
 from api.base_models import Resource
-from api.serializer_fields import StrictIntegerField, TextField
+from api.errors import Problem, problem_body
+from api.serializer_fields import CanonicalUUIDField, StrictIntegerField, TextField
 from api.text import drop_invisible
 from api.uploads import tickets
 from api.uploads.models import Declared, Upload
@@ -20,6 +22,8 @@ from storage.fields import UploadField
 CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")  # control characters and line breaks
 
 # Examples for the OpenAPI schema.
+OTHER_ID = "01971f6e-8c5b-7a40-b0a5-3d6b1c1f7e56"
+DECLARATION = {"filename": "guía.pdf", "content_type": "application/pdf", "size": 5120}
 DECLARED = {"filename": "guía.pdf", "content_type": "application/pdf", "size": 5120, "sha256": "9f86…0a08"}
 FOUND = {"content_type": "application/pdf", "size": 5120, "sha256": "9f86…0a08"}
 UPLOAD = {
@@ -78,17 +82,15 @@ class FileFactsSerializer(serializers.Serializer[Any]):
 @extend_schema_serializer(
     component_name="Upload",  # the schema adds "Request"
     examples=[
-        OpenApiExample(
-            "A PDF",
-            {"filename": "guía.pdf", "content_type": "application/pdf", "size": 5120},
-            request_only=True,
-        )
+        OpenApiExample("A PDF", DECLARATION, request_only=True),
     ],
 )
 class UploadRequestSerializer(serializers.Serializer[Any]):
     """What a client declares about a file before it sends it."""
 
-    # `context` has the resource and the `field_name` of its ticket. `save(owner=…)` issues the ticket.
+    # `context` has the resource, or its class, and the `field_name` of its ticket. `save(owner=…)` issues it.
+
+    sent_filename = ""
 
     filename = TextField(max_length=255, help_text="A name without a path.")
     content_type = TextField(
@@ -107,13 +109,18 @@ class UploadRequestSerializer(serializers.Serializer[Any]):
 
     @property
     def field(self) -> UploadField:
-        resource: Resource = self.context["resource"]
+        resource: Resource | type[Resource] = self.context["resource"]
         return resource.upload_field(self.context["field_name"])
 
     def create(self, validated: dict[str, Any]) -> Ticket:
         owner, on_create = validated.pop("owner"), validated.pop("on_create", None)
         resource, name = self.context["resource"], self.context["field_name"]
         return tickets.issue(resource, name, owner, cast(Declared, validated), on_create=on_create)
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, Mapping):  # as sent: it may be needed if it is not valid
+            self.sent_filename = drop_invisible(str(data.get("filename", ""))).strip()
+        return super().to_internal_value(data)
 
     def validate_filename(self, name: str) -> str:
         if CONTROLS.search(name) or "/" in name or "\\" in name or name in (".", ".."):
@@ -125,9 +132,7 @@ class UploadRequestSerializer(serializers.Serializer[Any]):
     def validate_content_type(self, content_type: str) -> str:
         content_type = content_types.canonical(content_type)
         if content_type == content_types.UNKNOWN:
-            content_type = content_types.guess(
-                drop_invisible(str(self.initial_data.get("filename", ""))).strip()
-            )
+            content_type = content_types.guess(self.sent_filename)
         if content_type not in self.field.accepts:
             accepted = gettext(" or ").join(self.field.accepts)
             message = gettext("This type is not accepted here: send %(accepted)s.") % {"accepted": accepted}
@@ -242,6 +247,60 @@ class UploadSerializer(serializers.ModelSerializer[Upload]):
             return None
         url: str = self.context["request"].build_absolute_uri(upload.resource.get_absolute_url())
         return url
+
+
+@extend_schema_serializer(
+    component_name="Completions",  # the schema adds "Request"
+    examples=[OpenApiExample("Two tickets", {"ids": [UPLOAD["id"], OTHER_ID]}, request_only=True)],
+)
+class CompletionsRequestSerializer(serializers.Serializer[Any]):
+    ids = serializers.ListField(child=CanonicalUUIDField(), min_length=1, max_length=50)
+
+
+class ProblemOfCompletionSerializer(serializers.Serializer[Problem]):
+    """What the request for this ticket alone would have got."""
+
+    status = serializers.IntegerField(help_text="The HTTP status.")
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+    def to_representation(self, problem: Problem) -> dict[str, Any]:
+        body = problem_body(problem.code, problem.detail)
+        return {name: body[name] for name in ("status", "code", "detail")}
+
+
+class CompletionSerializer(serializers.Serializer[Any]):
+    """`upload`, or `problem` if it is not completed."""
+
+    id = serializers.UUIDField()
+    upload = UploadSerializer(allow_null=True)
+    problem = ProblemOfCompletionSerializer(allow_null=True)
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "One of two",
+            {
+                "results": [
+                    {"id": UPLOAD["id"], "upload": UPLOAD, "problem": None},
+                    {
+                        "id": OTHER_ID,
+                        "upload": None,
+                        "problem": {
+                            "status": 409,
+                            "code": "object_missing",
+                            "detail": "Nothing has been uploaded yet: send the file to the ticket's `url`.",
+                        },
+                    },
+                ]
+            },
+            response_only=True,
+        )
+    ]
+)
+class CompletionsSerializer(serializers.Serializer[Any]):
+    results = CompletionSerializer(many=True)
 
 
 @extend_schema_serializer(examples=[OpenApiExample("A signed URL", SIGNED, response_only=True)])

@@ -9,10 +9,13 @@ from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 from uuid_utils.compat import uuid7
 
 from api.base_models import Resource
+from api.exceptions import Refused
 from api.uploads import quotas
+from api.uploads.attachments import objects_of
 from api.uploads.models import Declared, Upload
 from storage import keys
 from storage.base import PRIVATE_MAX_AGE, PUBLIC_MAX_AGE, SignedUpload, incoming_store
@@ -37,17 +40,22 @@ def issue(
     declared: Declared,
     *,
     on_create: Callable[[UUID], None] | None = None,
+    create_resource: Callable[[], None] | None = None,
 ) -> Ticket:
     """Issue a ticket for a file of this resource. `declared` must be valid by the rules of its field.
 
-    Raises Refused if the owner of the file has reached a quota, and StorageUnavailable. The file that it
-    replaces counts until the ticket is completed. `on_create` is called with the id of the ticket, in the
-    transaction that creates it; if it raises, there is no ticket.
+    Raises Refused if the owner of the file has reached a quota, DoesNotExist if the owner was erased or the
+    owner's resource deleted meanwhile, and StorageUnavailable. The file that it replaces counts until the
+    ticket is completed. `on_create` is called with the id of the ticket, in the transaction that creates it;
+    if it raises, there is no ticket. `create_resource` inserts the resource in the same transaction, if it is
+    new; it is deleted if the ticket is cancelled.
     """
     upload_id = uuid7()
     file = resource.upload_file(field_name, upload_id)
     signed = _sign(file, keys.generate(str(upload_id), declared["content_type"]), declared)
     with transaction.atomic():
+        if create_resource:
+            create_resource()
         quotas.lock(file)
         if on_create:
             on_create(upload_id)  # before the check: a repeated request is not checked again
@@ -61,6 +69,7 @@ def issue(
             declared=declared,
             path=signed.key,
             expires_at=signed.expires_at,
+            creates_resource=create_resource is not None,
         )
     return Ticket(upload, signed)
 
@@ -83,6 +92,39 @@ def reissue(upload_id: UUID, resource: Resource) -> Ticket | Upload | None:
     return Ticket(upload, signed) if renewed else upload
 
 
+def sign_anew(upload: Upload) -> Ticket:
+    """Return the ticket with a new URL, which works for another UPLOAD_URL_TTL.
+
+    Raises Refused with the reason if there is nothing to send, or if it has expired and a quota does not
+    allow it any more, and StorageUnavailable.
+    """
+    resource = upload.read_resource()
+    if resource is None and not upload.is_settled:
+        raise Refused("resource_gone")
+    found = reissue(upload.pk, resource) if resource else upload
+    match found:
+        case Ticket():
+            return found
+        case Upload(state=State.PENDING):
+            raise Refused("object_arrived")
+        case Upload(state=State.COMPLETED):
+            raise Refused("ticket_completed", gettext("The file was recorded: there is nothing to send."))
+        case Upload():
+            raise found.refusal()
+    upload.refresh_from_db()  # it has expired, or was purged: then DoesNotExist is raised
+    raise Refused("ticket_expired")
+
+
+def reissue_created(resource: Resource) -> Ticket | None:
+    """Return the ticket that created this resource, with a new URL. None if there is nothing to send.
+
+    Raises as `reissue` does.
+    """
+    upload = Upload.objects.for_resource(resource).filter(creates_resource=True).first()
+    ticket = upload and reissue(upload.pk, resource)
+    return ticket if isinstance(ticket, Ticket) else None
+
+
 def _sign(file: StoredFile, key: str, declared: Declared) -> SignedUpload:
     """Return what a client needs to send the file to this key. Raises StorageUnavailable."""
     return incoming_store().sign_upload(
@@ -96,7 +138,7 @@ def _sign(file: StoredFile, key: str, declared: Declared) -> SignedUpload:
 
 def _sign_again(file: StoredFile, upload: Upload) -> SignedUpload | None:
     """Return None if the object has arrived: some stores sign no upload URL for an object that exists."""
-    if incoming_store().has_object(upload.path):
+    if any(store.has_object(key) for store, key in objects_of(upload)):
         return None
     try:
         return _sign(file, upload.path, upload.declared)

@@ -6,8 +6,10 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
+from django.http import Http404
 from django.utils.decorators import method_decorator
 from django.views.decorators.vary import vary_on_headers
+from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework import mixins
 from rest_framework.decorators import action
@@ -19,16 +21,21 @@ from rest_framework.viewsets import GenericViewSet
 
 from api.auth.principal import principal_of
 from api.base_models import Resource
+from api.conditional_requests import ConditionalMixin
 from api.filters import StrictOrderingFilter
 from api.idempotency import IDEMPOTENCY_KEY, RecordKey, run_once
 from api.query_parameters import KnownParametersMixin
 from api.text import drop_invisible
-from api.throttling import CompletionRateThrottle, TicketRateThrottle
+from api.throttling import CompletionRateThrottle, TicketRateThrottle, check_completion_rate
 from api.uploads import lifecycle, tickets
 from api.uploads.attachments import delete_row
+from api.uploads.completions import complete_all
+from api.uploads.filters import UploadFilters
 from api.uploads.models import Upload
-from api.uploads.permissions import IsTicketOwner
+from api.uploads.permissions import IsTicketOwner, MayUseTicket
 from api.uploads.serializers import (
+    CompletionsRequestSerializer,
+    CompletionsSerializer,
     DownloadURLSerializer,
     TicketSerializer,
     UploadRequestSerializer,
@@ -63,19 +70,25 @@ DOWNLOAD = OpenApiParameter(
     retrieve=extend_schema(summary="Read a ticket"),
     destroy=extend_schema(
         summary="Cancel a ticket",
-        description="Idempotent. 409 if it is completed.",
+        description="Idempotent. 409 if it is completed. If a document was created together with the ticket, "
+        "never had a file, and has no other ticket that may bring one, it is deleted too.",
         responses=DELETED,
     ),
 )
 @extend_schema(tags=["uploads"])
 @method_decorator(vary_on_headers("Accept-Language"), name="dispatch")  # `problem.detail` is translated
 class UploadViewSet(
-    KnownParametersMixin, mixins.RetrieveModelMixin, mixins.ListModelMixin, GenericViewSet[Upload]
+    KnownParametersMixin,
+    ConditionalMixin,
+    mixins.RetrieveModelMixin,
+    mixins.ListModelMixin,
+    GenericViewSet[Upload],
 ):
     serializer_class = UploadSerializer
     permission_classes = (IsTicketOwner,)
-    filter_backends = (StrictOrderingFilter,)
-    ordering_fields = ("created_at", "expires_at")
+    filter_backends = (DjangoFilterBackend, StrictOrderingFilter)
+    filterset_class = UploadFilters
+    ordering_fields = ("created_at", "updated_at", "expires_at")
     queryset = Upload.objects.none()
 
     def get_queryset(self) -> QuerySet[Upload]:
@@ -103,6 +116,55 @@ class UploadViewSet(
     def complete(self, request: Request, pk: str) -> Response:
         upload = lifecycle.complete(self.get_object())
         return Response(self.get_serializer(upload).data)
+
+    @extend_schema(
+        operation_id="uploads_complete_many",
+        summary="Complete up to 50 tickets",
+        description=(
+            "The results are in the order of `ids`. Each is what the request for this ticket alone would "
+            "have got; the failure of one changes nothing for the others. What there was no time for has the "
+            "problem `not_ready`: ask again for these. 429 if so many are not allowed now: nothing is done."
+        ),
+        request=CompletionsRequestSerializer,
+        responses=CompletionsSerializer,
+        filters=False,
+    )
+    @action(detail=False, methods=["post"], url_path="complete")
+    def complete_many(self, request: Request) -> Response:
+        asked = CompletionsRequestSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        ids = asked.validated_data["ids"]
+        check_completion_rate(request, self, len(ids))
+        found = self.get_queryset().in_bulk(ids)
+
+        def get_upload(upload_id: UUID) -> Upload:
+            if upload_id not in found:
+                raise Http404
+            self.check_object_permissions(request, found[upload_id])
+            return found[upload_id]
+
+        results = {"results": complete_all(ids, get_upload)}
+        return Response(CompletionsSerializer(results, context=self.get_serializer_context()).data)
+
+    @extend_schema(
+        summary="Get an open ticket again",
+        description=(
+            "The ticket with a new URL for the same `path`, for a client that has lost it or whose URL has "
+            "expired; a resumable upload that was interrupted goes on there. The ticket then expires later. "
+            "Only for the owner of the ticket. 409, or the 422 of `complete`, if there is nothing to send."
+        ),
+        responses=TicketSerializer,
+        filters=False,
+    )
+    @action(
+        detail=True,
+        methods=["get"],
+        throttle_classes=[TicketRateThrottle],
+        permission_classes=[MayUseTicket],
+    )
+    def ticket(self, request: Request, pk: str) -> Response:
+        ticket = tickets.sign_anew(self.get_object())
+        return Response(TicketSerializer(ticket, context={"request": request}).data, headers=NO_STORE)
 
 
 def deleted(is_gone: bool) -> Response:

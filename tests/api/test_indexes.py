@@ -5,18 +5,21 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
 from django.contrib.auth.models import AnonymousUser
+from django.db.models import QuerySet
 from django.db.utils import ConnectionHandler
 from django.utils import timezone
 from rest_framework.test import APIRequestFactory
 
 from api.auth.principal import Principal
 from api.catalog.views import EducationalServiceViewSet, ExhibitionViewSet, SpeciesViewSet
+from api.cursors import Cursor
 from api.documents.views import DocumentViewSet
 from api.pictures.models import RENDITION_FIELDS, PictureModel, picture_models
 from api.profiles.views import ProfileViewSet
@@ -30,17 +33,27 @@ VIEWS: dict[str, Any] = {
     "documents": DocumentViewSet,
     "profiles": ProfileViewSet,
 }
+RECENT = (timezone.now() - timedelta(hours=1)).isoformat()
+COMMON = [{"updated_after": RECENT}]
+PUBLISHED = [*COMMON, {"published": "true"}, {"published": "false"}]
 FILTERS: dict[str, list[dict[str, str]]] = {
     "species": [
+        *PUBLISHED,
         {"conservation_status": "CR"},
         {"taxonomic_class": "Class 7"},
         {"taxonomic_order": "Order 7"},
         {"family": "Family 7"},
     ],
-    "exhibitions": [{"open_on": "2026-12-24"}],
-    "educational-services": [{"audience": "Audience 7"}],
-    "documents": [{"owner": "me"}, {"visibility": "authenticated"}, {"category": "Category 7"}],
-    "profiles": [],
+    "exhibitions": [*PUBLISHED, {"open_on": "2026-12-24"}],
+    "educational-services": [*PUBLISHED, {"audience": "Audience 7"}],
+    "documents": [
+        *COMMON,
+        {"owner": "me"},
+        {"visibility": "authenticated"},
+        {"category": "Category 7"},
+        {"has_file": "false"},
+    ],
+    "profiles": COMMON,
 }
 ALICE = Caller("alice@example.org").id
 STAFF, MEMBER, VISITOR = Principal(uuid4(), is_staff=True), Principal(ALICE), AnonymousUser()
@@ -151,12 +164,20 @@ def explain(postgres: psycopg.Connection, sql: str, values: tuple) -> dict:
 
 def first_page(kind: str, who: Any, query: dict[str, str]) -> tuple[str, tuple]:
     """The SQL of the rows that the view puts on its first page, as PostgreSQL is asked it."""
+    return sql_of(filtered(kind, who, query))
+
+
+def sql_of(rows: QuerySet) -> tuple[str, tuple]:
+    return rows[:25].query.get_compiler(connection=DIALECT).as_sql()
+
+
+def filtered(kind: str, who: Any, query: dict[str, str]) -> QuerySet:
     view = VIEWS[kind](action_map={"get": "list"})
     view.setup(APIRequestFactory().get("/", query))
     view.request = view.initialize_request(view.request)
     view.request.user, view.action, view.format_kwarg = who, "list", None
-    rows = view.filter_queryset(view.get_queryset())[:25]
-    return rows.query.get_compiler(connection=DIALECT).as_sql()
+    rows: QuerySet = view.filter_queryset(view.get_queryset())
+    return rows
 
 
 def nodes(plan: dict) -> Iterator[dict]:
@@ -190,6 +211,35 @@ def test_every_filter_and_ordering_has_its_index(
     if field:
         assert not [step for step in steps if "Sort" in step[0]], steps
         assert any(index.endswith(f"_by_{field}") for _, index in steps), steps
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "who", "ordering"),
+    [(kind, who, query["ordering"]) for kind, who, query in QUERIES if query.keys() == {"ordering"}],
+)
+def test_a_cursor_in_the_middle_is_found_in_the_index(
+    kind: str, who: Any, ordering: str, backward: bool, postgres: psycopg.Connection
+):
+    rows = filtered(kind, who, {"ordering": ordering})
+    name = ordering.lstrip("-")
+    sign = ordering[: -len(name)]
+    middle = (
+        f"SELECT {name}, id FROM {rows.model._meta.db_table} WHERE {name} IS NOT NULL ORDER BY {name}, id"
+    )
+    values = postgres.execute(f"{middle} OFFSET 5000 LIMIT 1").fetchone()
+
+    cursor = Cursor(rows.model, (ordering, f"{sign}id"), values, backward)
+    plan = explain(postgres, *sql_of(cursor.rows(rows)))
+
+    unique = f"{rows.model._meta.db_table}_{name}_key"  # serves as well, if the field is unique
+    steps = [node for node in nodes(plan) if node.get("Index Name", "").endswith((f"_by_{name}", unique))]
+    assert steps, json.dumps(plan, indent=1)
+    assert not [node for node in nodes(plan) if node["Node Type"] == "Sort"]
+    is_ascending = backward == bool(sign)
+    if not (rows.model._meta.get_field(name).null and is_ascending):  # null is then behind all values
+        assert name in steps[0].get("Index Cond", ""), steps
 
 
 @pytest.mark.slow

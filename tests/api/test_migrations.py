@@ -18,6 +18,8 @@ from api.uploads.renditions import make_due
 from storage.base import incoming_store, store_of
 from tests.support.cast import Caller, announcement, body, fetch
 
+pytestmark = pytest.mark.slow  # each test migrates back and forth
+
 FACTS = {"name": "a.pdf", "content_type": "application/pdf", "size": 5 * 2**30, "sha256": None}
 
 
@@ -26,6 +28,11 @@ def migrate_to(name: str) -> Any:
     executor = MigrationExecutor(connection)
     executor.migrate([("api", name)])
     return MigrationExecutor(connection).loader.project_state([("api", name)]).apps
+
+
+def migrate_to_newest() -> None:
+    executor = MigrationExecutor(connection)
+    executor.migrate(executor.loader.graph.leaf_nodes("api"))
 
 
 @pytest.fixture
@@ -38,8 +45,7 @@ def before_columns(migrated_back: None) -> Any:
 def migrated_back(transactional_db) -> Iterator[None]:
     """Whatever the test migrates to, the newest tables are there afterwards."""
     yield
-    executor = MigrationExecutor(connection)
-    executor.migrate(executor.loader.graph.leaf_nodes("api"))
+    migrate_to_newest()
 
 
 def test_size_and_content_type_become_columns(before_columns: Any):
@@ -219,7 +225,7 @@ def test_a_ticket_of_before_is_completed(before_pictures: Any, curator: Caller, 
     store_of("species").put(KEY, [b"before"], content_type="image/jpeg", cache_control="max-age=60")
     upload_id = ticket_for_image(before_pictures, curator, slug)
 
-    migrate_to("0015_remove_images")
+    migrate_to_newest()
     answer = curator.post(f"uploads/{upload_id}/complete/")
 
     assert answer.status_code == 200, answer.content

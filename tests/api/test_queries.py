@@ -38,14 +38,15 @@ def copies(document: Document, upload: Upload, count: int) -> None:
 def test_a_list_costs_the_same_at_one_and_at_fifty(alice: Caller, curator: Caller):
     lists = [(who, path) for who in (alice, curator) for path in ("documents/", "uploads/")]
 
-    def costs() -> list[int]:
-        return [cost(lambda: who.get(path, page_size=100)) for who, path in lists]  # noqa: B023  (called at once)
+    def costs(**query: str) -> list[int]:
+        return [cost(lambda: who.get(path, page_size=100, **query)) for who, path in lists]  # noqa: B023  (called at once)
 
     alice.ticket(alice.document())
-    at_one = costs()
+    at_one, with_cursor = costs(), costs(cursor="")
     copies(Document.objects.get(), Upload.objects.get(), 49)
 
     assert costs() == at_one
+    assert costs(cursor="") == with_cursor == [number - 1 for number in at_one]  # none counts
     assert max(at_one) <= 3
     for who, path in lists:
         assert len(who.get(path, page_size=100).json()["results"]) == 50
@@ -87,3 +88,12 @@ def test_a_completion_that_is_repeated_costs_little(alice: Caller):
     alice.complete(ticket)
 
     assert cost(lambda: alice.complete(ticket)) <= 4
+
+
+def test_a_document_and_its_ticket_cost_as_much_as_both(alice: Caller):
+    """The profile, the document, the lock of both, what is in use, and the ticket, in a transaction."""
+    for _ in range(5):
+        alice.document_with_file()
+    new = {"title": "Feeding plan", "upload": announcement()}
+
+    assert cost(lambda: alice.post("documents/", new)) <= 7

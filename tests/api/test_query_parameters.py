@@ -56,7 +56,8 @@ def test_a_misspelt_filter_is_refused_with_those_that_exist(nobody: Caller):
     assert error == {
         "pointer": "#/opn_on",
         "code": "unknown",
-        "detail": "Unknown parameter 'opn_on': choose from page, page_size, open_on, search, ordering.",
+        "detail": "Unknown parameter 'opn_on': choose from page, page_size, cursor, updated_after, "
+        "published, open_on, search, ordering.",
     }
     assert answer.json()["detail"] == error["detail"]
 

@@ -7,6 +7,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 from secrets import token_hex
@@ -22,10 +23,11 @@ from django.test import Client
 from django.urls import path
 
 from api.auth.development_tokens import development_token
+from backend import access_log, outages
 from backend.logs import REDACTED, logging_config
 from backend.middleware import REQUEST_ID
 from tests.support.cases import CONTROL_CHARACTERS, crossed
-from tests.support.cast import Caller, code
+from tests.support.cast import Caller, code, down
 from tests.support.server import Server
 from tests.support.work import processor_seconds
 
@@ -251,21 +253,12 @@ def test_an_unforeseen_error_is_logged_with_its_traceback_and_without_the_token(
     assert "exploded" not in answer.content.decode()
 
 
-def test_a_refused_request_is_logged_without_its_query(log: StringIO, alice: Caller):
-    for path_ in (
-        f"/api/v1/nowhere/?token={TOKEN}",
-        f"/api/v1/{TOKEN}/",
-        f"/storage/v1/object/x?token={TOKEN}",
-    ):
-        alice.client.get(path_, headers={"referer": f"http://localhost/?token={TOKEN}"})
-
-    assert "/api/v1/nowhere/" in log.getvalue()
-    assert SIGNATURE not in log.getvalue()
+REFUSED = {"authorization": "Bearer nonsense"}  # the log tells why, in one line
 
 
 @pytest.mark.parametrize("asked", ["a", "0197-abc.DEF_1:2/3+4=@", "x" * 128, "0197" * 8])
 def test_a_plain_request_id_is_taken_over(log: StringIO, db, asked: str):
-    answer = Client().get("/api/v1/documents/", headers={"x-request-id": asked})
+    answer = Client().get("/api/v1/documents/", headers={**REFUSED, "x-request-id": asked})
 
     assert answer.headers["X-Request-ID"] == asked
     assert asked in log.getvalue().partition("request_id=")[2]
@@ -291,7 +284,7 @@ def test_a_plain_request_id_is_taken_over(log: StringIO, db, asked: str):
     ],
 )
 def test_any_other_request_id_is_replaced(log: StringIO, db, asked: str):
-    answer = Client().get("/api/v1/documents/", headers={"x-request-id": asked})
+    answer = Client().get("/api/v1/documents/", headers={**REFUSED, "x-request-id": asked})
 
     given = answer.headers["X-Request-ID"]
     assert given != asked
@@ -308,8 +301,8 @@ def test_each_request_has_an_id_of_its_own(db):
 
 
 def test_the_id_of_one_request_is_not_in_the_lines_of_the_next(log: StringIO, db):
-    Client().get("/api/v1/documents/", headers={"x-request-id": "the-first"})
-    Client().get("/api/v1/documents/", headers={"x-request-id": "the-second"})
+    Client().get("/api/v1/documents/", headers={**REFUSED, "x-request-id": "the-first"})
+    Client().get("/api/v1/documents/", headers={**REFUSED, "x-request-id": "the-second"})
 
     second = [line for line in log.getvalue().splitlines() if "the-second" in line]
     assert second
@@ -317,7 +310,7 @@ def test_the_id_of_one_request_is_not_in_the_lines_of_the_next(log: StringIO, db
 
 
 def test_a_token_for_a_request_id_is_not_logged(log: StringIO, db):
-    Client().get("/api/v1/documents/", headers={"x-request-id": TOKEN[:128]})
+    Client().get("/api/v1/documents/", headers={**REFUSED, "x-request-id": TOKEN[:128]})
 
     assert TOKEN[60:128] not in log.getvalue()
 
@@ -352,6 +345,136 @@ def test_no_logger_has_a_handler_of_its_own_that_would_bypass_the_formatter():
     }
 
     assert names == set()
+
+
+# --- Requests ---------------------------------------------------------------------------------------
+
+
+class Sent:
+    """A response of gunicorn that was sent."""
+
+    def __init__(self, status: str = "200 OK", sent: int = 0, response_length: int | None = None) -> None:
+        self.status, self.sent, self.response_length = status, sent, response_length
+
+
+def access_line(log: StringIO, monkeypatch, environ: dict[str, Any], response: Sent) -> dict[str, Any]:
+    """The line of a request, as it is in production."""
+    monkeypatch.setattr(access_log, "DEBUG", False)
+    (handler,) = [each for each in logging.getLogger().handlers if getattr(each, "stream", None) is log]
+    config = logging_config(pretty=False, secrets=[])["formatters"]
+    formatter = logging.config.DictConfigurator({"version": 1}).configure_formatter(config["line"])
+    monkeypatch.setattr(handler, "formatter", formatter)
+    log.truncate(0)
+    log.seek(0)
+    logger = object.__new__(access_log.AccessLogger)  # gunicorn's own set-up would add handlers
+    logger.access(response, None, environ, timedelta(milliseconds=12))
+    line: dict[str, Any] = json.loads(log.getvalue())
+    return line
+
+
+def environ_after(caller: Any, path_: str) -> dict[str, Any]:
+    """The WSGI environment of a request that was answered."""
+    environ: dict[str, Any] = caller.get(path_).wsgi_request.environ
+    return environ
+
+
+@pytest.mark.django_db
+def test_an_access_line_has_fields(log: StringIO, monkeypatch, alice: Caller):
+    document = alice.document()
+    environ = environ_after(alice, f"/api/v1/documents/{document['id']}/?download=secret")
+
+    line = access_line(log, monkeypatch, environ, Sent(sent=321))
+
+    assert {name: line[name] for name in ("event", "level", "method", "route", "status", "bytes", "ms")} == {
+        "event": "request",
+        "level": "info",
+        "method": "GET",
+        "route": "/api/v1/documents/<pk>/",
+        "status": 200,
+        "bytes": 321,
+        "ms": 12,
+    }
+    assert re.fullmatch("[0-9a-f]{16}", line["principal"])
+    assert str(alice.id) not in json.dumps(line)
+    assert "secret" not in json.dumps(line)
+
+
+@pytest.mark.django_db
+def test_all_requests_of_a_member_have_the_same_principal(log, monkeypatch, alice, bob, nobody):
+    callers = [alice, bob, alice, nobody]
+    seen = [
+        access_line(log, monkeypatch, environ_after(each, "/api/v1/species/"), Sent())["principal"]
+        for each in callers
+    ]
+
+    assert seen[0] == seen[2] != seen[1]
+    assert seen[3] is None
+
+
+@pytest.mark.parametrize(
+    ("response", "method", "level", "size"),
+    [
+        pytest.param(Sent("404 Not Found", 10), "GET", "info", 10, id="refused"),
+        pytest.param(Sent("503 Service Unavailable", 10), "GET", "warning", 10, id="unavailable"),
+        pytest.param(Sent("500 Internal Server Error", 10), "GET", "error", 10, id="a fault"),
+        pytest.param(Sent("200 OK", 0, 5000), "GET", "info", 5000, id="sent by the kernel"),
+        pytest.param(Sent("200 OK", 0, 5000), "HEAD", "info", 0, id="without its body"),
+    ],
+)
+def test_an_access_line_tells_how_bad_it_is(log, monkeypatch, response, method, level, size):
+    line = access_line(log, monkeypatch, {"REQUEST_METHOD": method, "PATH_INFO": "/x"}, response)
+
+    assert (line["level"], line["bytes"]) == (level, size)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path_", ["/api/v1/documents/", "/nowhere/", "/storage/v1/object/x", "/admin/x/"])
+def test_a_refused_request_has_no_second_line(log: StringIO, nobody: Caller, path_: str):
+    assert nobody.client.get(path_, {"token": TOKEN}).status_code >= 300
+
+    assert log.getvalue() == ""
+
+
+# --- Outages ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_an_outage_is_one_line_and_no_traceback(log: StringIO, monkeypatch, alice: Caller):
+    document = alice.document_with_file()
+    monkeypatch.setattr("storage.local.LocalStorage.sign_download", down)
+    for _ in range(5):
+        assert alice.get(f"documents/{document['id']}/download-url/").status_code == 503
+
+    assert log.getvalue().count("service_unavailable") == 1
+    assert "StorageUnavailable: down" in log.getvalue()
+    assert "Traceback" not in log.getvalue()
+
+
+def test_the_next_line_of_an_outage_comes_a_minute_later_and_counts(log: StringIO, monkeypatch):
+    time_ = [1000.0]
+    monkeypatch.setattr(outages, "monotonic", lambda: time_[0])
+    logger = structlog.get_logger("of.this.test")
+    for seconds in (0, 1, 30, 28.9, 0.1):
+        time_[0] += seconds
+        logger.warning("it_failed", outage="storage")
+    logger.warning("it_failed", outage="keys")
+
+    first, second, other = log.getvalue().splitlines()
+    assert "dropped=0" in first
+    assert "dropped=3" in second
+    assert "keys" in other
+
+
+def test_the_causes_of_an_outage_are_told(log: StringIO):
+    try:
+        try:
+            raise OSError("no route to host")
+        except OSError as cause:
+            raise ValueError("the store") from cause
+    except ValueError as error:
+        structlog.get_logger("of.this.test").warning("it_failed", outage="storage", exc_info=error)
+
+    assert "'ValueError: the store', 'OSError: no route to host'" in log.getvalue()
 
 
 # --- A real server ----------------------------------------------------------------------------------
@@ -476,6 +599,12 @@ def test_in_production_every_line_is_json_and_tells_no_secret(tmp_path: Path):
 
     lines = [json.loads(line) for line in production.log.read_text().splitlines()]
     assert {"event", "level", "logger", "timestamp"} <= set.intersection(*map(set, lines))
+    assert [
+        line["path"] for line in lines if line["event"] == "request" and line["request_id"] == marker
+    ] == [
+        "/api/v1/documents/",
+        "/nowhere",
+    ]
     assert all(json.loads(line)["request_id"] == marker for line in seen)
     written = production.log.read_text()
     assert not any(secret in written for secret in (SIGNATURE, KEY, *secrets.values()))

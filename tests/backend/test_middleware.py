@@ -427,7 +427,7 @@ def test_a_filter_that_is_none_is_400(alice: Caller, parameter: str, value: str)
     assert answer.json()["errors"][0]["pointer"] == f"#/{parameter}"
 
 
-@pytest.mark.parametrize("size", ["0", "-1", "x", "1e9", "9" * 5000, "", "\0"])
+@pytest.mark.parametrize("size", ["0", "-1", "101", "x", "1e9", "9" * 5000, "", "\0"])
 def test_a_page_size_that_is_none_is_400(alice: Caller, size: str):
     answer = alice.get("documents/", page_size=size)
 
@@ -443,7 +443,7 @@ def test_a_page_holds_at_most_a_hundred(alice: Caller):
     for _ in range(101):
         alice.document()
 
-    assert len(alice.get("documents/", page_size=1000).json()["results"]) == 100
+    assert len(alice.get("documents/", page_size=100).json()["results"]) == 100
     assert len(alice.get("documents/").json()["results"]) == 25
 
 

@@ -119,7 +119,7 @@ def as_protocol_error(error: Exception) -> ProtocolError:
         case UploadTooLarge():
             return ProtocolError("EntityTooLarge")
         case StorageUnavailable():
-            logger.error("storage_unavailable", exc_info=error)
+            logger.error("storage_unavailable", outage="storage", exc_info=error)
             return ProtocolError("SlowDown", headers={"Retry-After": "5"})
     logger.error("unhandled", exc_info=error)
     return ProtocolError("InternalError")

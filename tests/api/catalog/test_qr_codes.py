@@ -251,12 +251,12 @@ def test_a_species_is_saved_without_a_code_when_the_store_is_down(curator: Calle
 
 def test_the_log_says_which_code_was_not_made(curator: Caller, monkeypatch):
     lines: list[dict[str, Any]] = []
-    monkeypatch.setattr(qr_codes.logger, "exception", lambda event, **facts: lines.append({event: facts}))
+    monkeypatch.setattr(qr_codes.logger, "error", lambda event, **facts: lines.append({event: facts}))
     monkeypatch.setattr(LocalStorage, "put", down)
 
     create(curator)
 
-    assert lines == [{"qr_code_failed": {"species": "african-penguin"}}]
+    assert lines == [{"qr_code_failed": {"species": "african-penguin", "error": "down"}}]
 
 
 def test_a_disk_in_trouble_is_a_store_that_is_down(curator: Caller, settings, tmp_path):

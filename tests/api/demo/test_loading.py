@@ -232,6 +232,7 @@ def pages_of(who: Caller, document: dict[str, Any]) -> int:
 # --- Again ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_second_run_makes_nothing(debug):
     printed = run("load_demo", "-v2").splitlines()
     before = everything()
@@ -350,6 +351,7 @@ def test_what_is_on_now_begins_anew_unless_staff_changed_it(
 # --- Trouble --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_store_that_is_down_is_told_and_the_next_run_goes_on_and_says_so_in_one_line(
     debug, monkeypatch, caplog
 ):

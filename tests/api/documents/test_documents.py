@@ -89,7 +89,7 @@ def test_a_new_document_says_where_it_is(alice: Caller):
     answer = alice.post("documents/", {"title": "New"})
 
     assert answer.headers["Location"] == f"http://testserver/api/v1/documents/{answer.json()['id']}/"
-    assert alice.get(answer.headers["Location"]).json() == answer.json()
+    assert {**alice.get(answer.headers["Location"]).json(), "ticket": None} == answer.json()
 
 
 def test_documents_sort_by_the_time_of_their_making(alice: Caller):
@@ -131,8 +131,9 @@ def test_pages_never_overlap_when_the_ordering_ties(alice: Caller):
 
 
 def test_a_page_has_at_most_a_hundred(alice: Caller):
-    page = alice.get("documents/", page_size=1000).json()
+    page = alice.get("documents/", page_size=100).json()
 
+    assert alice.get("documents/", page_size=101).status_code == 400
     assert page.keys() == {"count", "next", "previous", "results"}
     assert alice.get("documents/", page_size=1).status_code == 200
 
