@@ -57,3 +57,13 @@ export function asProblem(error: unknown): Problem | null {
 export function errorOf(error: unknown, pointer: string): string | undefined {
   return asProblem(error)?.errors.find((item) => item.pointer === pointer)?.detail
 }
+
+/** The data of an answer. Throws the problem if there is one, as mutations of react-query expect. */
+export async function ok<T>(call: Promise<{ data?: T; error?: unknown; response: Response }>): Promise<T> {
+  const { data, error, response } = await call
+  if (!response.ok) throw error
+  return data as T
+}
+
+/** What a ticket is asked for: the API refuses by this alone what it would not take, before a byte is sent. */
+export const declared = (file: File) => ({ filename: file.name, content_type: file.type, size: file.size })
