@@ -45,6 +45,7 @@ export const en = {
     habitat: 'Habitat',
     facts: 'Facts',
     gallery: 'Pictures',
+    pictureBy: (credit: string) => `Picture: ${credit}`,
     qrCode: 'QR code that leads to this page',
     seenAt: 'On show today',
     unpublished: 'Not published',

@@ -47,6 +47,7 @@ export const es: Texts = {
     habitat: 'Hábitat',
     facts: 'Datos',
     gallery: 'Imágenes',
+    pictureBy: (credit) => `Imagen: ${credit}`,
     qrCode: 'Código QR que lleva a esta página',
     seenAt: 'Hoy se puede ver en',
     unpublished: 'Sin publicar',

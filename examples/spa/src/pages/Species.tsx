@@ -26,9 +26,9 @@ export function Species() {
             <i lang="la">{species.scientific_name}</i>{' '}
             <span className="badge">{t.statuses[species.conservation_status]}</span>
           </p>
-          <Gallery slug={slug} />
           <div className="columns">
             <div>
+              <Gallery slug={slug} />
               <p className="text">{species.description}</p>
               {may('change_catalogue') && (
                 <Link className="button" to={`/species/${slug}/edit`}>
@@ -58,10 +58,10 @@ function Gallery({ slug }: { slug: string }) {
         {pictures.map((picture, index) => (
           <li key={picture.id}>
             <figure>
-              <Picture image={picture} sizes="(max-width: 48rem) 100vw, 34rem" eager={index === 0} />
+              <Picture image={picture} sizes="(max-width: 48rem) 100vw, 44rem" eager={index === 0} />
               {picture.credit && (
                 <figcaption className="hint">
-                  © {picture.credit} {picture.licence && `· ${picture.licence}`}
+                  {t.pictureBy(picture.credit)} {picture.licence && `· ${picture.licence}`}
                 </figcaption>
               )}
             </figure>
