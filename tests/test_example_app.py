@@ -41,3 +41,27 @@ def test_its_types_agree_with_the_schema(npm: None):
     done = subprocess.run(["npm", "run", "check"], cwd=SPA, capture_output=True, text=True, timeout=180)
 
     assert done.returncode == 0, done.stdout
+
+
+def test_a_visitor_searches_and_reads(example: tuple[Server, str], chromium: str, tmp_path: Path):
+    server, app = example
+
+    seen = seen_by("app_visitor.mjs", chromium, app, tmp_path)
+
+    assert seen["image"]["alt"] == "A drawing: African penguin."
+    assert seen["image"]["currentSrc"].endswith(".webp")
+    assert seen["image"]["background"].startswith('url("data:image/webp')
+    assert seen["first"] == "Skip to the content"
+    assert seen["searched"] == ["African penguin"]
+    assert seen["address"] == "?search=africa&status=CR&class=Aves"
+    assert seen["focused"] == "H1"
+    assert seen["title"] == "African penguin · Vivarium"
+    assert seen["qrCode"] is True
+    assert seen["language"] == "es"
+    assert seen["alt"] == "Un dibujo: African penguin."
+    assert seen["open"] == ["Wings and water", "Scales, shells and gills"]
+    assert seen["openThen"] == []
+    assert seen["dark"] == "rgb(20, 24, 26)"
+    assert seen["found"] == []
+    [missing] = seen["complaints"]  # the browser's word for the species that there is not
+    assert "status of 404" in missing

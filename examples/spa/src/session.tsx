@@ -23,19 +23,21 @@ export function SessionProvider({ children }: { children: ReactNode }) {
   const cache = useQueryClient()
   const member = useRef<string | null>(undefined)
   useEffect(() => {
-    const { data } = auth.onAuthStateChange((_event, current) => {
-      // What one member has read is not shown to the next. A refreshed token changes nothing.
-      const id = current?.user.id ?? null
-      if (member.current !== undefined && member.current !== id) void cache.resetQueries()
-      member.current = id
-      setSession(current)
-    })
+    const { data } = auth.onAuthStateChange((_event, current) => setSession(current))
     return () => data.subscription.unsubscribe()
-  }, [cache])
+  }, [])
 
   // The first request of a new account creates its profile.
   const { data, isPending } = queries.useQuery('get', '/api/v1/profiles/{id}/', ME, { enabled: !!session })
   const profile = session ? (data as Profile | undefined) : undefined
+
+  // What one member has read is not shown to the next. A refreshed token changes nothing.
+  const id = session && session.user.id
+  useEffect(() => {
+    if (member.current !== undefined && member.current !== id) void cache.resetQueries()
+    member.current = id
+  }, [cache, id])
+
   const value: Value = {
     ready: session !== undefined && (!session || !isPending),
     session: session ?? null,

@@ -28,7 +28,7 @@ export function FilePicker({ label, accept, multiple = false, requestTicket, onC
           }}
         />
       </label>
-      <ul className="plain" role="status">
+      <div role="status"><ul className="plain">
         {items.map((item) => (
           <li key={item.id} className="row">
             <span>
@@ -41,7 +41,7 @@ export function FilePicker({ label, accept, multiple = false, requestTicket, onC
             {!['done', 'verifying'].includes(item.state) && <button type="button" onClick={() => cancel(item.id)}>{t.cancel}</button>}
           </li>
         ))}
-      </ul>
+      </ul></div>
     </div>
   )
 }

@@ -47,10 +47,10 @@ function PictureForm({ slug, picture, last }: { slug: string; picture: PictureTy
   const [es, setEs] = useState(picture.alt.es ?? '')
   const [credit, setCredit] = useState(picture.credit)
   const [licence, setLicence] = useState(picture.licence)
-  const [position, setPosition] = useState(picture.position)
+  const [position, setPosition] = useState<number>() // only if it was chosen: others move too
   const params = { path: { slug, id: picture.id } }
   const onSuccess = () => cache.invalidateQueries()
-  const body = { alt: { en, es }, credit, licence, position }
+  const body = { alt: { en, es }, credit, licence, ...(position !== undefined && { position }) }
   const saving = useMutation({ mutationFn: () => ok(api.PATCH('/api/v1/species/{slug}/pictures/{id}/', { params, body })), onSuccess })
   const deleting = useMutation({ mutationFn: () => ok(api.DELETE('/api/v1/species/{slug}/pictures/{id}/', { params })), onSuccess })
   return (
@@ -75,7 +75,7 @@ function PictureForm({ slug, picture, last }: { slug: string; picture: PictureTy
               </option>
             ))}
           </Field>
-          <Field label={t.edit.position} name="position" value={String(position)} onChange={(value) => setPosition(Number(value))}>
+          <Field label={t.edit.position} name="position" value={String(position ?? picture.position)} onChange={(value) => setPosition(Number(value))}>
             {Array.from({ length: last }, (_, index) => (
               <option key={index} value={index}>
                 {index + 1}

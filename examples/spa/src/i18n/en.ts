@@ -16,7 +16,7 @@ export const en = {
     signOut: 'Sign out',
     language: 'Language',
     theme: 'Colours',
-    themes: { system: 'As the system', light: 'Light', dark: 'Dark' },
+    themes: { system: 'System', light: 'Light', dark: 'Dark' },
   },
   problem: {
     offline: 'The server cannot be reached.',

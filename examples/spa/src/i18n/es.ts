@@ -18,7 +18,7 @@ export const es: Texts = {
     signOut: 'Cerrar sesión',
     language: 'Idioma',
     theme: 'Colores',
-    themes: { system: 'Como el sistema', light: 'Claro', dark: 'Oscuro' },
+    themes: { system: 'Sistema', light: 'Claro', dark: 'Oscuro' },
   },
   problem: {
     offline: 'No se puede conectar con el servidor.',
