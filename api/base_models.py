@@ -65,6 +65,11 @@ class Resource(models.Model):
         assert isinstance(field, UploadField)
         return field
 
+    @classmethod
+    def max_files(cls, name: str) -> int:
+        """Return how many files of tickets with this `field_name` a row can have."""
+        return 1
+
     def upload_file(self, name: str, upload_id: UUID) -> StoredFile:
         """Return the file that this ticket replaces. Its row may be a new one, which is not saved yet."""
         return stored_file(self, name)

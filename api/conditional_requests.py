@@ -57,6 +57,12 @@ def conditional_response(request: HttpRequest, response: HttpResponse) -> HttpRe
     return get_conditional_response(request, etag=response.headers["ETag"], response=response)
 
 
+def add_etag(request: Request, response: Response) -> Response:
+    """Let the response, when it is rendered, answer `If-None-Match`."""
+    response.add_post_render_callback(partial(conditional_response, request._request))
+    return response
+
+
 class ConditionalMixin:
     """Adds an ETag to each response with one row, and `If-Match` to the methods that change or delete one.
 
@@ -87,7 +93,7 @@ class ConditionalMixin:
         if isinstance(response, Response) and self._is_of_one_row(response):
             response.headers["ETag"] = self._etag(response.data)
             if request.method in ("GET", "HEAD"):
-                response.add_post_render_callback(partial(conditional_response, request._request))
+                add_etag(request, response)
         return response
 
     def _is_of_one_row(self, response: Response) -> bool:

@@ -9,6 +9,7 @@ from rest_framework.permissions import SAFE_METHODS, BasePermission, IsAuthentic
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from api.auth.principal import Principal
 from api.auth.sessions import check_session
 
 
@@ -36,6 +37,21 @@ class IsStaff(BasePermission):
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         return bool(request.user.is_authenticated and request.user.is_staff)
+
+
+#: What the API lets members and staff do, for clients that show what is possible.
+MEMBER_PERMISSIONS = ("add_document",)
+STAFF_PERMISSIONS = (
+    *MEMBER_PERMISSIONS,
+    "change_catalogue",
+    "change_all_documents",
+    "view_all_profiles",
+    "view_all_uploads",
+)
+
+
+def permissions_of(principal: Principal) -> list[str]:
+    return list(STAFF_PERMISSIONS if principal.is_staff else MEMBER_PERMISSIONS)
 
 
 def has_active_session(request: Request) -> bool:

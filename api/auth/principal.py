@@ -1,12 +1,14 @@
 """Principal, the class of `request.user` in requests with an access token."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 from uuid import UUID
 
 from django.conf import settings
 from django.http import HttpRequest
 from rest_framework.request import Request
+
+MAX_EMAIL = 320  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +17,7 @@ class Principal:
 
     id: UUID
     is_staff: bool = False
+    email: str = field(default="", repr=False)
 
     is_authenticated = True
 
@@ -33,7 +36,13 @@ def principal_from_claims(claims: dict[str, Any]) -> Principal:
     role = app_metadata.get("role") if isinstance(app_metadata, dict) else None
     is_user = not claims.get("is_anonymous") and not claims.get("client_id")
     is_staff = is_user and isinstance(role, str) and role in settings.SUPABASE_STAFF_ROLES
-    return Principal(UUID(claims["sub"]), is_staff)
+    return Principal(UUID(claims["sub"]), is_staff, _email(claims.get("email")))
+
+
+def _email(claim: object) -> str:
+    """Return the claim if it is an address that can be shown, else ""."""
+    is_shown = isinstance(claim, str) and len(claim) <= MAX_EMAIL and "@" in claim and claim.isprintable()
+    return str(claim) if is_shown else ""
 
 
 def principal_of(request: HttpRequest | Request) -> Principal:

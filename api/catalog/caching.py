@@ -1,11 +1,10 @@
 """HTTP caching of the catalogue: visitors may cache responses for a minute, and revalidate by ETag."""
 
-from functools import partial
 from typing import Any
 
 from rest_framework.response import Response
 
-from api.conditional_requests import conditional_response
+from api.conditional_requests import add_etag
 
 CACHE_CONTROL = "public, max-age=60"
 
@@ -24,5 +23,5 @@ class VisitorCacheMixin:
         if is_read and isinstance(response, Response) and not request.user.is_authenticated:
             response.headers["Cache-Control"] = CACHE_CONTROL
             if "ETag" not in response.headers:
-                response.add_post_render_callback(partial(conditional_response, request._request))
+                add_etag(request, response)
         return response

@@ -81,6 +81,10 @@ class Entry(Resource):
         field: UploadField = pictures._meta.get_field("original")
         return field
 
+    @classmethod
+    def max_files(cls, name: str) -> int:
+        return settings.PICTURES_PER_ENTRY if name == "pictures" else 1
+
     def upload_file(self, name: str, upload_id: UUID) -> StoredFile:
         """Return the file that the ticket replaces, or that of a new picture with the id of the ticket."""
         first = self.pictures.filter(position=0).first() if name == "image" else None

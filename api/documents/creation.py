@@ -25,7 +25,7 @@ def create(
 
     def insert() -> None:
         # The lock makes a concurrent erasure wait for the document.
-        Profile.objects.select_for_update().get_or_create(pk=owner)
+        document.owner, _ = Profile.objects.select_for_update().get_or_create(pk=owner)
         document.save(force_insert=True)
 
     if declared is None:

@@ -6,6 +6,8 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_sc
 from rest_framework import serializers
 
 from api.documents.models import Document
+from api.pictures.serializers import IMAGE
+from api.profiles.avatars import SignedImageSerializer, avatar_image, shown_rows, signed_avatars
 from api.serializer_fields import CanonicalUUIDField, ModelSerializer
 from api.uploads.attachments import update_row
 from api.uploads.serializers import (
@@ -24,7 +26,16 @@ DOCUMENT = {
     "description": "Penguins, winter.",
     "category": "care",
     "visibility": "private",
-    "owner": "6c1f9a52-6f0a-5d7e-9b7e-2f6a3c0d9b11",
+    "owner": {
+        "id": "6c1f9a52-6f0a-5d7e-9b7e-2f6a3c0d9b11",
+        "display_name": "Alice",
+        "avatar": {
+            **IMAGE,
+            "alt": {"en": "Alice", "es": "Alice"},
+            "credit": "",
+            "expires_at": "2026-11-21T02:50:07Z",
+        },
+    },
     "file": {
         "name": "guía.pdf",
         "size": 5120,
@@ -37,6 +48,14 @@ DOCUMENT = {
 }
 
 
+class OwnerSerializer(serializers.Serializer[Any]):
+    """The member whose document it is."""
+
+    id = serializers.UUIDField()
+    display_name = serializers.CharField(allow_blank=True)
+    avatar = SignedImageSerializer(allow_null=True)
+
+
 @extend_schema_serializer(
     examples=[
         OpenApiExample("A new document", {"title": "Feeding plan", "category": "care"}, request_only=True),
@@ -44,7 +63,7 @@ DOCUMENT = {
     ]
 )
 class DocumentSerializer(ModelSerializer[Document]):
-    owner = serializers.UUIDField(source="owner_id", read_only=True)
+    owner = serializers.SerializerMethodField()
     file = serializers.SerializerMethodField(help_text="null until a ticket is completed")
 
     class Meta:
@@ -60,6 +79,16 @@ class DocumentSerializer(ModelSerializer[Document]):
             "created_at",
             "updated_at",
         ]
+
+    @extend_schema_field(OwnerSerializer)
+    def get_owner(self, document: Document) -> dict[str, Any]:
+        signed = signed_avatars(self.context, lambda: [shown.owner for shown in shown_rows(self)])
+        owner = document.owner
+        return {
+            "id": str(owner.pk),
+            "display_name": owner.display_name,
+            "avatar": avatar_image(owner, signed),
+        }
 
     @extend_schema_field(FileFactsSerializer(allow_null=True))
     def get_file(self, document: Document) -> FileFacts | None:

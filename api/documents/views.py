@@ -40,12 +40,16 @@ from api.uploads.views import (
     NO_STORE,
     DeletionMixin,
     DownloadURLMixin,
+    NoStoreMixin,
     UploadURLMixin,
     deleted,
 )
 from storage.base import SignedURL, store_of
 
 Created = tuple[Document, Ticket | None]
+
+#: The actions whose responses have documents.
+SHOWING_DOCUMENTS = ("list", "retrieve", "create", "update", "partial_update")
 
 
 @extend_schema_view(
@@ -75,6 +79,7 @@ Created = tuple[Document, Ticket | None]
 @extend_schema(tags=["documents"])
 class DocumentViewSet(
     KnownParametersMixin,
+    NoStoreMixin,
     ConditionalMixin,
     DeletionMixin,
     UploadURLMixin,
@@ -83,6 +88,7 @@ class DocumentViewSet(
 ):
     upload_field = download_field = "file"
     signed_images = ("owner.avatar",)
+    unversioned = ("ticket",)
     serializer_class = DocumentSerializer
     permission_classes = (IsOwnerOrReadOnly,)
     filterset_class = DocumentFilters
@@ -91,7 +97,8 @@ class DocumentViewSet(
     queryset = Document.objects.none()
 
     def get_queryset(self) -> QuerySet[Document]:
-        return Document.objects.visible_to(principal_of(self.request))
+        documents = Document.objects.visible_to(principal_of(self.request))
+        return documents.with_owner() if self.action in SHOWING_DOCUMENTS else documents
 
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         if _declares_file(request.data):

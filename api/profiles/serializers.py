@@ -3,21 +3,19 @@
 import re
 from typing import Any
 
-import structlog
 from django.conf import settings
 from django.utils.translation import gettext
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
-from api.pictures.serializers import IMAGE, AltDict, ImageSerializer, image
+from api.auth.principal import Principal
+from api.permissions import STAFF_PERMISSIONS, permissions_of
+from api.pictures.serializers import IMAGE
+from api.profiles.avatars import SignedImageSerializer, avatar_image, shown_rows, signed_avatars
 from api.profiles.models import Profile
 from api.serializer_fields import ModelSerializer
 from api.uploads import quotas
 from api.uploads.serializers import FileFactsSerializer
-from storage.base import SignedURL, store_of
-from storage.errors import StorageError
-
-logger = structlog.get_logger("api.profiles")
 
 #: A language tag of RFC 5646 with language, script and region, without variants and extensions.
 LANGUAGE_TAG = re.compile(r"([A-Za-z]{2,3})(-[A-Za-z]{4})?(-(?:[A-Za-z]{2}|[0-9]{3}))?")
@@ -38,28 +36,17 @@ PROFILE = {
         "credit": "",
         "expires_at": "2026-11-21T02:50:07Z",
     },
+    "email": "alice@example.org",
+    "role": "member",
+    "permissions": ["add_document"],
     "storage": {"used": 1073741, "limit": 1073741824},
     "created_at": "2026-11-21T02:44:00Z",
     "updated_at": "2026-11-21T02:45:07Z",
 }
 
 
-class AvatarSerializer(FileFactsSerializer, ImageSerializer):
+class AvatarSerializer(FileFactsSerializer, SignedImageSerializer):
     """The uploaded file, and the renditions that are shown, with signed URLs."""
-
-    expires_at = serializers.DateTimeField(
-        allow_null=True, help_text="When the URLs stop working; null without URLs."
-    )
-
-
-def sign(keys: list[str]) -> dict[str, SignedURL]:
-    """Return a URL for each key, none if the store does not answer."""
-    try:
-        store = store_of(Profile.renditions_bucket)
-        return store.sign_downloads(keys, seconds=settings.DOWNLOAD_URL_TTL) if keys else {}
-    except StorageError as error:
-        logger.warning("avatars_not_signed", outage="storage", exc_info=error)
-        return {}
 
 
 class StorageSerializer(serializers.Serializer[Any]):
@@ -69,12 +56,19 @@ class StorageSerializer(serializers.Serializer[Any]):
     limit = serializers.IntegerField(allow_null=True, help_text="Bytes; null if there is no limit.")
 
 
-LISTED = {name: value for name, value in PROFILE.items() if name != "storage"}
+OWN = ("email", "role", "permissions", "storage")  # what lists do not have
+LISTED = {name: value for name, value in PROFILE.items() if name not in OWN}
+ROLE = {"type": "string", "enum": ["member", "staff"], "nullable": True}
+PERMISSIONS = {
+    "type": "array",
+    "items": {"type": "string", "enum": list(STAFF_PERMISSIONS)},
+    "nullable": True,
+}
 
 
 @extend_schema_serializer(examples=[OpenApiExample("A profile", LISTED, response_only=True)])
 class ListedProfileSerializer(ModelSerializer[Profile]):
-    """A profile in a list, without `storage`, which takes a query for each."""
+    """A profile in a list: without `storage`, which takes a query for each, and what the token says."""
 
     avatar = serializers.SerializerMethodField(help_text="null until a ticket is completed.")
 
@@ -84,28 +78,8 @@ class ListedProfileSerializer(ModelSerializer[Profile]):
 
     @extend_schema_field(AvatarSerializer(allow_null=True))
     def get_avatar(self, profile: Profile) -> dict[str, Any] | None:
-        if not profile.has_picture:
-            return None
-        signed = self._signed_urls()
-        urls = {key: url.url for key, url in signed.items()}
-        own = [signed[file.key].expires_at for file in profile.rendition_files() if file.key in signed]
-        alt: AltDict = {"en": profile.display_name, "es": profile.display_name}
-        facts: dict[str, Any] = dict(profile.avatar_facts or {})
-        return {**facts, **image(profile, urls, alt=alt, credit=""), "expires_at": min(own, default=None)}
-
-    def _signed_urls(self) -> dict[str, SignedURL]:
-        """Return the URLs of the avatars of all profiles in this response, by key: one call to the store.
-
-        Without the store there are none, and the profiles can still be read.
-        """
-        context: Any = self.context
-        if "avatar_urls" not in context:
-            shown = self.instance if self.parent is None else self.parent.instance
-            profiles: Any = [shown] if isinstance(shown, Profile) else shown
-            keys = [file.key for profile in profiles for file in profile.rendition_files() if file.key]
-            context["avatar_urls"] = sign(keys)
-        urls: dict[str, SignedURL] = context["avatar_urls"]
-        return urls
+        shown = avatar_image(profile, signed_avatars(self.context, lambda: shown_rows(self)))
+        return shown and {**(profile.avatar_facts or {}), **shown}
 
 
 @extend_schema_serializer(
@@ -115,11 +89,36 @@ class ListedProfileSerializer(ModelSerializer[Profile]):
     ]
 )
 class ProfileSerializer(ListedProfileSerializer):
+    """A profile. `email`, `role` and `permissions` are those of the caller's own token; null for others."""
+
+    email = serializers.SerializerMethodField()
+    role = serializers.SerializerMethodField()
+    permissions = serializers.SerializerMethodField(help_text="What the API allows the caller to do.")
     storage = serializers.SerializerMethodField()
 
     class Meta(ListedProfileSerializer.Meta):
-        fields = [*ListedProfileSerializer.Meta.fields, "storage"]
+        fields = [*ListedProfileSerializer.Meta.fields, "email", "role", "permissions", "storage"]
         extra_kwargs = {"language": {"help_text": "A language tag: `en`, `es-MX`, `zh-Hant-TW`."}}
+
+    @extend_schema_field({"type": "string", "nullable": True})
+    def get_email(self, profile: Profile) -> str | None:
+        caller = self._caller(profile)
+        return caller.email or None if caller else None
+
+    @extend_schema_field(ROLE)
+    def get_role(self, profile: Profile) -> str | None:
+        caller = self._caller(profile)
+        return _role(caller) if caller else None
+
+    @extend_schema_field(PERMISSIONS)
+    def get_permissions(self, profile: Profile) -> list[str] | None:
+        caller = self._caller(profile)
+        return permissions_of(caller) if caller else None
+
+    def _caller(self, profile: Profile) -> Principal | None:
+        """Return the caller if this is the caller's own profile."""
+        caller: Principal = self.context["request"].user
+        return caller if caller.id == profile.pk else None
 
     @extend_schema_field(StorageSerializer)
     def get_storage(self, profile: Profile) -> dict[str, int | None]:
@@ -139,6 +138,10 @@ class ProfileSerializer(ListedProfileSerializer):
         """Save the sent fields only, because an upload may be recorded at the same time."""
         profile.update(changes)
         return profile
+
+
+def _role(principal: Principal) -> str:
+    return "staff" if principal.is_staff else "member"
 
 
 @extend_schema_serializer(

@@ -1,7 +1,5 @@
 """The views of profiles: members read, change and erase their own, staff read all."""
 
-from typing import Any
-
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import mixins
@@ -25,7 +23,7 @@ from api.profiles.serializers import ErasedSerializer, ListedProfileSerializer, 
 from api.query_parameters import KnownParametersMixin
 from api.uploads.attachments import delete_file
 from api.uploads.serializers import DownloadURLSerializer
-from api.uploads.views import DELETED, DOWNLOAD, UploadURLMixin, deleted, signed_url
+from api.uploads.views import DELETED, DOWNLOAD, NoStoreMixin, UploadURLMixin, deleted, signed_url
 
 ID = OpenApiParameter("id", str, OpenApiParameter.PATH, description="A member's UUID, or `me`.")
 
@@ -58,6 +56,7 @@ class ProfilePermission(IsOwnerOrReadOnly):
 @extend_schema(tags=["profiles"])
 class ProfileViewSet(
     KnownParametersMixin,
+    NoStoreMixin,
     ConditionalMixin,
     UploadURLMixin,
     mixins.RetrieveModelMixin,
@@ -96,12 +95,6 @@ class ProfileViewSet(
             return self.unless_changed(Profile.objects.for_member(own))
         profile: Profile = super().get_object()
         return profile
-
-    def finalize_response(self, request: Request, response: Any, *args: Any, **options: Any) -> Any:
-        """Profiles have signed URLs, which no cache may keep."""
-        response = super().finalize_response(request, response, *args, **options)
-        response.headers.setdefault("Cache-Control", "no-store")
-        return response
 
     @extend_schema(summary="Delete the avatar", parameters=[ID], responses=DELETED, filters=False)
     @action(detail=True, methods=["delete"])

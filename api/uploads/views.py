@@ -233,6 +233,15 @@ def _headers(request: Request, upload: Upload) -> dict[str, str]:
     return {**NO_STORE, "Location": reverse("upload-detail", args=[upload.pk], request=request)}
 
 
+class NoStoreMixin:
+    """For views whose responses have signed URLs, which no cache may keep."""
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **options: Any) -> Any:
+        response = super().finalize_response(request, response, *args, **options)  # type: ignore[misc]
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+
 class DownloadURLMixin:
     """Adds `download-url/` to a viewset, which returns a signed URL for the field `download_field`."""
 

@@ -65,8 +65,8 @@ def test_another_key_makes_another_document(alice: Caller):
 
 
 def test_a_key_is_the_members_own(alice: Caller, bob: Caller):
-    assert keyed(alice, "documents/").json()["owner"] == str(alice.id)
-    assert keyed(bob, "documents/").json()["owner"] == str(bob.id)
+    assert keyed(alice, "documents/").json()["owner"]["id"] == str(alice.id)
+    assert keyed(bob, "documents/").json()["owner"]["id"] == str(bob.id)
 
 
 def test_the_order_of_the_members_of_a_body_does_not_matter(alice: Caller):

@@ -296,7 +296,7 @@ def test_what_a_client_may_not_set_is_left_alone(alice: Caller, bob: Caller):
     )
 
     assert document["id"] != MISSING
-    assert document["owner"] == str(alice.id)
+    assert document["owner"]["id"] == str(alice.id)
     assert document["file"] is None
 
 

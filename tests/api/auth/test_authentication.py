@@ -237,4 +237,4 @@ def test_the_same_member_is_the_same_owner_however_the_subject_is_written(db, se
     answer = shouting.get("/api/v1/documents/", {"owner": "me"})
 
     assert answer.json()["count"] == 1
-    assert UUID(answer.json()["results"][0]["owner"]) == alice.id
+    assert UUID(answer.json()["results"][0]["owner"]["id"]) == alice.id

@@ -80,7 +80,7 @@ def test_a_list_shows_what_the_caller_may_see(alice: Caller, bob: Caller, curato
 def test_the_creator_is_the_owner_whatever_they_say(alice: Caller, bob: Caller):
     document = alice.document(owner=str(bob.id), id=str(bob.id), file={"name": "x"})
 
-    assert document["owner"] == str(alice.id)
+    assert document["owner"]["id"] == str(alice.id)
     assert document["id"] != str(bob.id)
     assert document["file"] is None
 
@@ -544,9 +544,9 @@ def test_signed_urls_are_not_cached(alice: Caller):
             f"documents/{document['id']}/upload-url/",
             {"filename": "a.pdf", "content_type": "application/pdf", "size": 1},
         ),
+        alice.get("documents/"),  # with the avatars of the owners
     ):
         assert answer.headers["Cache-Control"] == "no-store"
-    assert alice.get("documents/").headers["Cache-Control"] == "private, no-cache"
     assert "Authorization" in alice.get("documents/").headers["Vary"]
 
 

@@ -31,7 +31,7 @@ def test_one_request_makes_a_document_and_a_ticket_that_works(alice: Caller):
     assert answer.headers["Location"] == f"http://testserver/api/v1/{path}"
     assert answer.headers["Cache-Control"] == "no-store"
     assert {**alice.get(path).json(), "ticket": ticket} == document
-    assert (document["category"], document["file"], document["owner"]) == ("care", None, str(alice.id))
+    assert (document["category"], document["file"], document["owner"]["id"]) == ("care", None, str(alice.id))
     assert ticket.keys() == alice.ticket(document).keys()
     assert alice.get(f"uploads/{ticket['id']}/").json()["resource"] == answer.headers["Location"]
     assert send(ticket).status_code == 200

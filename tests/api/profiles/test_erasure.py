@@ -116,7 +116,7 @@ def test_who_was_erased_may_begin_anew(alice: Caller):
     profile = alice.get("profiles/me/").json()
 
     assert (profile["display_name"], profile["avatar"]) == ("", None)
-    assert alice.document_with_file()["owner"] == str(alice.id)
+    assert alice.document_with_file()["owner"]["id"] == str(alice.id)
 
 
 def test_what_is_others_stays(alice: Caller, bob: Caller, curator: Caller):

@@ -150,7 +150,16 @@ def test_a_new_member_has_an_empty_profile(alice: Caller):
     assert profile.pop("created_at").endswith("Z")
     assert profile.pop("updated_at").endswith("Z")
     assert profile.pop("storage") == {"used": 0, "limit": 1024**3}
-    assert profile == {"id": str(alice.id), "display_name": "", "bio": "", "language": "", "avatar": None}
+    assert profile == {
+        "id": str(alice.id),
+        "display_name": "",
+        "bio": "",
+        "language": "",
+        "avatar": None,
+        "email": "alice@example.org",
+        "role": "member",
+        "permissions": ["add_document"],
+    }
     assert alice.get(f"profiles/{alice.id}/").json() == answer.json()
 
 

@@ -111,7 +111,7 @@ class Member:
 
     @property
     def id(self) -> str:
-        return self.documents[0]["owner"]
+        return self.documents[0]["owner"]["id"]
 
     @staticmethod
     def path(document: dict[str, Any]) -> str:
@@ -138,7 +138,7 @@ class Member:
         """What is served of each document that has a file, by the key of its object."""
         found = {}
         for document in self.client.get("/api/v1/documents/").json()["results"]:
-            if document["owner"] == self.id and document["file"]:
+            if document["owner"]["id"] == self.id and document["file"]:
                 url = self.client.get(f"{self.path(document)}download-url/").json()["url"]
                 key = urlsplit(url).path.partition("/object/sign/documents/")[2]
                 assert key.startswith("shared/") is (document["visibility"] == "authenticated")

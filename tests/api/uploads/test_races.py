@@ -26,7 +26,7 @@ def served(client: httpx.Client, document: dict) -> bytes:
 
 
 def objects_of(server: Server, document: dict) -> list[Path]:
-    return list((server.media / "documents").rglob(f"{document['owner']}/*/*"))
+    return list((server.media / "documents").rglob(f"{document['owner']['id']}/*/*"))
 
 
 def test_twenty_completions_at_once_have_one_effect_and_the_same_answer(server: Server):

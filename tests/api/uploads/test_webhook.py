@@ -395,7 +395,7 @@ def test_reports_and_callbacks_at_once_have_one_effect(webhook_server: Server):
         answers = list(pool.map(lambda act: act(), acts))
 
     assert set(answers) == {204, 200}
-    assert len(list((webhook_server.media / "documents").rglob(f"{document['owner']}/*/*"))) == 1
+    assert len(list((webhook_server.media / "documents").rglob(f"{document['owner']['id']}/*/*"))) == 1
 
 
 @pytest.mark.slow
