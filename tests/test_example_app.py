@@ -1,12 +1,14 @@
 """The example app, as people use it: built, on another origin than the API, in a real Chromium."""
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from tests.support.example_app import SPA, example_app
 from tests.support.npm import install
@@ -44,7 +46,7 @@ def test_its_types_agree_with_the_schema(npm: None):
 
 
 def test_a_visitor_searches_and_reads(example: tuple[Server, str], chromium: str, tmp_path: Path):
-    server, app = example
+    _, app = example
 
     seen = seen_by("app_visitor.mjs", chromium, app, tmp_path)
 
@@ -65,3 +67,46 @@ def test_a_visitor_searches_and_reads(example: tuple[Server, str], chromium: str
     assert seen["found"] == []
     [missing] = seen["complaints"]  # the browser's word for the species that there is not
     assert "status of 404" in missing
+
+
+def test_a_member_changes_the_profile(example: tuple[Server, str], chromium: str, tmp_path: Path):
+    _, app = example
+    picture, text = tmp_path / "me.png", tmp_path / "text.png"
+    Image.new("RGB", (400, 300), "red").save(picture)
+    text.write_text("I am a text.")
+
+    seen = seen_by("app_profile.mjs", chromium, app, tmp_path, "alice@example.org", picture, text)
+
+    assert seen["before"].startswith("Sign in to see this page.")
+    assert seen["refused"] == "Ensure this field has no more than 100 characters."
+    assert seen["heading"] == "Perfil"
+    assert seen["avatar"] == "Alice the keeper"
+    assert seen["storage"].endswith(" kB of 1.1 GB")
+    assert seen["after"].startswith("Sign in to see this page.")
+    assert seen["found"] == []
+    refusals = [complaint for complaint in seen["complaints"] if "status of 4" not in complaint]
+    assert refusals == []
+
+
+def test_staff_edit_a_species_that_somebody_else_changes(
+    example: tuple[Server, str], chromium: str, tmp_path: Path
+):
+    server, app = example
+    token = server.token("second-curator@example.org", role="staff")
+    pictures = [tmp_path / f"{name}.png" for name in ("red", "lime")]
+    for path in pictures:
+        Image.new("RGB", (400, 300), path.stem).save(path)
+
+    seen = seen_by("app_staff.mjs", chromium, app, tmp_path, server.url, token, *pictures)
+
+    assert seen["member"] is False
+    assert seen["conflict"] == [["Family", "Giraffidae", "Theirs too"], ["Habitat", "Mine", "Theirs"]]
+    assert seen["taken"] == "Theirs"
+    assert seen["focused"] == "conflict"
+    assert seen["kept"] == "Mine again"
+    assert seen["image"] == "An okapi in the rain."
+    assert seen["found"] == []
+    others = [
+        complaint for complaint in seen["complaints"] if not re.search(r"status of 4(00|12)", complaint)
+    ]
+    assert others == []

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def install(folder: Path) -> None:
-    """Install the packages of the folder's lock file, unless they are there. Several processes may ask at once."""
+    """Install what the folder's lock file pins, unless it is there. Several processes may ask at once."""
     locked, installed = folder / "package-lock.json", folder / "node_modules" / ".package-lock.json"
     with locked.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)

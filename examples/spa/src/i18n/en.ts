@@ -117,7 +117,15 @@ export const en = {
     position: 'Position',
     confirm: 'Delete this picture?',
   },
-  signIn: { title: 'Sign in' },
+  signIn: {
+    title: 'Sign in',
+    email: 'E-mail address',
+    password: 'Password',
+    signUp: 'Create an account',
+    wrong: 'The address or the password is wrong.',
+    confirm: 'Open the link in the mail that has been sent to you.',
+    demo: 'The demo has alice@example.org, bob@example.org and, for staff, curator@example.org, with the password vivarium.',
+  },
   documents: { title: 'Documents' },
   uploads: {
     pause: 'Pause',

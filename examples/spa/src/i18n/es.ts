@@ -119,7 +119,15 @@ export const es: Texts = {
     position: 'Posición',
     confirm: '¿Eliminar esta imagen?',
   },
-  signIn: { title: 'Iniciar sesión' },
+  signIn: {
+    title: 'Iniciar sesión',
+    email: 'Correo electrónico',
+    password: 'Contraseña',
+    signUp: 'Crear una cuenta',
+    wrong: 'El correo o la contraseña no son correctos.',
+    confirm: 'Abra el enlace del correo que le hemos enviado.',
+    demo: 'La demostración tiene alice@example.org, bob@example.org y, para el personal, curator@example.org, con la contraseña vivarium.',
+  },
   documents: { title: 'Documentos' },
   uploads: {
     pause: 'Pausar',
