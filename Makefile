@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALL = "$(PYTHON)" -m backend.virtualenv "$(VENV)"
 
 .DEFAULT_GOAL := help
-.PHONY: help run install dev python test test-slow test-postgresql test-packages packages test-all check format schema messages lock bench
+.PHONY: help run install dev python test test-slow test-postgresql test-packages packages test-all check format schema messages lock bench spa
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -17,6 +17,14 @@ run: python .env ## serve on http://127.0.0.1:8000 (PORT=), with demo data
 	@$(BIN)/python manage.py migrate --verbosity 0
 	@$(BIN)/python manage.py load_demo
 	@exec env SHOW_BANNER=true $(BIN)/gunicorn
+
+spa: ## serve the example app on http://localhost:5173, for the API of make run
+	@cd examples/spa && $(NODE) && $(NPM_CI) && exec npm run --silent dev
+
+# Node 20.19 is what Vite needs. The packages are installed again when the lock has changed.
+NODE = if ! node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' 2>/dev/null \
+	  || ! command -v npm >/dev/null; then echo "Node 20.19 or newer and npm are needed: see https://nodejs.org" >&2; exit 1; fi
+NPM_CI = if [ ! node_modules/.package-lock.json -nt package-lock.json ]; then npm ci --no-audit --no-fund; fi
 
 install: python ## install what manage.py and gunicorn need
 	@$(INSTALL) requirements.txt
