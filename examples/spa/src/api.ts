@@ -44,6 +44,7 @@ export type Licence = Picture['licence']
 export type Exhibition = Required<Schemas['Exhibition']>
 export type Profile = Required<Schemas['Profile']> & { role: string | null; permissions: string[] | null; email: string | null }
 export type Ticket = Schemas['Ticket']
+export type Document = Schemas['Document']
 export type Problem = Pick<Schemas['Problem'], 'status' | 'detail' | 'code' | 'errors'>
 
 /** The problem of an answer, or null if the error is another one, such as that of a broken connection. */

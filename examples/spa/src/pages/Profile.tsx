@@ -1,6 +1,6 @@
 import { useMutation, useQueryClient } from '@tanstack/react-query'
 import { useState } from 'react'
-import { api, declared, ok, type Profile as ProfileType, type Ticket } from '../api'
+import { api, declared, ok, queries, type Profile as ProfileType, type Ticket } from '../api'
 import { Field } from '../components/Field'
 import { FilePicker } from '../components/FilePicker'
 import { Page } from '../components/Page'
@@ -77,6 +77,7 @@ function Avatar({ profile }: { profile: ProfileType }) {
   const t = useTexts()
   const cache = useQueryClient()
   const onChanged = () => void cache.invalidateQueries()
+  const accept = queries.useQuery('get', '/api/v1/upload-rules/').data?.profiles.avatar.accept ?? ''
   const requestTicket = (file: File, signal: AbortSignal) =>
     ok(api.POST('/api/v1/profiles/{id}/upload-url/', { ...ME, body: declared(file), signal })) as Promise<Ticket>
   const deleting = useMutation({ mutationFn: () => ok(api.DELETE('/api/v1/profiles/{id}/avatar/', ME)), onSuccess: onChanged })
@@ -86,7 +87,7 @@ function Avatar({ profile }: { profile: ProfileType }) {
       <div className="avatar">
         {profile.avatar?.url && <Picture image={profile.avatar} sizes="10rem" eager />}
       </div>
-      <FilePicker label={t.profile.choose} accept="image/*" requestTicket={requestTicket} onCompleted={onChanged} />
+      <FilePicker label={t.profile.choose} accept={accept} requestTicket={requestTicket} onCompleted={onChanged} />
       {profile.avatar && (
         <button type="button" className="danger" disabled={deleting.isPending} onClick={() => deleting.mutate()}>
           {t.delete}
