@@ -1,6 +1,7 @@
 """The example app, as people use it: built, on another origin than the API, in a real Chromium."""
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tests.support.cast import PDF
 from tests.support.example_app import SPA, example_app
 from tests.support.npm import install
 from tests.support.server import CLIENTS, Server
@@ -110,3 +112,30 @@ def test_staff_edit_a_species_that_somebody_else_changes(
         complaint for complaint in seen["complaints"] if not re.search(r"status of 4(00|12)", complaint)
     ]
     assert others == []
+
+
+def test_a_member_sends_documents_while_network_and_session_fail(
+    example: tuple[Server, str], chromium: str, tmp_path: Path
+):
+    _, app = example
+    names = ["small.pdf", "other.pdf", "big.pdf", "picture.png", "page.pdf"]
+    small, other, big, picture, html = (tmp_path / name for name in names)
+    small.write_bytes(PDF)
+    other.write_bytes(PDF + os.urandom(15_000_000))
+    big.write_bytes(PDF + os.urandom(25_000_000))
+    Image.new("RGB", (400, 300), "teal").save(picture)
+    html.write_text("<!doctype html><title>I am a page</title>" + "x" * 2000)
+
+    seen = seen_by(
+        "app_documents.mjs", chromium, app, tmp_path, "bob@example.org", small, other, big, picture, html
+    )
+
+    assert seen["accept"].startswith("application/pdf,image/jpeg,image/png,")
+    assert seen["paused"] is True
+    assert seen["refreshed"] is True
+    assert seen["continued"] > 0
+    assert seen["after"] == seen["before"]
+    assert seen["refused"].startswith("page.pdf: The file is not of the declared type")
+    assert (seen["shown"], seen["name"], seen["same"]) == (400, "picture.png", True)
+    assert seen["signedOut"].startswith("Sign in to see this page.")
+    assert seen["found"] == []
