@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tests.conftest import missing
 from tests.support.example_app import SPA, example_app
 from tests.support.npm import install
-from tests.support.server import CLIENTS, Server
+from tests.support.server import CLIENTS, ROOT, Server
 
 pytestmark = pytest.mark.slow
 
@@ -110,3 +112,14 @@ def test_staff_edit_a_species_that_somebody_else_changes(
         complaint for complaint in seen["complaints"] if not re.search(r"status of 4(00|12)", complaint)
     ]
     assert others == []
+
+
+def test_make_spa_says_that_node_is_needed(tmp_path: Path):
+    make = shutil.which("make") or missing("make is needed")
+
+    done = subprocess.run(
+        [make, "spa"], cwd=ROOT, env={"PATH": str(tmp_path)}, capture_output=True, text=True
+    )
+
+    assert done.returncode != 0
+    assert "Node 20.19 or newer and npm are needed" in done.stderr

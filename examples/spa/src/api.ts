@@ -42,7 +42,11 @@ export type Species = Required<Schemas['Species']>
 export type Status = Schemas['ConservationStatusEnum']
 export type Licence = Picture['licence']
 export type Exhibition = Required<Schemas['Exhibition']>
-export type Profile = Required<Schemas['Profile']> & { role: string | null; permissions: string[] | null; email: string | null }
+export type Profile = Required<Schemas['Profile']> & {
+  role: string | null
+  permissions: string[] | null
+  email: string | null
+}
 export type Ticket = Schemas['Ticket']
 export type Problem = Pick<Schemas['Problem'], 'status' | 'detail' | 'code' | 'errors'>
 

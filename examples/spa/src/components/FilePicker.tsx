@@ -28,20 +28,40 @@ export function FilePicker({ label, accept, multiple = false, requestTicket, onC
           }}
         />
       </label>
-      <div role="status"><ul className="plain">
-        {items.map((item) => (
-          <li key={item.id} className="row">
-            <span>
-              {item.name}: {item.problem ?? t.states[item.state]}
-            </span>
-            {item.state === 'sending' && <progress aria-label={item.name} value={item.sent} max={item.size} />}
-            {item.state === 'sending' && <button type="button" onClick={() => pause(item.id)}>{t.pause}</button>}
-            {item.state === 'paused' && <button type="button" onClick={() => resume(item.id)}>{t.resume}</button>}
-            {item.state === 'failed' && <button type="button" onClick={() => retry(item.id)}>{t.retry}</button>}
-            {!['done', 'verifying'].includes(item.state) && <button type="button" onClick={() => cancel(item.id)}>{t.cancel}</button>}
-          </li>
-        ))}
-      </ul></div>
+      <div role="status">
+        <ul className="plain">
+          {items.map((item) => (
+            <li key={item.id} className="row">
+              <span>
+                {item.name}: {item.problem ?? t.states[item.state]}
+              </span>
+              {item.state === 'sending' && (
+                <progress aria-label={item.name} value={item.sent} max={item.size} />
+              )}
+              {item.state === 'sending' && (
+                <button type="button" onClick={() => pause(item.id)}>
+                  {t.pause}
+                </button>
+              )}
+              {item.state === 'paused' && (
+                <button type="button" onClick={() => resume(item.id)}>
+                  {t.resume}
+                </button>
+              )}
+              {item.state === 'failed' && (
+                <button type="button" onClick={() => retry(item.id)}>
+                  {t.retry}
+                </button>
+              )}
+              {!['done', 'verifying'].includes(item.state) && (
+                <button type="button" onClick={() => cancel(item.id)}>
+                  {t.cancel}
+                </button>
+              )}
+            </li>
+          ))}
+        </ul>
+      </div>
     </div>
   )
 }
