@@ -22,6 +22,7 @@ async function send(request: Request): Promise<Response> {
   const { data } = await auth.getSession() // refreshed if it is about to expire
   const answer = await fetch(prepared(request, data.session?.access_token))
   if (answer.status !== 401 || !data.session) return answer
+  void answer.body?.cancel() // what is never read keeps its connection
   // The clock of this computer may be wrong, or the account was signed out elsewhere.
   const { data: refreshed } = await auth.refreshSession()
   if (!refreshed.session) await auth.signOut({ scope: 'local' })
