@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +12,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tests.conftest import missing
 from tests.support.cast import PDF
 from tests.support.example_app import SPA, example_app
 from tests.support.npm import install
-from tests.support.server import CLIENTS, Server
+from tests.support.server import CLIENTS, ROOT, Server
 
 pytestmark = pytest.mark.slow
 
@@ -139,3 +141,14 @@ def test_a_member_sends_documents_while_network_and_session_fail(
     assert (seen["shown"], seen["name"], seen["same"]) == (400, "picture.png", True)
     assert seen["signedOut"].startswith("Sign in to see this page.")
     assert seen["found"] == []
+
+
+def test_make_spa_says_that_node_is_needed(tmp_path: Path):
+    make = shutil.which("make") or missing("make is needed")
+
+    done = subprocess.run(
+        [make, "spa"], cwd=ROOT, env={"PATH": str(tmp_path)}, capture_output=True, text=True
+    )
+
+    assert done.returncode != 0
+    assert "Node 20.19 or newer and npm are needed" in done.stderr

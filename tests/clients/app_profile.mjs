@@ -9,9 +9,21 @@ const seen = {}
 await visit('/profile', 'Profile')
 seen.before = await page.textContent('main p')
 await lookEverywhere('signed-out')
+await visit('/sign-in', 'Sign in')
+await lookEverywhere('sign-in')
+await page.fill('input[type=email]', email)
+await page.fill('input[type=password]', 'wrong')
+await page.press('input[type=password]', 'Enter')
+await page.waitForSelector('text=The address or the password is wrong.')
 await signIn(email)
 
-await page.click('nav a[href="/profile"]')
+// A token that is refused, as after a change of keys: the app refreshes it, and asks again.
+await page.evaluate(() => {
+  const [name] = Object.keys(localStorage).filter((key) => key.endsWith('auth-token'))
+  const session = JSON.parse(localStorage.getItem(name))
+  localStorage.setItem(name, JSON.stringify({ ...session, access_token: 'refused' }))
+})
+await visit('/profile', 'Profile')
 await page.waitForSelector('form')
 await page.fill('[name=display_name]', 'x'.repeat(300))
 await page.click('button.primary')

@@ -22,6 +22,7 @@ async function send(request: Request): Promise<Response> {
   const { data } = await auth.getSession() // refreshed if it is about to expire
   const answer = await fetch(prepared(request, data.session?.access_token))
   if (answer.status !== 401 || !data.session) return answer
+  void answer.body?.cancel() // what is never read keeps its connection
   // The clock of this computer may be wrong, or the account was signed out elsewhere.
   const { data: refreshed } = await auth.refreshSession()
   if (!refreshed.session) await auth.signOut({ scope: 'local' })
@@ -42,7 +43,11 @@ export type Species = Required<Schemas['Species']>
 export type Status = Schemas['ConservationStatusEnum']
 export type Licence = Picture['licence']
 export type Exhibition = Required<Schemas['Exhibition']>
-export type Profile = Required<Schemas['Profile']> & { role: string | null; permissions: string[] | null; email: string | null }
+export type Profile = Required<Schemas['Profile']> & {
+  role: string | null
+  permissions: string[] | null
+  email: string | null
+}
 export type Ticket = Schemas['Ticket']
 export type Document = Schemas['Document']
 export type Problem = Pick<Schemas['Problem'], 'status' | 'detail' | 'code' | 'errors'>

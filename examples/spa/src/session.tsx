@@ -4,7 +4,8 @@ import { useQueryClient } from '@tanstack/react-query'
 import { createContext, use, useEffect, useRef, useState, type ReactNode } from 'react'
 import { auth, queries, type Profile } from './api'
 
-export type Permission = 'add_document' | 'change_catalogue' | 'change_all_documents' | 'view_all_profiles' | 'view_all_uploads'
+export type Permission =
+  'add_document' | 'change_catalogue' | 'change_all_documents' | 'view_all_profiles' | 'view_all_uploads'
 
 type Value = {
   ready: boolean // false until the stored session is read

@@ -1,7 +1,9 @@
 import type { Image } from '../api'
 import { useLanguage } from '../i18n'
 
-type Shown = Pick<Image, 'url' | 'width' | 'height' | 'renditions' | 'placeholder'> & { alt: { en?: string; es?: string } }
+type Shown = Pick<Image, 'url' | 'width' | 'height' | 'renditions' | 'placeholder'> & {
+  alt: { en?: string; es?: string }
+}
 
 /**
  * A picture in the rendition that suits the screen: the browser chooses from `srcset`, once it knows from `sizes`
@@ -14,7 +16,7 @@ export function Picture({ image, sizes, eager = false }: { image: Shown; sizes: 
     <img
       className="picture"
       src={image.url ?? undefined}
-      srcSet={webp.map(({ url, width }) => `${url} ${width}w`).join(', ')}
+      srcSet={webp.map(({ url, width }) => `${url} ${width}w`).join(', ') || undefined}
       sizes={sizes}
       width={image.width ?? undefined}
       height={image.height ?? undefined}

@@ -7,7 +7,9 @@ export function Problem({ error, retry }: { error: unknown; retry?: () => void }
   if (!error) return null
   const problem = asProblem(error)
   // If fields are refused, each has a sentence of its own. They are repeated here, because an alert is read aloud.
-  const sentences = problem?.errors.length ? problem.errors.map((item) => item.detail) : [problem?.detail ?? t.problem.offline]
+  const sentences = problem?.errors.length
+    ? problem.errors.map((item) => item.detail)
+    : [problem?.detail ?? t.problem.offline]
   return (
     <div className="problem" role="alert">
       {sentences.map((sentence, index) => (

@@ -5,7 +5,17 @@ export type Version = { species: Species; etag: string }
 
 type Answer = { data?: unknown; error?: unknown; response: Response }
 
-const FIELDS = ['common_name', 'scientific_name', 'conservation_status', 'taxonomic_class', 'taxonomic_order', 'family', 'habitat', 'description', 'published'] as const
+const FIELDS = [
+  'common_name',
+  'scientific_name',
+  'conservation_status',
+  'taxonomic_class',
+  'taxonomic_order',
+  'family',
+  'habitat',
+  'description',
+  'published',
+] as const
 export type Values = Pick<Species, (typeof FIELDS)[number]>
 
 export async function read(slug: string): Promise<Version> {
@@ -15,7 +25,9 @@ export async function read(slug: string): Promise<Version> {
 /** Save the values, if nobody has changed the species since: else the API answers 412 `precondition_failed`. */
 export async function save(slug: string, values: Values, etag: string): Promise<Version> {
   const headers = { 'If-Match': etag }
-  return version(await api.PATCH('/api/v1/species/{slug}/', { params: { path: { slug } }, body: values, headers }))
+  return version(
+    await api.PATCH('/api/v1/species/{slug}/', { params: { path: { slug } }, body: values, headers }),
+  )
 }
 
 function version({ data, error, response }: Answer): Version {
@@ -28,4 +40,5 @@ export function valuesOf(species: Species): Values {
 }
 
 /** The fields in which two versions differ. */
-export const differences = (mine: Values, theirs: Values) => FIELDS.filter((field) => mine[field] !== theirs[field])
+export const differences = (mine: Values, theirs: Values) =>
+  FIELDS.filter((field) => mine[field] !== theirs[field])

@@ -22,7 +22,12 @@ export function Catalogue() {
     page,
     page_size: PAGE_SIZE,
   }
-  const { data, error, refetch } = queries.useQuery('get', '/api/v1/species/', { params: { query } }, { placeholderData: keepPreviousData })
+  const { data, error, refetch } = queries.useQuery(
+    'get',
+    '/api/v1/species/',
+    { params: { query } },
+    { placeholderData: keepPreviousData },
+  )
 
   const search = (form: HTMLFormElement) => {
     const filled = [...new FormData(form)].filter(([, value]) => value)
@@ -76,7 +81,9 @@ export function Catalogue() {
       <Problem error={error} retry={() => void refetch()} />
       <p role="status">{data ? t.catalogue.found(data.count ?? 0) : !error && t.loading}</p>
       <ul className="grid plain">
-        {(data?.results as Species[] | undefined)?.map((species) => <Card key={species.id} species={species} />)}
+        {(data?.results as Species[] | undefined)?.map((species) => (
+          <Card key={species.id} species={species} />
+        ))}
       </ul>
       <Pager page={page} pages={Math.ceil((data?.count ?? 0) / PAGE_SIZE)} onChange={goTo} />
     </Page>
@@ -87,7 +94,11 @@ function Card({ species }: { species: Species }) {
   const t = useTexts()
   return (
     <li className="card">
-      {species.image ? <Picture image={species.image} sizes="(max-width: 40rem) 100vw, 18rem" /> : <div className="picture" />}
+      {species.image ? (
+        <Picture image={species.image} sizes="(max-width: 40rem) 100vw, 18rem" />
+      ) : (
+        <div className="picture" />
+      )}
       <div className="body">
         <h2>
           <Link to={`/species/${species.slug}`}>{species.common_name}</Link>

@@ -12,17 +12,29 @@ export function Exhibitions() {
   const t = useTexts()
   const [day, setDay] = useState(today)
   const params = { query: { open_on: day, page_size: 100 } }
-  const { data, error, refetch } = queries.useQuery('get', '/api/v1/exhibitions/', { params }, { placeholderData: keepPreviousData })
+  const { data, error, refetch } = queries.useQuery(
+    'get',
+    '/api/v1/exhibitions/',
+    { params },
+    { placeholderData: keepPreviousData },
+  )
   return (
     <Page title={t.exhibitions.title}>
       <label className="inline">
         {t.exhibitions.openOn}
-        <input type="date" required value={day} onChange={(event) => event.target.value && setDay(event.target.value)} />
+        <input
+          type="date"
+          required
+          value={day}
+          onChange={(event) => event.target.value && setDay(event.target.value)}
+        />
       </label>
       <Problem error={error} retry={() => void refetch()} />
       <p role="status">{data ? t.exhibitions.found(data.count ?? 0) : !error && t.loading}</p>
       <ul className="plain list">
-        {(data?.results as Exhibition[] | undefined)?.map((exhibition) => <Card key={exhibition.id} exhibition={exhibition} />)}
+        {(data?.results as Exhibition[] | undefined)?.map((exhibition) => (
+          <Card key={exhibition.id} exhibition={exhibition} />
+        ))}
       </ul>
     </Page>
   )
@@ -36,11 +48,20 @@ function Card({ exhibition }: { exhibition: Exhibition }) {
   const species = ((data?.results ?? []) as Species[]).filter(({ slug }) => exhibition.species.includes(slug))
   return (
     <li className="card wide" id={exhibition.slug}>
-      {exhibition.image ? <Picture image={exhibition.image} sizes="(max-width: 48rem) 100vw, 20rem" /> : <div className="picture" />}
+      {exhibition.image ? (
+        <Picture image={exhibition.image} sizes="(max-width: 48rem) 100vw, 20rem" />
+      ) : (
+        <div className="picture" />
+      )}
       <div className="body">
         <h2>{exhibition.title}</h2>
         <p className="hint">
-          {[exhibition.location, closes_on ? t.exhibitions.dates(opens_on && formatDate(opens_on), formatDate(closes_on)) : t.exhibitions.permanent]
+          {[
+            exhibition.location,
+            closes_on
+              ? t.exhibitions.dates(opens_on && formatDate(opens_on), formatDate(closes_on))
+              : t.exhibitions.permanent,
+          ]
             .filter(Boolean)
             .join(' · ')}
         </p>

@@ -37,7 +37,8 @@ function ProfileForm({ profile }: { profile: ProfileType }) {
   const [bio, setBio] = useState(profile.bio)
   const [language, setLanguage] = useState(profile.language)
   const saving = useMutation({
-    mutationFn: () => ok(api.PATCH('/api/v1/profiles/{id}/', { ...ME, body: { display_name, bio, language } })),
+    mutationFn: () =>
+      ok(api.PATCH('/api/v1/profiles/{id}/', { ...ME, body: { display_name, bio, language } })),
     onSuccess: async () => {
       if (language) setShown(language.startsWith('es') ? 'es' : 'en')
       await cache.invalidateQueries()
@@ -53,9 +54,28 @@ function ProfileForm({ profile }: { profile: ProfileType }) {
       }}
     >
       {profile.email && <p className="hint">{t.profile.signedInAs(profile.email)}</p>}
-      <Field label={t.profile.name} name="display_name" value={display_name} onChange={setName} problem={saving.error} />
-      <Field label={t.profile.bio} name="bio" value={bio} onChange={setBio} problem={saving.error} multiline />
-      <Field label={t.profile.language} name="language" value={language} onChange={setLanguage} problem={saving.error}>
+      <Field
+        label={t.profile.name}
+        name="display_name"
+        value={display_name}
+        onChange={setName}
+        problem={saving.error}
+      />
+      <Field
+        label={t.profile.bio}
+        name="bio"
+        value={bio}
+        onChange={setBio}
+        problem={saving.error}
+        multiline
+      />
+      <Field
+        label={t.profile.language}
+        name="language"
+        value={language}
+        onChange={setLanguage}
+        problem={saving.error}
+      >
         {[...languages].map((tag) => (
           <option key={tag} value={tag}>
             {tag ? (new Intl.DisplayNames(tag, { type: 'language' }).of(tag) ?? tag) : '—'}
@@ -79,17 +99,32 @@ function Avatar({ profile }: { profile: ProfileType }) {
   const onChanged = () => void cache.invalidateQueries()
   const accept = queries.useQuery('get', '/api/v1/upload-rules/').data?.profiles.avatar.accept ?? ''
   const requestTicket = (file: File, signal: AbortSignal) =>
-    ok(api.POST('/api/v1/profiles/{id}/upload-url/', { ...ME, body: declared(file), signal })) as Promise<Ticket>
-  const deleting = useMutation({ mutationFn: () => ok(api.DELETE('/api/v1/profiles/{id}/avatar/', ME)), onSuccess: onChanged })
+    ok(
+      api.POST('/api/v1/profiles/{id}/upload-url/', { ...ME, body: declared(file), signal }),
+    ) as Promise<Ticket>
+  const deleting = useMutation({
+    mutationFn: () => ok(api.DELETE('/api/v1/profiles/{id}/avatar/', ME)),
+    onSuccess: onChanged,
+  })
   return (
     <section aria-labelledby="avatar">
       <h2 id="avatar">{t.profile.avatar}</h2>
       <div className="avatar">
         {profile.avatar?.url && <Picture image={profile.avatar} sizes="10rem" eager />}
       </div>
-      <FilePicker label={t.profile.choose} accept={accept} requestTicket={requestTicket} onCompleted={onChanged} />
+      <FilePicker
+        label={t.profile.choose}
+        accept={accept}
+        requestTicket={requestTicket}
+        onCompleted={onChanged}
+      />
       {profile.avatar && (
-        <button type="button" className="danger" disabled={deleting.isPending} onClick={() => deleting.mutate()}>
+        <button
+          type="button"
+          className="danger"
+          disabled={deleting.isPending}
+          onClick={() => deleting.mutate()}
+        >
           {t.delete}
         </button>
       )}

@@ -93,7 +93,9 @@ function Facts({ species }: { species: SpeciesType }) {
             ),
         )}
       </dl>
-      {species.qr_code_url && <img className="qr" src={species.qr_code_url} alt={t.qrCode} width={160} height={160} />}
+      {species.qr_code_url && (
+        <img className="qr" src={species.qr_code_url} alt={t.qrCode} width={160} height={160} />
+      )}
     </aside>
   )
 }
@@ -103,7 +105,9 @@ function Exhibitions({ slug }: { slug: string }) {
   const { species: t } = useTexts()
   const params = { query: { open_on: today(), page_size: 100 } }
   const { data } = queries.useQuery('get', '/api/v1/exhibitions/', { params })
-  const shown = ((data?.results ?? []) as Exhibition[]).filter((exhibition) => exhibition.species.includes(slug))
+  const shown = ((data?.results ?? []) as Exhibition[]).filter((exhibition) =>
+    exhibition.species.includes(slug),
+  )
   if (shown.length === 0) return null
   return (
     <section>

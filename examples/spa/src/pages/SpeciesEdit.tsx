@@ -26,7 +26,12 @@ export function SpeciesEdit() {
 function Editor({ slug }: { slug: string }) {
   const t = useTexts()
   // Read once: what somebody else saves meanwhile must not change the form. The ETag finds the conflict.
-  const { data, error, refetch } = useQuery({ queryKey: ['edit', slug], queryFn: () => read(slug), staleTime: Infinity, gcTime: 0 })
+  const { data, error, refetch } = useQuery({
+    queryKey: ['edit', slug],
+    queryFn: () => read(slug),
+    staleTime: Infinity,
+    gcTime: 0,
+  })
   if (error) return <Problem error={error} retry={() => void refetch()} />
   if (!data) return <p>{t.loading}</p>
   return (
