@@ -11,7 +11,8 @@ export function UploadList({ uploads: { items, pause, resume, retry, cancel } }:
     </button>
   )
   return (
-    <ul className="plain list" role="status">
+    <div role="status">
+      <ul className="plain list">
       {items.map((item) => (
         <li key={item.id} className="row upload">
           <span className="grow">
@@ -24,6 +25,7 @@ export function UploadList({ uploads: { items, pause, resume, retry, cancel } }:
           {item.state !== 'verifying' && button(item.state === 'done' ? t.dismiss : t.cancel, item, cancel)}
         </li>
       ))}
-    </ul>
+      </ul>
+    </div>
   )
 }
