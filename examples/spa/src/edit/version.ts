@@ -22,12 +22,23 @@ export async function read(slug: string): Promise<Version> {
   return version(await api.GET('/api/v1/species/{slug}/', { params: { path: { slug } }, cache: 'no-cache' }))
 }
 
-/** Save the values, if nobody has changed the species since: else the API answers 412 `precondition_failed`. */
-export async function save(slug: string, values: Values, etag: string): Promise<Version> {
-  const headers = { 'If-Match': etag }
-  return version(
-    await api.PATCH('/api/v1/species/{slug}/', { params: { path: { slug } }, body: values, headers }),
-  )
+/** Somebody else has saved other values since they were read. */
+export class ConflictError extends Error {
+  constructor(readonly theirs: Version) {
+    super('precondition_failed')
+  }
+}
+
+/** Saves the values if nobody has changed those of `base`, which they began from. Throws ConflictError. */
+export async function save(slug: string, values: Values, base: Version): Promise<Version> {
+  const headers = { 'If-Match': base.etag }
+  const params = { path: { slug } }
+  const answer = await api.PATCH('/api/v1/species/{slug}/', { params, body: values, headers })
+  if (answer.response.status !== 412) return version(answer)
+  const now = await read(slug)
+  // An ETag is that of the whole answer: it also changes with the first picture, which is no conflict.
+  if (differences(valuesOf(base.species), valuesOf(now.species)).length > 0) throw new ConflictError(now)
+  return save(slug, values, now)
 }
 
 function version({ data, error, response }: Answer): Version {
