@@ -25,7 +25,7 @@ export function DocumentCard({ document, accept, mine, uploads, onChanged }: Pro
   })
   const download = useMutation({ mutationFn: async () => window.location.assign(await fileUrl(id, true)) })
   const share = useMutation({
-    mutationFn: (visibility: Document['visibility']) => ok(api.PATCH('/api/v1/documents/{id}/', { params, body: { visibility } })),
+    mutationFn: (visibility: NonNullable<Document['visibility']>) => ok(api.PATCH('/api/v1/documents/{id}/', { params, body: { visibility } })),
     onSuccess: onChanged,
   })
   const remove = useMutation({ mutationFn: () => ok(api.DELETE('/api/v1/documents/{id}/', { params })), onSuccess: onChanged })
@@ -43,7 +43,7 @@ export function DocumentCard({ document, accept, mine, uploads, onChanged }: Pro
         {file && <button type="button" onClick={() => show.mutate()}>{t.documents.show}</button>}
         {file && <button type="button" onClick={() => download.mutate()}>{t.documents.download}</button>}
         {mine && (
-          <select aria-label={t.documents.visibilityOf(document.title)} value={document.visibility} disabled={busy} onChange={(event) => share.mutate(event.target.value as Document['visibility'])}>
+          <select aria-label={t.documents.visibilityOf(document.title)} value={document.visibility} disabled={busy} onChange={(event) => share.mutate(event.target.value as NonNullable<Document['visibility']>)}>
             <option value="private">{t.documents.visibilities.private}</option>
             <option value="authenticated">{t.documents.visibilities.authenticated}</option>
           </select>

@@ -9,6 +9,7 @@ export function Gallery({ slug }: { slug: string }) {
   const { edit: t } = useTexts()
   const cache = useQueryClient()
   const path = { slug }
+  const { data: rules } = queries.useQuery('get', '/api/v1/upload-rules/')
   const { data, error, refetch } = queries.useQuery(
     'get',
     '/api/v1/species/{slug}/pictures/',
@@ -33,7 +34,7 @@ export function Gallery({ slug }: { slug: string }) {
       <h2>{t.pictures}</h2>
       <FilePicker
         label={t.addPictures}
-        accept="image/*"
+        accept={rules?.species.pictures.accept ?? ''}
         multiple
         requestTicket={requestTicket}
         onCompleted={() => void cache.invalidateQueries()}
