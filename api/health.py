@@ -29,14 +29,16 @@ class HealthView(APIView):
 
 
 class LivenessView(HealthView):
-    @extend_schema(summary="Check that the process is running")
+    @extend_schema(operation_id="checkLiveness", summary="Check that the process is running")
     def get(self, request: Request) -> Response:
         """The process answers requests. Does not use the database or the file storage."""
         return Response({"status": "ok"})
 
 
 class ReadinessView(HealthView):
-    @extend_schema(summary="Check that the server can work")
+    problems = {"get": ["not_ready", "storage_unavailable"]}
+
+    @extend_schema(operation_id="checkReadiness", summary="Check that the server can work")
     def get(self, request: Request) -> Response:
         """The database answers and is migrated, and the file storage answers. Nothing is written.
 

@@ -1,4 +1,4 @@
-"""The OpenAPI schema: it is always in English, and every operation may answer with a problem."""
+"""The OpenAPI schema, which is always in English."""
 
 from typing import Any
 
@@ -7,55 +7,34 @@ from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import get_doc
-from drf_spectacular.utils import Direction, OpenApiExample, OpenApiResponse
-from rest_framework import serializers
+from drf_spectacular.utils import Direction
 from rest_framework.permissions import SAFE_METHODS
 
+from api import problem_schema
 from api.conditional_requests import IF_MATCH, IF_NONE_MATCH, PROTECTED_METHODS, ConditionalMixin
-from api.errors import problem_body
 from api.permissions import IsStaffOrReadOnly
 
-MEDIA_TYPE = "application/problem+json"
-
-
-class ProblemItemSerializer(serializers.Serializer[Any]):
-    pointer = serializers.CharField(help_text="JSON pointer to the field, `#/size`.")
-    code = serializers.CharField()
-    detail = serializers.CharField()
-
-
-class ProblemSerializer(serializers.Serializer[Any]):
-    """An error (RFC 9457). Programs use `code`; `detail` is for people.
-
-    A problem may have more members: `quota_exceeded` has `quota` (`bytes` or `open_tickets`), `used` and
-    `limit`; a 503 of `/readyz` has `part` (`database`, `migrations` or `storage`).
-    """
-
-    type = serializers.CharField(default="about:blank")
-    title = serializers.CharField()
-    status = serializers.IntegerField()
-    detail = serializers.CharField()
-    code = serializers.CharField()
-    errors = ProblemItemSerializer(many=True)  # type: ignore[assignment]
-
-
-EXAMPLES = [
-    OpenApiExample(
-        "Invalid fields",
-        problem_body(
-            "invalid", "", [{"pointer": "#/title", "code": "required", "detail": "This field is required."}]
-        ),
-        response_only=True,
-        status_codes=["4XX"],
-    ),
-    OpenApiExample("No token", problem_body("not_authenticated"), response_only=True, status_codes=["4XX"]),
-    OpenApiExample(
-        "Not as declared", problem_body("size_mismatch"), response_only=True, status_codes=["4XX"]
-    ),
-    OpenApiExample(
-        "Storage unavailable", problem_body("storage_unavailable"), response_only=True, status_codes=["5XX"]
-    ),
-]
+#: The `operationId` of each action: `{one}` and `{many}` stand for the name of the model.
+OPERATION_IDS = {
+    "list": "list{many}",
+    "create": "create{one}",
+    "retrieve": "read{one}",
+    "update": "replace{one}",
+    "partial_update": "change{one}",
+    "destroy": "delete{one}",
+    "upload_url": "request{one}Upload",
+    "download_url": "read{one}DownloadURL",
+    "download_urls": "read{one}DownloadURLs",
+    "original_url": "read{one}OriginalURL",
+    "revoke_urls": "revoke{one}URLs",
+    "image": "delete{one}Image",
+    "file": "delete{one}File",
+    "avatar": "delete{one}Avatar",
+    "qr_code": "make{one}QRCode",
+    "complete": "complete{one}",
+    "complete_many": "complete{many}",
+    "ticket": "readTicket",
+}
 
 
 class EnglishSchemaGenerator(SchemaGenerator):
@@ -63,17 +42,42 @@ class EnglishSchemaGenerator(SchemaGenerator):
 
     def get_schema(self, *args: Any, **options: Any) -> Any:
         with translation.override("en"):
-            return super().get_schema(*args, **options)
+            schema: Any = super().get_schema(*args, **options)
+            schemas = {**schema["components"]["schemas"], **problem_schema.components()}
+        schema["components"]["schemas"] = dict(sorted(schemas.items()))
+        return schema
 
 
 class ProblemAutoSchema(AutoSchema):
-    """Adds the problem responses to every operation."""
+    """Adds the problem responses to every operation, and says which members are always in a response."""
+
+    def get_operation(self, *args: Any, **options: Any) -> dict[str, Any] | None:
+        """Add the problems last, so that the declared responses of a view do not replace them."""
+        operation: dict[str, Any] | None = super().get_operation(*args, **options)
+        if operation is not None:
+            codes = problem_schema.codes_of(self.view, self.method, operation)
+            problems = problem_schema.responses(codes, [self._example_of_error(operation)])
+            operation["responses"] = dict(sorted({**operation["responses"], **problems}.items()))
+        return operation
+
+    def get_operation_id(self) -> str:
+        """Return a name as a method has it: `listSpecies`, `requestDocumentUpload`."""
+        action = getattr(self.view, "action", "")
+        if action not in OPERATION_IDS:
+            operation_id: str = super().get_operation_id()
+            return operation_id
+        one = self.view.queryset.model.__name__
+        return OPERATION_IDS[action].format(one=one, many=one if one.endswith("s") else f"{one}s")
 
     def get_auth(self) -> list[dict[str, Any]]:
-        """Add that no token is needed to what visitors may read."""
+        """Return the schemes, and first that no token is needed where visitors may read."""
         auth: list[dict[str, Any]] = super().get_auth()
-        is_for_visitors = any(isinstance(each, IsStaffOrReadOnly) for each in self.view.get_permissions())
-        return [*auth, {}] if is_for_visitors and self.method in SAFE_METHODS else auth
+        schemes = [scheme for scheme in auth if scheme]
+        is_read_by_visitors = self.method in SAFE_METHODS and any(
+            isinstance(permission, IsStaffOrReadOnly) for permission in self.view.get_permissions()
+        )
+        is_open = {} in auth or is_read_by_visitors
+        return [{}, *schemes] if is_open and schemes else schemes
 
     def get_override_parameters(self) -> list[Any]:
         """Add the headers of conditional requests for one row."""
@@ -88,13 +92,28 @@ class ProblemAutoSchema(AutoSchema):
         """Return the docstring of the action, and never that of the view class, which is for developers."""
         return get_doc(getattr(self.view, getattr(self.view, "action", self.method.lower()), None))
 
-    def _get_response_bodies(self, direction: Direction = "response") -> Any:
-        """Add the problems last, so that the declared responses of a view do not replace them."""
-        bodies = super()._get_response_bodies(direction)
-        if direction == "response":
-            for status in ("4XX", "5XX"):
-                bodies[status] = self._get_response_for_code(_problem(status), status, [MEDIA_TYPE])
-        return bodies
+    def _postprocess_serializer_schema(self, schema: Any, serializer: Any, direction: Direction) -> Any:
+        """Require all members of a response. Only in a request may those of optional fields be absent."""
+        schema = super()._postprocess_serializer_schema(schema, serializer, direction)
+        if direction == "response" and "properties" in schema:
+            schema["required"] = sorted(schema["properties"])
+        return schema
+
+    def _example_of_error(self, operation: dict[str, Any]) -> dict[str, str]:
+        """Return what `errors` may have for the code `invalid`."""
+        for content in operation.get("requestBody", {}).get("content", {}).values():
+            name = content["schema"]["$ref"].rpartition("/")[2]
+            component = next(each.schema for each in self.registry._components.values() if each.name == name)
+            if required := component.get("required"):
+                return _error(required[0], "required", "This field is required.")
+            return _error(next(iter(component["properties"])), "null", "This field may not be null.")
+        if any(parameter["name"] == "page_size" for parameter in operation.get("parameters", [])):
+            return _error("page_size", "min_value", "Ensure this value is greater than or equal to 1.")
+        return _error("lang", "unknown", "Unknown parameter 'lang': this request takes none.")
+
+
+def _error(name: str, code: str, detail: str) -> dict[str, str]:
+    return {"pointer": f"#/{name}", "code": code, "detail": detail}
 
 
 class DecimalFieldExtension(OpenApiSerializerFieldExtension):
@@ -110,8 +129,3 @@ class DecimalFieldExtension(OpenApiSerializerFieldExtension):
             return text
         nullable = {"nullable": True} if text.pop("nullable", False) else {}
         return {"oneOf": [text, {"type": "number", "minimum": float(self.target.min_value or 0)}], **nullable}
-
-
-def _problem(status: str) -> OpenApiResponse:
-    examples = [example for example in EXAMPLES if status in (example.status_codes or [])]
-    return OpenApiResponse(ProblemSerializer, description="An error", examples=examples)

@@ -412,6 +412,15 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_SETTINGS": {"persistAuthorization": True, "displayRequestDuration": True},
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    # Named, so that a new field with other choices does not rename them for clients.
+    "ENUM_NAME_OVERRIDES": {
+        "ConservationStatusEnum": "api.catalog.models.Species.ConservationStatus",
+        "LicenceEnum": "api.catalog.pictures.Licence",
+        "ProblemOfCompletionCodeEnum": "api.uploads.problems.COMPLETION_FAILED",
+        "ProblemOfUploadCodeEnum": "api.uploads.problems.UPLOAD_FAILED",
+        "UploadStateEnum": "api.uploads.models.Upload.State",
+        "VisibilityEnum": "api.documents.models.Document.Visibility",
+    },
     "DEFAULT_GENERATOR_CLASS": "api.schema.EnglishSchemaGenerator",
 }
 

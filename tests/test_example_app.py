@@ -140,7 +140,7 @@ def test_a_member_sends_documents_while_network_and_session_fail(
     assert seen["refreshed"] is True
     assert seen["continued"] > 0
     assert seen["after"] == seen["before"]
-    assert seen["refused"].startswith("page.pdf: The file is not of the declared type")
+    assert seen["refused"] == "page.pdf: This file is not a PDF document."
     assert (seen["shown"], seen["name"], seen["same"]) == (400, "picture.png", True)
     assert seen["signedOut"].startswith("Sign in to see this page.")
     assert seen["found"] == []

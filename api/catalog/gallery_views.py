@@ -63,6 +63,10 @@ class PictureViewSet(
     permission_classes = (IsStaffOrReadOnly,)
     http_method_names = ("get", "post", "patch", "delete", "head", "options")
     filter_backends = ()
+    problems = {
+        "upload_url": ["gallery_full", "storage_unavailable"],
+        "original_url": ["file_missing", "storage_unavailable"],
+    }
     pagination_class = PagePagination  # no cursor: positions move, and a gallery fits on one page
     lookup_value_regex = "[-0-9a-fA-F]+"
     entries: Any  # the model of the entries

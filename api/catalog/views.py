@@ -43,6 +43,7 @@ class EntryViewSet(
     ModelViewSet[Any],
 ):
     upload_field = "image"
+    problems = {"image": ["file_missing"]}
     permission_classes = (IsStaffOrReadOnly,)
     lookup_field = "slug"
     lookup_value_regex = "[-a-zA-Z0-9_]+"
@@ -74,6 +75,7 @@ class SpeciesViewSet(EntryViewSet):
     serializer_class = SpeciesSerializer
     filterset_class = SpeciesFilters
     search_fields = ("search_text",)
+    problems = {"qr_code": ["storage_unavailable"]}
     ordering_fields = (
         "common_name",
         "scientific_name",

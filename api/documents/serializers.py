@@ -2,7 +2,12 @@
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
+from drf_spectacular.utils import (
+    OpenApiExample,
+    PolymorphicProxySerializer,
+    extend_schema_field,
+    extend_schema_serializer,
+)
 from rest_framework import serializers
 
 from api.documents.models import Document
@@ -154,13 +159,19 @@ class DownloadURLsRequestSerializer(serializers.Serializer[Any]):
     ids = serializers.ListField(child=CanonicalUUIDField(), max_length=100)
 
 
-class DownloadURLsItemSerializer(serializers.Serializer[Any]):
-    """`url` and `expires_at`, or `code` (`not_found`, `file_missing`) if there is no file to read."""
+class DocumentURLSerializer(serializers.Serializer[Any]):
+    """A URL to read the file of this document."""
 
     id = serializers.UUIDField()
-    url = serializers.CharField(required=False)
-    expires_at = serializers.DateTimeField(required=False)
-    code = serializers.CharField(required=False)
+    url = serializers.CharField()
+    expires_at = serializers.DateTimeField()
+
+
+class NoDocumentURLSerializer(serializers.Serializer[Any]):
+    """There is no file of this document that you may read."""
+
+    id = serializers.UUIDField()
+    code = serializers.ChoiceField(["not_found", "file_missing"])
 
 
 @extend_schema_serializer(
@@ -178,4 +189,17 @@ class DownloadURLsItemSerializer(serializers.Serializer[Any]):
     ]
 )
 class DownloadURLsSerializer(serializers.Serializer[Any]):
-    results = DownloadURLsItemSerializer(many=True)
+    # Only for the schema: the view makes the response.
+
+    results = serializers.SerializerMethodField()
+
+    @extend_schema_field(
+        PolymorphicProxySerializer(
+            "DownloadURLsItem",
+            [DocumentURLSerializer, NoDocumentURLSerializer],
+            resource_type_field_name=None,
+            many=True,
+        )
+    )
+    def get_results(self, results: Any) -> Any:
+        return results

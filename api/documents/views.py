@@ -98,6 +98,15 @@ class DocumentViewSet(
     filterset_class = DocumentFilters
     search_fields = ("search_text",)
     ordering_fields = ("title", "category", "created_at", "updated_at")
+    problems = {
+        "create": ["quota_exceeded", "resource_gone", "storage_unavailable", "throttled"],
+        "update": ["file_missing", "storage_unavailable", "throttled"],
+        "partial_update": ["file_missing", "storage_unavailable", "throttled"],
+        "upload_url": ["quota_exceeded"],
+        "file": ["file_missing"],
+        "revoke_urls": ["file_missing", "storage_unavailable"],
+        "download_urls": ["storage_unavailable"],
+    }
     queryset = Document.objects.none()
 
     def get_queryset(self) -> QuerySet[Document]:

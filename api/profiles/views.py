@@ -81,6 +81,13 @@ class ProfileViewSet(
     filterset_class = ProfileFilters
     search_fields = ("search_text",)
     ordering_fields = ("display_name", "created_at", "updated_at")
+    problems = {
+        "list": ["permission_denied"],
+        "upload_url": ["quota_exceeded"],
+        "avatar": ["file_missing"],
+        "original_url": ["file_missing", "storage_unavailable"],
+        "download_url": ["file_missing", "storage_unavailable"],
+    }
     queryset = Profile.objects.none()
 
     def get_serializer_class(self) -> type[BaseSerializer[Profile]]:
@@ -124,6 +131,7 @@ class ProfileViewSet(
         return signed_url(request, self.get_object().source)
 
     @extend_schema(
+        operation_id="eraseProfile",
         summary="Erase yourself",
         description="Deletes your profile, documents, files and tickets. Repeat it if it could not finish. "
         "202: the file storage failed, and the remaining files are deleted soon.",

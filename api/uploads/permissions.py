@@ -5,7 +5,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from api.auth.sessions import check_session
-from api.permissions import has_active_session
+from api.permissions import DENIED, SESSION, VISITOR, has_active_session
 from api.uploads.models import Upload
 
 
@@ -26,6 +26,11 @@ class IsTicketOwner(IsAuthenticated):
             return False
         return obj.is_settled or obj.resource is None or obj.resource.may_be_changed_by(request.user)
 
+    def problems(self, method: str, is_of_one_row: bool) -> tuple[str, ...]:
+        if method in SAFE_METHODS:
+            return VISITOR
+        return VISITOR + SESSION + (DENIED if is_of_one_row else ())
+
 
 class MayUseTicket(IsTicketOwner):
     """The same for a response that has the token of the ticket: to read it is to act on the ticket."""
@@ -37,3 +42,6 @@ class MayUseTicket(IsTicketOwner):
 
     def has_object_permission(self, request: Request, view: APIView, obj: Upload) -> bool:
         return self.may_act(request, obj)
+
+    def problems(self, method: str, is_of_one_row: bool) -> tuple[str, ...]:
+        return VISITOR + SESSION + DENIED

@@ -15,6 +15,7 @@ from api.serializer_fields import CanonicalUUIDField, StrictIntegerField, TextFi
 from api.text import drop_invisible
 from api.uploads import tickets
 from api.uploads.models import Declared, Upload
+from api.uploads.problems import COMPLETION_FAILED, UPLOAD_FAILED
 from api.uploads.tickets import Ticket
 from storage import content_types
 from storage.fields import UploadField
@@ -170,7 +171,7 @@ class TicketSerializer(serializers.Serializer[Ticket]):
     """What a client needs to send one file with `fetch`, `supabase-js`, Uppy or `tus-js-client`."""
 
     id = serializers.UUIDField(source="upload.pk")
-    state = serializers.CharField(source="upload.state")
+    state = serializers.ChoiceField(Upload.State.choices, source="upload.state")
     expires_at = serializers.DateTimeField(source="signed.expires_at")
     bucket = serializers.CharField(source="signed.bucket")
     path = serializers.CharField(source="signed.key")
@@ -206,15 +207,17 @@ class FoundFileSerializer(serializers.Serializer[Any]):
 
 
 class ProblemOfUploadSerializer(serializers.Serializer[Any]):
-    code = serializers.CharField()
+    """Why the file was not recorded."""
+
+    code = serializers.ChoiceField(UPLOAD_FAILED)
     detail = serializers.CharField(allow_blank=True)
 
 
 @extend_schema_serializer(examples=[OpenApiExample("A completed upload", UPLOAD, response_only=True)])
 class UploadSerializer(serializers.ModelSerializer[Upload]):
-    """The state of a ticket. Clients must accept unknown states, because more may be added."""
+    """The state of a ticket."""
 
-    state = serializers.CharField(source="shown_state")
+    state = serializers.ChoiceField(Upload.State.choices, source="shown_state")
     declared = DeclaredFileSerializer()
     found = FoundFileSerializer(allow_null=True)
     problem = ProblemOfUploadSerializer(source="shown_problem", allow_null=True)
@@ -261,7 +264,7 @@ class ProblemOfCompletionSerializer(serializers.Serializer[Problem]):
     """What the request for this ticket alone would have got."""
 
     status = serializers.IntegerField(help_text="The HTTP status.")
-    code = serializers.CharField()
+    code = serializers.ChoiceField(COMPLETION_FAILED)
     detail = serializers.CharField()
 
     def to_representation(self, problem: Problem) -> dict[str, Any]:

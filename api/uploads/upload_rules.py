@@ -85,6 +85,7 @@ def upload_rules_view(fields: Fields) -> type[APIView]:
         permission_classes = (AllowAny,)
 
         @extend_schema(
+            operation_id="readUploadRules",
             tags=["uploads"],
             summary="Read which files are accepted",
             description="By resource and field. It changes only with the configuration of the server.",

@@ -33,6 +33,7 @@ from api.uploads.completions import complete_all
 from api.uploads.filters import UploadFilters
 from api.uploads.models import Upload
 from api.uploads.permissions import IsTicketOwner, MayUseTicket
+from api.uploads.problems import NOT_COMPLETED, NOTHING_TO_SEND
 from api.uploads.serializers import (
     CompletionsRequestSerializer,
     CompletionsSerializer,
@@ -69,6 +70,7 @@ DOWNLOAD = OpenApiParameter(
     list=extend_schema(summary="List your tickets"),
     retrieve=extend_schema(summary="Read a ticket"),
     destroy=extend_schema(
+        operation_id="cancelUpload",
         summary="Cancel a ticket",
         description="Idempotent. 409 if it is completed. If a document was created together with the ticket, "
         "never had a file, and has no other ticket that may bring one, it is deleted too.",
@@ -89,6 +91,12 @@ class UploadViewSet(
     filter_backends = (DjangoFilterBackend, StrictOrderingFilter)
     filterset_class = UploadFilters
     ordering_fields = ("created_at", "updated_at", "expires_at")
+    problems = {
+        "destroy": ["ticket_completed", "verification_in_progress"],
+        "complete": NOT_COMPLETED,
+        "complete_many": ["throttled"],
+        "ticket": NOTHING_TO_SEND,
+    }
     queryset = Upload.objects.none()
 
     def get_queryset(self) -> QuerySet[Upload]:
@@ -118,7 +126,6 @@ class UploadViewSet(
         return Response(self.get_serializer(upload).data)
 
     @extend_schema(
-        operation_id="uploads_complete_many",
         summary="Complete up to 50 tickets",
         description=(
             "The results are in the order of `ids`. Each is what the request for this ticket alone would "
@@ -200,6 +207,7 @@ class UploadURLMixin(TicketMixin):
     """Adds `upload-url/` to a viewset, which issues a ticket for the field `upload_field`."""
 
     upload_field: str
+    problems = {"upload_url": ["storage_unavailable"]}
 
     @extend_schema(
         description="With an `Idempotency-Key`, a repeated request gets the same ticket, with a new URL. "
@@ -252,6 +260,7 @@ class DownloadURLMixin:
     """Adds `download-url/` to a viewset, which returns a signed URL for the field `download_field`."""
 
     download_field: str
+    problems = {"download_url": ["file_missing", "storage_unavailable"]}
 
     @extend_schema(parameters=[DOWNLOAD], responses=DownloadURLSerializer, filters=False)
     @action(detail=True, methods=["get"], url_path="download-url", query_parameters=["download"])

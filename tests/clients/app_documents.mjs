@@ -112,7 +112,7 @@ seen.after = await page.locator('li.document').count()
 
 // What is not what it says.
 await choose([html])
-await reads(html, 'The file is not of the declared type')
+await item(html).getByRole('button', { name: 'Try again' }).waitFor()
 seen.refused = (await item(html).locator('span').first().textContent()).trim()
 await button(html, 'Cancel')
 

@@ -18,6 +18,7 @@ from api.auth.development_tokens import development_token, member_id
 from api.demo.drawing import pdf
 from api.models import Upload
 from storage.errors import StorageUnavailable
+from tests.support.described import DescribedClient
 
 PDF = pdf("Feeding plan", "Sprat, twice a day.")
 
@@ -28,7 +29,7 @@ class Caller:
     def __init__(self, email: str = "", role: str = "", **headers: str) -> None:
         self.email = email
         token = {"authorization": f"Bearer {development_token(email, role=role)}"} if email else {}
-        self.client = Client(headers={**token, **headers}, raise_request_exception=False)
+        self.client = DescribedClient(headers={**token, **headers}, raise_request_exception=False)
 
     @property
     def id(self) -> UUID:

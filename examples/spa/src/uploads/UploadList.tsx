@@ -13,18 +13,18 @@ export function UploadList({ uploads: { items, pause, resume, retry, cancel } }:
   return (
     <div role="status">
       <ul className="plain list">
-      {items.map((item) => (
-        <li key={item.id} className="row upload">
-          <span className="grow">
-            {text(item)}
-            {item.state !== 'done' && item.state !== 'failed' && <progress aria-label={item.name} value={item.sent} max={item.size} />}
-          </span>
-          {item.state === 'sending' && button(t.pause, item, pause)}
-          {item.state === 'paused' && button(t.resume, item, resume)}
-          {item.state === 'failed' && button(t.retry, item, retry)}
-          {item.state !== 'verifying' && button(item.state === 'done' ? t.dismiss : t.cancel, item, cancel)}
-        </li>
-      ))}
+        {items.map((item) => (
+          <li key={item.id} className="row upload">
+            <span className="grow">
+              {text(item)}
+              {item.state !== 'done' && item.state !== 'failed' && <progress aria-label={item.name} value={item.sent} max={item.size} />}
+            </span>
+            {item.state === 'sending' && button(t.pause, item, pause)}
+            {item.state === 'paused' && button(t.resume, item, resume)}
+            {item.state === 'failed' && button(t.retry, item, retry)}
+            {item.state !== 'verifying' && button(item.state === 'done' ? t.dismiss : t.cancel, item, cancel)}
+          </li>
+        ))}
       </ul>
     </div>
   )
