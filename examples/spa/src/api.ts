@@ -23,9 +23,8 @@ async function send(request: Request): Promise<Response> {
   const answer = await fetch(prepared(request, data.session?.access_token))
   if (answer.status !== 401 || !data.session) return answer
   void answer.body?.cancel() // what is never read keeps its connection
-  // The clock of this computer may be wrong, or the account was signed out elsewhere.
+  // This computer's clock may be wrong. If the session was ended elsewhere, supabase-js signs out here too.
   const { data: refreshed } = await auth.refreshSession()
-  if (!refreshed.session) await auth.signOut({ scope: 'local' })
   return fetch(prepared(request, refreshed.session?.access_token))
 }
 
@@ -39,15 +38,12 @@ function prepared(request: Request, token: string | undefined): Request {
 type Schemas = components['schemas']
 export type Image = Schemas['Image']
 export type Picture = Schemas['Picture']
-export type Species = Required<Schemas['Species']>
+export type Species = Schemas['Species']
 export type Status = Schemas['ConservationStatusEnum']
 export type Licence = Picture['licence']
-export type Exhibition = Required<Schemas['Exhibition']>
-export type Profile = Required<Schemas['Profile']> & {
-  role: string | null
-  permissions: string[] | null
-  email: string | null
-}
+export type Exhibition = Schemas['Exhibition']
+export type Profile = Schemas['Profile']
+export type Permission = Schemas['PermissionsEnum']
 export type Ticket = Schemas['Ticket']
 export type Document = Schemas['Document']
 export type Problem = Pick<Schemas['Problem'], 'status' | 'detail' | 'code' | 'errors'>

@@ -3,7 +3,7 @@ import { api, type Species } from '../api'
 /** A species as it was read, with the ETag of this version. */
 export type Version = { species: Species; etag: string }
 
-type Answer = { data?: unknown; error?: unknown; response: Response }
+type Answer = { data?: Species; error?: unknown; response: Response }
 
 const FIELDS = [
   'common_name',
@@ -31,9 +31,8 @@ export class ConflictError extends Error {
 
 /** Saves the values if nobody has changed those of `base`, which they began from. Throws ConflictError. */
 export async function save(slug: string, values: Values, base: Version): Promise<Version> {
-  const headers = { 'If-Match': base.etag }
-  const params = { path: { slug } }
-  const answer = await api.PATCH('/api/v1/species/{slug}/', { params, body: values, headers })
+  const params = { path: { slug }, header: { 'If-Match': base.etag } }
+  const answer = await api.PATCH('/api/v1/species/{slug}/', { params, body: values })
   if (answer.response.status !== 412) return version(answer)
   const now = await read(slug)
   // An ETag is that of the whole answer: it also changes with the first picture, which is no conflict.
@@ -42,8 +41,8 @@ export async function save(slug: string, values: Values, base: Version): Promise
 }
 
 function version({ data, error, response }: Answer): Version {
-  if (!response.ok) throw error
-  return { species: data as Species, etag: response.headers.get('ETag') ?? '*' }
+  if (!data) throw error
+  return { species: data, etag: response.headers.get('ETag') ?? '*' }
 }
 
 export function valuesOf(species: Species): Values {

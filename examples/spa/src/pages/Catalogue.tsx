@@ -90,7 +90,7 @@ export function Catalogue() {
       <Problem error={error} retry={() => void refetch()} />
       <p role="status">{data ? t.catalogue.found(data.count ?? 0) : !error && t.loading}</p>
       <ul className="grid plain">
-        {(data?.results as Species[] | undefined)?.map((species) => (
+        {data?.results.map((species) => (
           <Card key={species.id} species={species} />
         ))}
       </ul>
