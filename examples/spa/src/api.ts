@@ -1,5 +1,5 @@
 // The client of the API. Paths, parameters and answers are typed by schema.yml: see `npm run types`.
-import { createClient } from '@supabase/supabase-js'
+import { createClient, isAuthApiError } from '@supabase/supabase-js'
 import createFetchClient from 'openapi-fetch'
 import createQueries from 'openapi-react-query'
 import { language } from './i18n/language'
@@ -23,8 +23,9 @@ async function send(request: Request): Promise<Response> {
   const answer = await fetch(prepared(request, data.session?.access_token))
   if (answer.status !== 401 || !data.session) return answer
   void answer.body?.cancel() // what is never read keeps its connection
-  // This computer's clock may be wrong. If the session was ended elsewhere, supabase-js signs out here too.
-  const { data: refreshed } = await auth.refreshSession()
+  // This computer's clock may be wrong, or the session was ended elsewhere: then it ends here, too.
+  const { data: refreshed, error } = await auth.refreshSession()
+  if (isAuthApiError(error)) await auth.signOut({ scope: 'local' })
   return fetch(prepared(request, refreshed.session?.access_token))
 }
 
