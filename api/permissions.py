@@ -15,7 +15,6 @@ from rest_framework.views import APIView
 from api.auth.principal import Principal
 from api.auth.sessions import check_session
 
-
 VISITOR = ("not_authenticated",)
 SESSION = ("session_revoked", "sessions_unavailable")
 DENIED = ("permission_denied",)

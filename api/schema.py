@@ -66,7 +66,8 @@ class ProblemAutoSchema(AutoSchema):
         if action not in OPERATION_IDS:
             operation_id: str = super().get_operation_id()
             return operation_id
-        one = self.view.queryset.model.__name__
+        view: Any = self.view
+        one = view.queryset.model.__name__
         return OPERATION_IDS[action].format(one=one, many=one if one.endswith("s") else f"{one}s")
 
     def get_auth(self) -> list[dict[str, Any]]:
