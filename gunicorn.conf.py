@@ -76,6 +76,7 @@ def banner() -> str:
     manage = shlex.quote(os.path.relpath(os.path.join(sys.prefix, "bin", "python"))) + " manage.py"
     port = f"PORT={PORT} " if os.environ.get("PORT") else ""  # else commands find the same one
     return f"""
+  Start     http://127.0.0.1:{PORT}/
   Docs      http://127.0.0.1:{PORT}/api/docs/{sign_in() if LOCAL_AUTH else ""}
   A token   {port}{manage} issue_token alice@example.org
   Staff     {port}{manage} issue_token curator@example.org --role staff

@@ -8,12 +8,20 @@ from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerView
 from api import errors
 from api.health import LivenessView, ReadinessView
 from api.schema_view import SchemaView
+from backend import pages
 
 urlpatterns = [
+    path("", pages.start, name="start"),
+    path("api/", pages.start),
+    re_path(r"^species/(?P<slug>[-a-zA-Z0-9_]+)/?$", pages.species),
     path("api/v1/", include("api.urls")),
     path("api/schema/", SchemaView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
-    path("api/redoc/", SpectacularRedocView.as_view(url_name="schema", template_name="redoc.html")),
+    path(
+        "api/redoc/",
+        SpectacularRedocView.as_view(url_name="schema", template_name="redoc.html"),
+        name="redoc",
+    ),
     path("livez", LivenessView.as_view()),
     path("readyz", ReadinessView.as_view()),
     path("admin/", admin.site.urls),

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.admin import AdminSite
 from django.contrib.admin.forms import AdminAuthenticationForm
@@ -48,6 +49,10 @@ class LoginForm(AdminAuthenticationForm):
 
 class VivariumAdminSite(AdminSite):
     login_form = LoginForm
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        """Let “View site” lead to the public site."""
+        return {**super().each_context(request), "site_url": settings.PUBLIC_SITE_URL}
 
     def get_urls(self) -> list[Any]:
         """Leave out `r/`: it leads to rows of every model, also for users who may not see them."""

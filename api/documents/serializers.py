@@ -133,14 +133,13 @@ class NewDocumentSerializer(DocumentSerializer):
             {**DOCUMENT, "file": None, "updated_at": DOCUMENT["created_at"], "ticket": TICKET},
             response_only=True,
         ),
-        OpenApiExample("Without `upload`", {**DOCUMENT, "file": None, "ticket": None}, response_only=True),
     ]
 )
 class DocumentWithTicketSerializer(DocumentSerializer):
     # `context` has the `ticket`, or None.
 
     ticket = serializers.SerializerMethodField(
-        help_text="The ticket for the file; null without `upload`, or if there is nothing to send any more."
+        help_text="The ticket for the file; null if there is nothing to send any more."
     )
 
     class Meta(DocumentSerializer.Meta):

@@ -6,7 +6,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models import QuerySet
 from django.utils.translation import gettext
-from drf_spectacular.utils import extend_schema, extend_schema_view
+from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema, extend_schema_view
 from rest_framework.decorators import action
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
@@ -48,6 +48,10 @@ from storage.base import SignedURL, store_of
 
 Created = tuple[Document, Ticket | None]
 
+CREATED_DOCUMENT = PolymorphicProxySerializer(
+    "CreatedDocument", [DocumentSerializer, DocumentWithTicketSerializer], resource_type_field_name=None
+)
+
 #: The actions whose responses have documents.
 SHOWING_DOCUMENTS = ("list", "retrieve", "create", "update", "partial_update")
 
@@ -63,7 +67,7 @@ SHOWING_DOCUMENTS = ("list", "retrieve", "create", "update", "partial_update")
         "ticket with a new URL; `ticket` is null if there is nothing to send any more.",
         parameters=[IDEMPOTENCY_KEY],
         request=NewDocumentSerializer,
-        responses={201: DocumentWithTicketSerializer},
+        responses={201: CREATED_DOCUMENT},
     ),
     retrieve=extend_schema(summary="Read a document"),
     update=extend_schema(summary="Replace a document's fields"),
@@ -110,12 +114,15 @@ class DocumentViewSet(
         return documents.with_owner() if self.action in SHOWING_DOCUMENTS else documents
 
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        if _declares_file(request.data):
+        declares_file = _declares_file(request.data)
+        if declares_file:
             check_ticket_rate(request, self)
         document, ticket = run_once(request, self._create, self._created_before)
         context = {**self.get_serializer_context(), "ticket": ticket}
-        body = DocumentWithTicketSerializer(document, context=context).data
-        return Response(body, status=201, headers=self.get_success_headers(body))
+        serializer_class = DocumentWithTicketSerializer if declares_file else DocumentSerializer
+        body = serializer_class(document, context=context).data
+        headers = {**self.get_success_headers(body), **(NO_STORE if ticket else {})}
+        return Response(body, status=201, headers=headers)
 
     def _create(self, record_key: RecordKey) -> Created:
         context = {**self.get_serializer_context(), "resource": Document, "field_name": self.upload_field}
@@ -133,8 +140,7 @@ class DocumentViewSet(
         return document, reissue_created(document) if _declares_file(self.request.data) else None
 
     def get_success_headers(self, data: Any) -> dict[str, str]:
-        location = reverse("document-detail", args=[data["id"]], request=self.request)
-        return {**NO_STORE, "Location": location}
+        return {"Location": reverse("document-detail", args=[data["id"]], request=self.request)}
 
     def perform_update(self, serializer: BaseSerializer[Document]) -> None:
         document: Any = serializer.instance

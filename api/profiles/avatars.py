@@ -36,11 +36,14 @@ def avatar_image(profile: Profile, signed: dict[str, SignedURL]) -> dict[str, An
 def signed_avatars(context: Any, profiles: Callable[[], Iterable[Profile]]) -> dict[str, SignedURL]:
     """Return the URLs of the avatars in this response, by key: one call to the store for all profiles.
 
-    Without the store there are none, and the rest can still be read. `context` is that of the serializer.
+    Without the store there are none, and the rest can still be read. `context` is that of the serializer; its
+    view is told of signed URLs, which no cache may keep.
     """
     if "avatar_urls" not in context:
         keys = {file.key for profile in profiles() for file in profile.rendition_files() if file.key}
         context["avatar_urls"] = _sign(sorted(keys))
+        if keys:
+            context["view"].has_signed_urls = True
     urls: dict[str, SignedURL] = context["avatar_urls"]
     return urls
 

@@ -65,6 +65,7 @@ class ProfileViewSet(
     GenericViewSet[Profile],
 ):
     upload_field = "avatar"
+    has_signed_urls = True
     signed_images = ("avatar",)
     unversioned = ("storage",)
     serializer_class = ProfileSerializer

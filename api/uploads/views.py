@@ -242,11 +242,17 @@ def _headers(request: Request, upload: Upload) -> dict[str, str]:
 
 
 class NoStoreMixin:
-    """For views whose responses have signed URLs, which no cache may keep."""
+    """For views whose responses may have signed URLs, which no cache may keep.
+
+    A serializer that signs some sets `has_signed_urls`.
+    """
+
+    has_signed_urls = False
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **options: Any) -> Any:
         response = super().finalize_response(request, response, *args, **options)  # type: ignore[misc]
-        response.headers.setdefault("Cache-Control", "no-store")
+        if self.has_signed_urls:
+            response.headers.setdefault("Cache-Control", "no-store")
         return response
 
 

@@ -38,6 +38,8 @@ def test_members_see_name_and_avatar_of_who_shares_a_document(alice: Caller, bob
     }
     assert avatar["alt"] == {"en": "Alice", "es": "Alice"}
     assert fetch(avatar["url"]).status_code == 200
+    for path in ("documents/", f"documents/{document['id']}/"):
+        assert bob.get(path).headers["Cache-Control"] == "no-store"
 
 
 def test_nothing_is_told_of_a_private_document(alice: Caller, bob: Caller):
