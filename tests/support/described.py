@@ -41,7 +41,9 @@ def difference_to_schema(method: str, response: Any) -> str:
     if media_type not in described["content"]:
         return f"{where}\nshould be {sorted(described['content'])}"
     validator = _validator(template, method.lower(), str(response.status_code), media_type)
-    errors = [f"{error.instance_path}: {error.message}"[:1000] for error in validator.iter_errors(response.json())]
+    errors = [
+        f"{error.instance_path}: {error.message}"[:1000] for error in validator.iter_errors(response.json())
+    ]
     return "\n".join([where, *errors]) if errors else ""
 
 
