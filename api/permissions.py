@@ -2,8 +2,8 @@
 
 Querysets decide which rows a caller may see, and `may_be_changed_by` of a row decides who may change it.
 
-`problems(method, is_of_one_row)` returns the codes of the problems that a permission leads to, for the OpenAPI
-schema.
+`problems(method, is_of_one_row)` returns the codes of the problems that a permission leads to, for the
+OpenAPI schema.
 """
 
 from typing import Any

@@ -1,6 +1,5 @@
 """Fixtures that every test may use."""
 
-import fcntl
 import os
 import shutil
 import subprocess
@@ -19,6 +18,7 @@ from api.auth import jwks_cache, jwks_client
 from backend import outages
 from tests.support.auth_server import KeyServer
 from tests.support.cast import Caller
+from tests.support.npm import install
 from tests.support.project import Project, hang_up
 from tests.support.proxy import Proxy
 from tests.support.server import CLIENTS, ROOT, Server, shared_server, stop_shared_server
@@ -153,11 +153,7 @@ def npm() -> None:
     """The packages of the JavaScript clients, as the lock file pins them."""
     if not (shutil.which("node") and shutil.which("npm")):
         missing("node and npm are needed to run the JavaScript clients")
-    locked, installed = CLIENTS / "package-lock.json", CLIENTS / "node_modules" / ".package-lock.json"
-    with locked.open() as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # several processes test at once
-        if not installed.exists() or installed.stat().st_mtime < locked.stat().st_mtime:
-            subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=CLIENTS, check=True, timeout=300)
+    install(CLIENTS)
 
 
 @pytest.fixture(scope="session")

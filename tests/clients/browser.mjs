@@ -12,7 +12,8 @@ export async function open(executablePath, base, folder) {
     // Without a sandbox of its own, which root cannot have; and no other host has an address.
     args: ['--no-sandbox', `--host-resolver-rules=MAP * ~NOTFOUND , ${HERE.map((name) => `EXCLUDE ${name}`).join(' , ')}`],
   })
-  const page = await browser.newPage({ viewport: { width: 1280, height: 900 } })
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 } })
+  const page = await context.newPage()
   page.setDefaultTimeout(15_000)
   const complaints = []
   page.on('pageerror', (error) => complaints.push(`error: ${error.message}`))
