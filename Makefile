@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALL = "$(PYTHON)" -m backend.virtualenv "$(VENV)"
 
 .DEFAULT_GOAL := help
-.PHONY: help run install dev python test test-slow test-postgresql test-packages packages test-all check format schema messages lock bench spa
+.PHONY: help run install dev python test test-slow test-postgresql test-packages packages clients test-all check format schema messages lock bench spa
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -43,7 +43,7 @@ endif
 test: dev ## the quick tests
 	@$(BIN)/pytest -m "not slow and not packages" --numprocesses auto
 
-test-slow: dev ## only the slow tests
+test-slow: dev clients ## only the slow tests
 	@$(BIN)/pytest -m slow --numprocesses auto
 
 test-postgresql: dev ## on TEST_DATABASE_URL, the tests whose outcome may depend on the database
@@ -60,9 +60,15 @@ packages: dev
 	@$(BIN)/uv pip sync -q --python $(PACKAGES_VENV) tests/packages/requirements.txt || { \
 	  echo "The packages of tests/packages/requirements.txt cannot be installed. Is https://pypi.org reachable?" >&2; exit 1; }
 
-export PACKAGES_VENV ?= .venv-packages
+clients: dev
+	@$(BIN)/uv venv -q --allow-existing --python $(BIN)/python $(CLIENTS_VENV)
+	@$(BIN)/uv pip sync -q --python $(CLIENTS_VENV) tests/clients/requirements.txt || { \
+	  echo "The packages of tests/clients/requirements.txt cannot be installed. Is https://pypi.org reachable?" >&2; exit 1; }
 
-test-all: packages ## everything: also the slow ones
+export PACKAGES_VENV ?= .venv-packages
+export CLIENTS_VENV ?= .venv-clients
+
+test-all: packages clients ## everything: also the slow ones
 	@$(BIN)/pytest --numprocesses auto
 
 check: dev ## check format, lint, types and the direction of imports
@@ -94,6 +100,7 @@ lock: dev ## upgrade the locked versions and compile requirements*.in
 	@$(BIN)/uv pip compile $(LOCK) -o requirements.txt requirements.in
 	@$(BIN)/uv pip compile $(LOCK) -o requirements-dev.txt requirements-dev.in
 	@$(BIN)/uv pip compile $(LOCK) -o tests/packages/requirements.txt tests/packages/requirements.in
+	@$(BIN)/uv pip compile $(LOCK) -o tests/clients/requirements.txt tests/clients/requirements.in
 
 # One lock for every Python from this one on, and every system: what only some of them need has a marker.
 LOCK := -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header

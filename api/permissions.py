@@ -2,8 +2,8 @@
 
 Querysets decide which rows a caller may see, and `may_be_changed_by` of a row decides who may change it.
 
-`problems(method, is_of_one_row)` returns the codes of the problems that a permission leads to, for the OpenAPI
-schema.
+`problems(method, is_of_one_row)` returns the codes of the problems that a permission leads to, for the
+OpenAPI schema.
 """
 
 from typing import Any
@@ -14,7 +14,6 @@ from rest_framework.views import APIView
 
 from api.auth.principal import Principal
 from api.auth.sessions import check_session
-
 
 VISITOR = ("not_authenticated",)
 SESSION = ("session_revoked", "sessions_unavailable")

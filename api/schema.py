@@ -23,14 +23,14 @@ OPERATION_IDS = {
     "partial_update": "change{one}",
     "destroy": "delete{one}",
     "upload_url": "request{one}Upload",
-    "download_url": "read{one}DownloadURL",
-    "download_urls": "read{one}DownloadURLs",
-    "original_url": "read{one}OriginalURL",
-    "revoke_urls": "revoke{one}URLs",
+    "download_url": "read{one}DownloadUrl",
+    "download_urls": "read{one}DownloadUrls",
+    "original_url": "read{one}OriginalUrl",
+    "revoke_urls": "revoke{one}Urls",
     "image": "delete{one}Image",
     "file": "delete{one}File",
     "avatar": "delete{one}Avatar",
-    "qr_code": "make{one}QRCode",
+    "qr_code": "make{one}QrCode",
     "complete": "complete{one}",
     "complete_many": "complete{many}",
     "ticket": "readTicket",
@@ -66,7 +66,8 @@ class ProblemAutoSchema(AutoSchema):
         if action not in OPERATION_IDS:
             operation_id: str = super().get_operation_id()
             return operation_id
-        one = self.view.queryset.model.__name__
+        view: Any = self.view
+        one = view.queryset.model.__name__
         return OPERATION_IDS[action].format(one=one, many=one if one.endswith("s") else f"{one}s")
 
     def get_auth(self) -> list[dict[str, Any]]:
@@ -93,10 +94,14 @@ class ProblemAutoSchema(AutoSchema):
         return get_doc(getattr(self.view, getattr(self.view, "action", self.method.lower()), None))
 
     def _postprocess_serializer_schema(self, schema: Any, serializer: Any, direction: Direction) -> Any:
-        """Require all members of a response. Only in a request may those of optional fields be absent."""
+        """Require all members of a response, except those that the serializer names in `may_be_absent`.
+
+        Only in a request may those of optional fields be absent.
+        """
         schema = super()._postprocess_serializer_schema(schema, serializer, direction)
         if direction == "response" and "properties" in schema:
-            schema["required"] = sorted(schema["properties"])
+            may_be_absent = getattr(serializer, "may_be_absent", ())
+            schema["required"] = sorted(set(schema["properties"]) - set(may_be_absent))
         return schema
 
     def _example_of_error(self, operation: dict[str, Any]) -> dict[str, str]:

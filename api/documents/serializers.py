@@ -135,11 +135,13 @@ class NewDocumentSerializer(DocumentSerializer):
         ),
     ]
 )
-class DocumentWithTicketSerializer(DocumentSerializer):
+class CreatedDocumentSerializer(DocumentSerializer):
     # `context` has the `ticket`, or None.
 
+    may_be_absent = ("ticket",)
+
     ticket = serializers.SerializerMethodField(
-        help_text="The ticket for the file; null if there is nothing to send any more."
+        help_text="The ticket for the file; null if there is nothing to send any more. Absent without `upload`."
     )
 
     class Meta(DocumentSerializer.Meta):

@@ -6,7 +6,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models import QuerySet
 from django.utils.translation import gettext
-from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema, extend_schema_view
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.decorators import action
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
@@ -22,7 +22,7 @@ from api.documents.filters import DocumentFilters
 from api.documents.models import Document
 from api.documents.serializers import (
     DocumentSerializer,
-    DocumentWithTicketSerializer,
+    CreatedDocumentSerializer,
     DownloadURLsRequestSerializer,
     DownloadURLsSerializer,
     NewDocumentSerializer,
@@ -48,10 +48,6 @@ from storage.base import SignedURL, store_of
 
 Created = tuple[Document, Ticket | None]
 
-CREATED_DOCUMENT = PolymorphicProxySerializer(
-    "CreatedDocument", [DocumentSerializer, DocumentWithTicketSerializer], resource_type_field_name=None
-)
-
 #: The actions whose responses have documents.
 SHOWING_DOCUMENTS = ("list", "retrieve", "create", "update", "partial_update")
 
@@ -67,7 +63,7 @@ SHOWING_DOCUMENTS = ("list", "retrieve", "create", "update", "partial_update")
         "ticket with a new URL; `ticket` is null if there is nothing to send any more.",
         parameters=[IDEMPOTENCY_KEY],
         request=NewDocumentSerializer,
-        responses={201: CREATED_DOCUMENT},
+        responses={201: CreatedDocumentSerializer},
     ),
     retrieve=extend_schema(summary="Read a document"),
     update=extend_schema(summary="Replace a document's fields"),
@@ -119,7 +115,7 @@ class DocumentViewSet(
             check_ticket_rate(request, self)
         document, ticket = run_once(request, self._create, self._created_before)
         context = {**self.get_serializer_context(), "ticket": ticket}
-        serializer_class = DocumentWithTicketSerializer if declares_file else DocumentSerializer
+        serializer_class = CreatedDocumentSerializer if declares_file else DocumentSerializer
         body = serializer_class(document, context=context).data
         headers = {**self.get_success_headers(body), **(NO_STORE if ticket else {})}
         return Response(body, status=201, headers=headers)

@@ -68,7 +68,7 @@ PERMISSIONS = {
 
 @extend_schema_serializer(examples=[OpenApiExample("A profile", LISTED, response_only=True)])
 class ListedProfileSerializer(ModelSerializer[Profile]):
-    """A profile in a list: without `storage`, which takes a query for each, and what the token says."""
+    """A profile in a list, without `email`, `role`, `permissions` and `storage`."""
 
     avatar = serializers.SerializerMethodField(help_text="null until a ticket is completed.")
 

@@ -83,6 +83,7 @@ class ProfileViewSet(
     ordering_fields = ("display_name", "created_at", "updated_at")
     problems = {
         "list": ["permission_denied"],
+        "destroy": ["storage_unavailable", "verification_in_progress"],
         "upload_url": ["quota_exceeded"],
         "avatar": ["file_missing"],
         "original_url": ["file_missing", "storage_unavailable"],

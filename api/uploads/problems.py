@@ -1,4 +1,7 @@
-"""The codes of the problems that uploads have, for the OpenAPI schema. A scanner may have codes of its own."""
+"""The codes of the problems that uploads have, for the OpenAPI schema.
+
+A scanner may have codes of its own.
+"""
 
 #: The file is not accepted: 422.
 FILE_REFUSED = [

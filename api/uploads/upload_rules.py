@@ -80,6 +80,7 @@ def upload_rules_view(fields: Fields) -> type[APIView]:
         for route, names in fields.items()
     }
     serializer = type("UploadRulesSerializer", (serializers.Serializer,), routes)
+    example = {route: dict.fromkeys(names, RULE) for route, names in fields.items()}
 
     class UploadRulesView(KnownParametersMixin, APIView):
         permission_classes = (AllowAny,)
@@ -90,6 +91,7 @@ def upload_rules_view(fields: Fields) -> type[APIView]:
             summary="Read which files are accepted",
             description="By resource and field. It changes only with the configuration of the server.",
             responses=serializer,
+            examples=[OpenApiExample("The rules", example, response_only=True)],
         )
         def get(self, request: Request) -> Response:
             rules = {

@@ -19,7 +19,8 @@ def operations() -> Iterator[tuple[str, str]]:
         path = re.sub(r"\(\?P<(\w+)>[^)]+\)", lambda found: f"{{{found[1]}}}", str(pattern.pattern)).strip(
             "^$"
         )
-        for method in getattr(pattern.callback, "actions", None) or ["post"]:
+        methods = [name for name in ("get", "post") if hasattr(pattern.callback.cls, name)]
+        for method in getattr(pattern.callback, "actions", None) or methods:
             yield method, path
 
 

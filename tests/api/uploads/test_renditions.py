@@ -508,7 +508,12 @@ def test_an_earlier_avatar_is_shown_and_moved(alice: Caller):
     key = f"{alice.id}/earlier.png"
     store_of("user-profiles").put(key, [PNG], content_type="image/png", cache_control="max-age=3600")
     alice.get("profiles/me/")
-    Profile.objects.update(published_original=key, renditions_due_at=timezone.now())
+    facts = {"name": "me.png", "size": len(PNG), "content_type": "image/png", "sha256": None}
+    Profile.objects.update(
+        published_original=key,
+        renditions_due_at=timezone.now(),
+        avatar_facts={**facts, "uploaded_at": "2026-11-21T02:45:07Z"},
+    )
 
     avatar = alice.get("profiles/me/").json()["avatar"]
     assert avatar["url"]

@@ -59,6 +59,7 @@ def test_an_accepted_file_is_published(alice: Caller, scanner):
 
 
 def test_a_rejected_file_is_deleted_and_its_code_told_however_often_asked(alice: Caller, scanner):
+    alice.client.own_codes = ["too_silly"]
     document, ticket = sent(alice, REJECT)
 
     answers = [alice.complete(ticket) for _ in range(2)]
