@@ -60,6 +60,8 @@ def test_a_visitor_searches_and_reads(example: tuple[Server, str], chromium: str
     assert seen["first"] == "Skip to the content"
     assert seen["searched"] == ["African penguin"]
     assert seen["address"] == "?search=africa&status=CR&class=Aves"
+    assert seen["stillAt"] == "Search"
+    assert (seen["emptied"], seen["filled"]) == ("", "CR")
     assert seen["focused"] == "H1"
     assert seen["title"] == "African penguin · Vivarium"
     assert seen["qrCode"] is True
@@ -109,6 +111,7 @@ def test_staff_edit_a_species_that_somebody_else_changes(
     assert seen["focused"] == "conflict"
     assert seen["kept"] == "Mine again"
     assert seen["image"] == "An okapi in the rain."
+    assert seen["afterPictures"] == "After the pictures"
     assert seen["found"] == []
     others = [
         complaint for complaint in seen["complaints"] if not re.search(r"status of 4(00|12)", complaint)

@@ -21,8 +21,8 @@ from api.documents import creation
 from api.documents.filters import DocumentFilters
 from api.documents.models import Document
 from api.documents.serializers import (
-    DocumentSerializer,
     CreatedDocumentSerializer,
+    DocumentSerializer,
     DownloadURLsRequestSerializer,
     DownloadURLsSerializer,
     NewDocumentSerializer,

@@ -249,7 +249,11 @@ def test_operations_are_named_as_methods_are():
 
 
 def test_every_member_of_a_response_is_required_unless_it_may_be_absent():
-    absent = {"CreatedDocument": {"ticket"}, "NotReadyProblem": {"part"}, "StorageUnavailableProblem": {"part"}}
+    absent = {
+        "CreatedDocument": {"ticket"},
+        "NotReadyProblem": {"part"},
+        "StorageUnavailableProblem": {"part"},
+    }
 
     for name, schema in SCHEMA["components"]["schemas"].items():
         if "properties" in schema and not name.endswith("Request"):

@@ -18,11 +18,13 @@ await page.waitForSelector('text=The address or the password is wrong.')
 await signIn(email)
 
 // A token that is refused, as after a change of keys: the app refreshes it, and asks again.
-await page.evaluate(() => {
-  const [name] = Object.keys(localStorage).filter((key) => key.endsWith('auth-token'))
-  const session = JSON.parse(localStorage.getItem(name))
-  localStorage.setItem(name, JSON.stringify({ ...session, access_token: 'refused' }))
-})
+const spoil = (changes) =>
+  page.evaluate((changes) => {
+    const name = Object.keys(localStorage).find((key) => key.endsWith('auth-token'))
+    const session = JSON.parse(localStorage.getItem(name))
+    localStorage.setItem(name, JSON.stringify({ ...session, ...changes }))
+  }, changes)
+await spoil({ access_token: 'refused' })
 await visit('/profile', 'Profile')
 await page.waitForSelector('form')
 await page.fill('[name=display_name]', 'x'.repeat(300))
@@ -50,6 +52,12 @@ await page.waitForSelector('.avatar:not(:has(img))', { state: 'attached' })
 await page.click('header button')
 await page.waitForSelector('nav a[href="/sign-in"]')
 seen.after = await page.textContent('main p')
+
+// The session has been ended elsewhere.
+await signIn(email)
+await spoil({ access_token: 'refused', refresh_token: 'refused' })
+await visit('/profile', 'Profile')
+await page.waitForSelector('nav a[href="/sign-in"]')
 
 await close()
 console.log(JSON.stringify({ ...seen, found, complaints }))

@@ -67,6 +67,13 @@ await form(3).locator('button:has-text("Save")').click()
 await page.waitForFunction(() => document.querySelector('form[aria-label="Picture 1"] [name=credit]').value === 'Ana')
 seen.image = (await stored()).image.alt.en
 await lookEverywhere('edit')
+
+// A picture has changed the entry, and its ETag, but none of the values.
+await page.fill('[name=habitat]', 'After the pictures')
+const answered = page.waitForResponse((answer) => answer.request().method() === 'PATCH' && answer.ok())
+await save()
+await answered
+seen.afterPictures = (await stored()).habitat
 page.once('dialog', (dialog) => dialog.accept())
 await form(3).locator('button.danger').click()
 await form(3).waitFor({ state: 'detached' })

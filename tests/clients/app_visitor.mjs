@@ -35,6 +35,13 @@ await page.keyboard.press('Enter')
 await status('1 species')
 seen.searched = await names()
 seen.address = new URL(page.url()).search
+seen.stillAt = await page.evaluate(() => document.activeElement.textContent)
+await page.goBack()
+await status('14 species')
+seen.emptied = await page.inputValue('[name=search]')
+await page.goForward()
+await status('1 species')
+seen.filled = await page.inputValue('[name=status]')
 
 // --- A species, in Spanish ---------------------------------------------------------------------------
 await page.click('.card a')

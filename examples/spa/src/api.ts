@@ -1,5 +1,5 @@
 // The client of the API. Paths, parameters and answers are typed by schema.yml: see `npm run types`.
-import { createClient } from '@supabase/supabase-js'
+import { createClient, isAuthApiError } from '@supabase/supabase-js'
 import createFetchClient from 'openapi-fetch'
 import createQueries from 'openapi-react-query'
 import { language } from './i18n/language'
@@ -23,9 +23,9 @@ async function send(request: Request): Promise<Response> {
   const answer = await fetch(prepared(request, data.session?.access_token))
   if (answer.status !== 401 || !data.session) return answer
   void answer.body?.cancel() // what is never read keeps its connection
-  // The clock of this computer may be wrong, or the account was signed out elsewhere.
-  const { data: refreshed } = await auth.refreshSession()
-  if (!refreshed.session) await auth.signOut({ scope: 'local' })
+  // This computer's clock may be wrong, or the session was ended elsewhere: then it ends here, too.
+  const { data: refreshed, error } = await auth.refreshSession()
+  if (isAuthApiError(error)) await auth.signOut({ scope: 'local' })
   return fetch(prepared(request, refreshed.session?.access_token))
 }
 
@@ -39,15 +39,12 @@ function prepared(request: Request, token: string | undefined): Request {
 type Schemas = components['schemas']
 export type Image = Schemas['Image']
 export type Picture = Schemas['Picture']
-export type Species = Required<Schemas['Species']>
+export type Species = Schemas['Species']
 export type Status = Schemas['ConservationStatusEnum']
 export type Licence = Picture['licence']
-export type Exhibition = Required<Schemas['Exhibition']>
-export type Profile = Required<Schemas['Profile']> & {
-  role: string | null
-  permissions: string[] | null
-  email: string | null
-}
+export type Exhibition = Schemas['Exhibition']
+export type Profile = Schemas['Profile']
+export type Permission = Schemas['PermissionsEnum']
 export type Ticket = Schemas['Ticket']
 export type Document = Schemas['Document']
 export type Problem = Pick<Schemas['Problem'], 'status' | 'detail' | 'code' | 'errors'>

@@ -2,10 +2,7 @@
 import type { Session } from '@supabase/supabase-js'
 import { useQueryClient } from '@tanstack/react-query'
 import { createContext, use, useEffect, useRef, useState, type ReactNode } from 'react'
-import { auth, queries, type Profile } from './api'
-
-export type Permission =
-  'add_document' | 'change_catalogue' | 'change_all_documents' | 'view_all_profiles' | 'view_all_uploads'
+import { auth, queries, type Permission, type Profile } from './api'
 
 type Value = {
   ready: boolean // false until the stored session is read
@@ -30,7 +27,7 @@ export function SessionProvider({ children }: { children: ReactNode }) {
 
   // The first request of a new account creates its profile.
   const { data, isPending } = queries.useQuery('get', '/api/v1/profiles/{id}/', ME, { enabled: !!session })
-  const profile = session ? (data as Profile | undefined) : undefined
+  const profile = session ? data : undefined
 
   // What one member has read is not shown to the next. A refreshed token changes nothing.
   const id = session && session.user.id

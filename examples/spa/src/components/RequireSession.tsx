@@ -1,7 +1,8 @@
 import type { ReactNode } from 'react'
 import { Link, useLocation } from 'react-router'
+import type { Permission } from '../api'
 import { useTexts } from '../i18n'
-import { useSession, type Permission } from '../session'
+import { useSession } from '../session'
 
 /** Shows its children to those who are signed in, and have the permission. */
 export function RequireSession({ permission, children }: { permission?: Permission; children: ReactNode }) {

@@ -23,7 +23,7 @@ export function newDocument(): RequestTicket {
 export const replacement =
   (id: string): RequestTicket =>
   (file, signal) =>
-    ok(api.POST('/api/v1/documents/{id}/upload-url/', { params: { path: { id } }, body: declared(file), signal })) as Promise<Ticket>
+    ok(api.POST('/api/v1/documents/{id}/upload-url/', { params: { path: { id } }, body: declared(file), signal }))
 
 /** A signed URL of the file. With `download`, browsers save it under its own name. */
 export async function fileUrl(id: string, download: boolean): Promise<string> {

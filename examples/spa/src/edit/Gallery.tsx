@@ -1,5 +1,5 @@
 import { useQueryClient } from '@tanstack/react-query'
-import { api, declared, ok, queries, type Ticket } from '../api'
+import { api, declared, ok, queries } from '../api'
 import { FilePicker } from '../components/FilePicker'
 import { Problem } from '../components/Problem'
 import { useTexts } from '../i18n'
@@ -27,7 +27,7 @@ export function Gallery({ slug }: { slug: string }) {
         body: declared(file),
         signal,
       }),
-    ) as Promise<Ticket>
+    )
   const pictures = data?.results ?? []
   return (
     <section>

@@ -44,7 +44,11 @@ export function PictureForm({ slug, picture, positions }: Props) {
   const problem = saving.error ?? deleting.error
   return (
     <>
-      {picture.processing ? <p className="body">{t.processing}</p> : <Picture image={picture} sizes="20rem" />}
+      {picture.processing ? (
+        <p className="body">{t.processing}</p>
+      ) : (
+        <Picture image={picture} sizes="20rem" />
+      )}
       <form
         className="stack body"
         aria-label={t.picture(picture.position + 1)}

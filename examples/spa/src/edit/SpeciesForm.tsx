@@ -1,11 +1,10 @@
 import { useMutation, useQueryClient } from '@tanstack/react-query'
 import { useState } from 'react'
-import { asProblem } from '../api'
 import { Field } from '../components/Field'
 import { Problem } from '../components/Problem'
 import { useTexts } from '../i18n'
 import { Conflict } from './Conflict'
-import { read, save, valuesOf, type Version } from './version'
+import { ConflictError, save, valuesOf, type Version } from './version'
 
 const TEXTS = ['taxonomic_class', 'taxonomic_order', 'family'] as const
 const LONG_TEXTS = ['habitat', 'description'] as const
@@ -13,25 +12,21 @@ const LONG_TEXTS = ['habitat', 'description'] as const
 export function SpeciesForm({ slug, initial }: { slug: string; initial: Version }) {
   const t = useTexts()
   const cache = useQueryClient()
+  const [base, setBase] = useState(initial) // the version that these values began from
   const [values, setValues] = useState(() => valuesOf(initial.species))
-  const [etag, setEtag] = useState(initial.etag) // of the version that these values began from
-  const [theirs, setTheirs] = useState<Version | null>(null)
 
-  const take = ({ species, etag }: Version) => {
-    setValues(valuesOf(species))
-    setEtag(etag)
-    setTheirs(null)
+  const take = (version: Version) => {
+    setBase(version)
+    setValues(valuesOf(version.species))
   }
   const saving = useMutation({
-    mutationFn: (match: string) => save(slug, values, match),
+    mutationFn: (version: Version) => save(slug, values, version),
     onSuccess: async (saved) => {
       take(saved)
       await cache.invalidateQueries()
     },
-    onError: async (error) => {
-      if (asProblem(error)?.code === 'precondition_failed') setTheirs(await read(slug))
-    },
   })
+  const theirs = saving.error instanceof ConflictError ? saving.error.theirs : null
   const field = (name: Exclude<keyof typeof values, 'published'>) => ({
     name,
     label: t.species.fields[name],
@@ -46,7 +41,7 @@ export function SpeciesForm({ slug, initial }: { slug: string; initial: Version 
         className="stack"
         onSubmit={(event) => {
           event.preventDefault()
-          saving.mutate(etag)
+          saving.mutate(base)
         }}
       >
         <Field {...field('common_name')} />
@@ -84,11 +79,7 @@ export function SpeciesForm({ slug, initial }: { slug: string; initial: Version 
         <Conflict
           mine={values}
           theirs={valuesOf(theirs.species)}
-          keepMine={() => {
-            setEtag(theirs.etag)
-            setTheirs(null)
-            saving.mutate(theirs.etag) // and again a conflict, if there is a third version
-          }}
+          keepMine={() => saving.mutate(theirs)} // and again a conflict, if there is a third version
           takeTheirs={() => {
             take(theirs)
             saving.reset()

@@ -1,4 +1,5 @@
 import { keepPreviousData } from '@tanstack/react-query'
+import { useEffect, useRef } from 'react'
 import { Link, useSearchParams } from 'react-router'
 import { queries, type Species, type Status } from '../api'
 import { Page } from '../components/Page'
@@ -29,6 +30,14 @@ export function Catalogue() {
     { placeholderData: keepPreviousData },
   )
 
+  // “Back” also fills the form.
+  const form = useRef<HTMLFormElement>(null)
+  useEffect(() => {
+    for (const field of form.current?.querySelectorAll<HTMLInputElement>('[name]') ?? []) {
+      field.value = address.get(field.name) ?? ''
+    }
+  }, [address])
+
   const search = (form: HTMLFormElement) => {
     const filled = [...new FormData(form)].filter(([, value]) => value)
     setAddress(filled as [string, string][])
@@ -43,7 +52,7 @@ export function Catalogue() {
       <form
         className="row"
         role="search"
-        key={address.toString()} // so that “back” also fills the form
+        ref={form}
         onSubmit={(event) => {
           event.preventDefault()
           search(event.currentTarget)
@@ -51,11 +60,11 @@ export function Catalogue() {
       >
         <label className="grow">
           {t.catalogue.search}
-          <input type="search" name="search" defaultValue={query.search} />
+          <input type="search" name="search" />
         </label>
         <label>
           {t.species.status}
-          <select name="status" defaultValue={address.get('status') ?? ''}>
+          <select name="status">
             <option value="">{t.catalogue.all}</option>
             {Object.entries(t.statuses).map(([code, name]) => (
               <option key={code} value={code}>
@@ -66,7 +75,7 @@ export function Catalogue() {
         </label>
         <label>
           {t.species.class}
-          <select name="class" defaultValue={query.taxonomic_class}>
+          <select name="class">
             <option value="">{t.catalogue.all}</option>
             {CLASSES.map((name) => (
               <option key={name} value={name}>
@@ -81,7 +90,7 @@ export function Catalogue() {
       <Problem error={error} retry={() => void refetch()} />
       <p role="status">{data ? t.catalogue.found(data.count ?? 0) : !error && t.loading}</p>
       <ul className="grid plain">
-        {(data?.results as Species[] | undefined)?.map((species) => (
+        {data?.results.map((species) => (
           <Card key={species.id} species={species} />
         ))}
       </ul>

@@ -1,7 +1,7 @@
 import { keepPreviousData } from '@tanstack/react-query'
 import { useState } from 'react'
 import { Link } from 'react-router'
-import { queries, type Exhibition, type Species } from '../api'
+import { queries, type Exhibition } from '../api'
 import { Page } from '../components/Page'
 import { Picture } from '../components/Picture'
 import { Problem } from '../components/Problem'
@@ -32,7 +32,7 @@ export function Exhibitions() {
       <Problem error={error} retry={() => void refetch()} />
       <p role="status">{data ? t.exhibitions.found(data.count ?? 0) : !error && t.loading}</p>
       <ul className="plain list">
-        {(data?.results as Exhibition[] | undefined)?.map((exhibition) => (
+        {data?.results.map((exhibition) => (
           <Card key={exhibition.id} exhibition={exhibition} />
         ))}
       </ul>
@@ -45,7 +45,7 @@ function Card({ exhibition }: { exhibition: Exhibition }) {
   const { opens_on, closes_on } = exhibition
   const params = { query: { page_size: 100 } }
   const { data } = queries.useQuery('get', '/api/v1/species/', { params }) // one request for all cards: it is cached
-  const species = ((data?.results ?? []) as Species[]).filter(({ slug }) => exhibition.species.includes(slug))
+  const species = data?.results.filter(({ slug }) => exhibition.species.includes(slug))
   return (
     <li className="card wide" id={exhibition.slug}>
       {exhibition.image ? (
@@ -67,7 +67,7 @@ function Card({ exhibition }: { exhibition: Exhibition }) {
         </p>
         <p className="text">{exhibition.description}</p>
         <ul className="plain row">
-          {species.map(({ slug, common_name }) => (
+          {species?.map(({ slug, common_name }) => (
             <li key={slug}>
               <Link to={`/species/${slug}`}>{common_name}</Link>
             </li>

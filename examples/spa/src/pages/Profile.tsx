@@ -1,6 +1,6 @@
 import { useMutation, useQueryClient } from '@tanstack/react-query'
 import { useState } from 'react'
-import { api, declared, ok, queries, type Profile as ProfileType, type Ticket } from '../api'
+import { api, declared, ok, queries, type Profile as ProfileType } from '../api'
 import { Field } from '../components/Field'
 import { FilePicker } from '../components/FilePicker'
 import { Page } from '../components/Page'
@@ -99,9 +99,7 @@ function Avatar({ profile }: { profile: ProfileType }) {
   const onChanged = () => void cache.invalidateQueries()
   const accept = queries.useQuery('get', '/api/v1/upload-rules/').data?.profiles.avatar.accept ?? ''
   const requestTicket = (file: File, signal: AbortSignal) =>
-    ok(
-      api.POST('/api/v1/profiles/{id}/upload-url/', { ...ME, body: declared(file), signal }),
-    ) as Promise<Ticket>
+    ok(api.POST('/api/v1/profiles/{id}/upload-url/', { ...ME, body: declared(file), signal }))
   const deleting = useMutation({
     mutationFn: () => ok(api.DELETE('/api/v1/profiles/{id}/avatar/', ME)),
     onSuccess: onChanged,

@@ -1,5 +1,5 @@
 import { Link, useParams } from 'react-router'
-import { asProblem, queries, type Exhibition, type Species as SpeciesType } from '../api'
+import { asProblem, queries, type Species as SpeciesType } from '../api'
 import { Page } from '../components/Page'
 import { Picture } from '../components/Picture'
 import { Problem } from '../components/Problem'
@@ -13,8 +13,7 @@ export function Species() {
   const t = useTexts()
   const { may } = useSession()
   const params = { path: { slug } }
-  const { data, error, refetch } = queries.useQuery('get', '/api/v1/species/{slug}/', { params })
-  const species = data as SpeciesType | undefined
+  const { data: species, error, refetch } = queries.useQuery('get', '/api/v1/species/{slug}/', { params })
   const missing = asProblem(error)?.code === 'not_found'
 
   return (
@@ -105,10 +104,8 @@ function Exhibitions({ slug }: { slug: string }) {
   const { species: t } = useTexts()
   const params = { query: { open_on: today(), page_size: 100 } }
   const { data } = queries.useQuery('get', '/api/v1/exhibitions/', { params })
-  const shown = ((data?.results ?? []) as Exhibition[]).filter((exhibition) =>
-    exhibition.species.includes(slug),
-  )
-  if (shown.length === 0) return null
+  const shown = data?.results.filter((exhibition) => exhibition.species.includes(slug))
+  if (!shown?.length) return null
   return (
     <section>
       <h2>{t.seenAt}</h2>
