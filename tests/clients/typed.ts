@@ -12,8 +12,9 @@ type Answer<Operation extends keyof operations, Status extends number> = operati
 
 const [base, token] = process.argv.slice(2)
 if (!base || !token) throw new Error('Usage: node typed.js BASE TOKEN')
-const visitor = createClient<paths>({ baseUrl: base })
-const member = createClient<paths>({ baseUrl: base, headers: { Authorization: `Bearer ${token}` } })
+const options = { baseUrl: base, querySerializer: { array: { style: 'form', explode: false } } } as const
+const visitor = createClient<paths>(options)
+const member = createClient<paths>({ ...options, headers: { Authorization: `Bearer ${token}` } })
 
 function unexpected(value: never): never {
   throw new Error(`unexpected: ${JSON.stringify(value)}`)
