@@ -1,4 +1,4 @@
-"""The clients that the README shows, as they come from npm, on a real server."""
+"""The clients that docs/clients.md shows, as they come from npm, on a real server."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-// Carries one file through a ticket with each client that the README shows.
+// Carries one file through a ticket with each client that docs/clients.md shows.
 // Usage: node ticket.mjs CLIENT BASE TOKEN DOCUMENT_ID FILE
 import { readFile } from 'node:fs/promises'
 import { JSDOM } from 'jsdom'
