@@ -141,7 +141,7 @@ class CreatedDocumentSerializer(DocumentSerializer):
     may_be_absent = ("ticket",)
 
     ticket = serializers.SerializerMethodField(
-        help_text="The ticket for the file; null if there is nothing to send any more. Absent without `upload`."
+        help_text="The ticket for the file; null if there is nothing to send. Absent without `upload`."
     )
 
     class Meta(DocumentSerializer.Meta):

@@ -95,6 +95,7 @@ export const en = {
     language: 'Language',
     avatar: 'Avatar',
     choose: 'Choose a picture',
+    deleteAvatar: 'Delete the avatar',
     storage: 'Storage',
     of: (used: string, limit: string) => `${used} of ${limit}`,
   },

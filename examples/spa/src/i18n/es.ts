@@ -97,6 +97,7 @@ export const es: Texts = {
     language: 'Idioma',
     avatar: 'Avatar',
     choose: 'Elegir una imagen',
+    deleteAvatar: 'Eliminar el avatar',
     storage: 'Almacenamiento',
     of: (used, limit) => `${used} de ${limit}`,
   },

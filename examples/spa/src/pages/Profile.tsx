@@ -123,7 +123,7 @@ function Avatar({ profile }: { profile: ProfileType }) {
           disabled={deleting.isPending}
           onClick={() => deleting.mutate()}
         >
-          {t.delete}
+          {t.profile.deleteAvatar}
         </button>
       )}
       <Problem error={deleting.error} />
