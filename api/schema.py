@@ -57,6 +57,8 @@ class ProblemAutoSchema(AutoSchema):
         if operation is not None:
             codes = problem_schema.codes_of(self.view, self.method, operation)
             problems = problem_schema.responses(codes, [self._example_of_error(operation)])
+            if any(each["name"] == IF_NONE_MATCH.name for each in operation.get("parameters", [])):
+                problems["304"] = {"description": "Not changed since you got this ETag."}
             operation["responses"] = dict(sorted({**operation["responses"], **problems}.items()))
         return operation
 
