@@ -12,7 +12,7 @@ await page.fill('.auth-container input', token)
 await page.click('.auth-btn-wrapper [type=submit]')
 await page.click('.auth-btn-wrapper .btn-done')
 
-const operation = page.locator('#operations-documents-documents_upload_url_create')
+const operation = page.locator('#operations-documents-requestDocumentUpload')
 await operation.locator('.opblock-summary-control').click()
 await operation.locator('.try-out__btn').click()
 await operation.locator('.parameters input[placeholder=id]').fill(id)
