@@ -129,17 +129,7 @@ def test_a_large_file_goes_into_a_bucket_by_the_service_key(npm, server: Server,
     assert (server.media / "documents" / "clients" / "large.pdf").read_bytes() == large.read_bytes()
 
 
-@pytest.mark.parametrize(
-    ("line", "client"),
-    [
-        ("body: file", "ticket.mjs"),
-        (".uploadToSignedUrl(", "ticket.mjs"),
-        ("formData: false", "ticket.mjs"),
-        ("endpoint, headers, chunkSize: chunk_size, metadata,", "resumable.mjs"),
-        ("upload.resumeFromPreviousUpload(previous)", "resumable.mjs"),
-        ("auth.signInWithPassword({ email: 'alice@example.org', password", "auth.mjs"),
-    ],
-)
-def test_the_readme_shows_what_is_run(line: str, client: str):
+def test_the_readme_shows_the_sign_in_that_is_run():
+    line = "auth.signInWithPassword({ email: 'alice@example.org', password"
     assert line in (ROOT / "README.md").read_text()
-    assert line in (CLIENTS / client).read_text()
+    assert line in (CLIENTS / "auth.mjs").read_text()
