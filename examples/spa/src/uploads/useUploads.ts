@@ -1,8 +1,9 @@
 // Sends files straight to storage: several at once, resumable (tus), each with a ticket of its own.
 import { useEffect, useRef, useState } from 'react'
-import { Upload } from 'tus-js-client'
+import type { Upload } from 'tus-js-client'
 import { api, asProblem, ok, type Ticket } from '../api'
 import { completed, reopened, type Arrived } from './tickets'
+import { transferOf } from './transfer'
 
 export type State = 'waiting' | 'sending' | 'paused' | 'offline' | 'verifying' | 'done' | 'failed'
 export type Item = { id: string; name: string; size: number; sent: number; state: State; problem?: string; ticket?: string }
@@ -14,6 +15,8 @@ type Job = {
   requestTicket: RequestTicket
   onCompleted: (() => void) | undefined
   stop: AbortController
+  running: boolean
+  halted: boolean // paused, or offline
   ticket?: Ticket | Arrived
   transfer?: Upload | undefined // while bytes are on their way
 }
@@ -27,6 +30,7 @@ export function useUploads() {
     setItems((before) => before.map((item) => (item.id === id ? { ...item, ...changes } : item)))
 
   async function run(id: string, job: Job, again: boolean) {
+    job.running = true
     change(id, { state: 'sending', problem: '' })
     try {
       // A ticket may have expired, or its file have arrived: ask for it again rather than for another one.
@@ -39,14 +43,24 @@ export function useUploads() {
       change(id, { state: 'done' })
       job.onCompleted?.()
     } catch (error) {
-      job.transfer = undefined
       const problem = asProblem(error)
-      if (problem && problem.code !== 'object_missing') delete job.ticket // this ticket is of no more use
+      if (problem?.status === 422 || problem?.code.startsWith('ticket_')) delete job.ticket // it is of no more use
       if (job.stop.signal.aborted) return
       if (!problem && !navigator.onLine) change(id, { state: 'offline' })
       else change(id, { state: 'failed', problem: problem?.errors[0]?.detail ?? problem?.detail ?? '' })
+    } finally {
+      job.running = false
+      job.transfer = undefined
     }
   }
+
+  const send = (job: Job, ticket: Ticket, onSent: (bytes: number) => void) =>
+    new Promise<void>((onSuccess, onError) => {
+      void transferOf(job.file, ticket, { onSent, onSuccess, onError }).then((transfer) => {
+        job.transfer = transfer
+        if (!job.halted && !job.stop.signal.aborted) transfer.start()
+      })
+    })
 
   // Whatever waits is started as soon as there is room.
   useEffect(() => {
@@ -59,19 +73,24 @@ export function useUploads() {
   const each = (state: State, act: (id: string) => void) =>
     items.filter((item) => item.state === state).forEach(({ id }) => act(id))
   const halt = (id: string, state: State) => {
-    void jobs.current.get(id)?.transfer?.abort() // what has arrived stays there
+    const job = jobs.current.get(id)
+    if (!job) return
+    job.halted = true
+    void job.transfer?.abort() // what has arrived stays there
     change(id, { state })
   }
   const resume = (id: string) => {
     const job = jobs.current.get(id)
-    if (!job?.transfer) return job && void run(id, job, true)
+    if (!job) return
+    job.halted = false
+    if (!job.running) return void run(id, job, true)
     change(id, { state: 'sending' })
-    job.transfer.start()
+    job.transfer?.start()
   }
   const add = (files: File[], requestTicket: RequestTicket, onCompleted?: () => void) => {
     const added = files.map((file): Item => {
       const id = crypto.randomUUID()
-      jobs.current.set(id, { file, requestTicket, onCompleted, stop: new AbortController() })
+      jobs.current.set(id, { file, requestTicket, onCompleted, stop: new AbortController(), running: false, halted: false })
       return { id, name: file.name, size: file.size, sent: 0, state: 'waiting' }
     })
     setItems((before) => [...before, ...added])
@@ -87,7 +106,7 @@ export function useUploads() {
 
   useEffect(() => {
     const busy = items.some(({ state }) => state !== 'done' && state !== 'failed')
-    const offline = () => each('sending', (id) => jobs.current.get(id)?.transfer && halt(id, 'offline'))
+    const offline = () => each('sending', (id) => halt(id, 'offline'))
     const online = () => each('offline', resume)
     const leave = (event: BeforeUnloadEvent) => busy && event.preventDefault()
     const handlers = { offline, online, beforeunload: leave } as Record<string, EventListener>
@@ -96,24 +115,4 @@ export function useUploads() {
   }, [items])
 
   return { items, add, pause: (id: string) => halt(id, 'paused'), resume, retry: resume, cancel }
-}
-
-function send(job: Job, ticket: Ticket, onSent: (sent: number) => void): Promise<void> {
-  const { endpoint, headers, chunk_size, metadata } = ticket.resumable
-  return new Promise<void>((resolve, reject) => {
-    const transfer = new Upload(job.file, {
-      endpoint, headers, metadata, chunkSize: chunk_size,
-      retryDelays: [0, 1000, 3000, 5000],
-      fingerprint: () => Promise.resolve(ticket.path), // a file goes on where it was, also after the page is reloaded
-      removeFingerprintOnSuccess: true,
-      onProgress: onSent,
-      onSuccess: () => resolve(),
-      onError: reject,
-    })
-    job.transfer = transfer
-    void transfer.findPreviousUploads().then(([before]) => {
-      if (before) transfer.resumeFromPreviousUpload(before)
-      if (!job.stop.signal.aborted) transfer.start()
-    })
-  }).then(() => { job.transfer = undefined })
 }
