@@ -539,7 +539,7 @@ def test_an_app_may_have_one_of_many_origins(visitor: Client, settings, origin: 
 
 @pytest.mark.usefixtures("_origin")
 def test_the_app_may_send_what_it_needs(visitor: Client):
-    wanted = "authorization,content-type,x-request-id,if-match,if-none-match,idempotency-key,traceparent,tracestate"
+    wanted = "authorization,content-type,x-request-id,if-match,if-none-match,idempotency-key,traceparent"
     headers = {
         "origin": ORIGIN,
         "access-control-request-method": "PATCH",
