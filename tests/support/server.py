@@ -138,7 +138,7 @@ class Server:
     def client(self, email: str = "", role: str = "") -> httpx.Client:
         """Return an HTTP client that sends this user's token, or none."""
         headers = {"Authorization": f"Bearer {self.token(email, role)}"} if email else {}
-        # gunicorn closes idle connections after two seconds: one that is as old may be closed while it is used.
+        # gunicorn closes idle connections after two seconds, perhaps just while one is used.
         limits = httpx.Limits(keepalive_expiry=1)
         client = httpx.Client(base_url=self.url, headers=headers, timeout=60, verify=False, limits=limits)
         self.clients.append(client)
