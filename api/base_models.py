@@ -1,7 +1,7 @@
 """The base class of all models, and the indexes of lists."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from django.db import models
@@ -57,6 +57,11 @@ class Resource(models.Model):
     def version(self) -> dict[str, Any]:
         """Return the columns that the row must have in the database to be changed or deleted."""
         return {"updated_at": self.unchanged_since} if self.unchanged_since else {}
+
+    def check_version(self, locked: Self) -> None:
+        """Raise PreconditionFailed if the row, as it was read and locked now, has another version."""
+        if self.unchanged_since not in (None, locked.updated_at):
+            raise PreconditionFailed
 
     @classmethod
     def upload_field(cls, name: str) -> UploadField:

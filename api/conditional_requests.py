@@ -57,8 +57,8 @@ def conditional_response(request: HttpRequest, response: HttpResponse) -> HttpRe
     return get_conditional_response(request, etag=response.headers["ETag"], response=response)
 
 
-def add_etag(request: Request, response: Response) -> Response:
-    """Let the response, when it is rendered, answer `If-None-Match`."""
+def make_conditional(request: Request, response: Response) -> Response:
+    """Let the response become a 304 when it is rendered, if `If-None-Match` has its ETag."""
     response.add_post_render_callback(partial(conditional_response, request._request))
     return response
 
@@ -93,7 +93,7 @@ class ConditionalMixin:
         if isinstance(response, Response) and self._is_of_one_row(response):
             response.headers["ETag"] = self._etag(response.data)
             if request.method in ("GET", "HEAD"):
-                add_etag(request, response)
+                make_conditional(request, response)
         return response
 
     def _is_of_one_row(self, response: Response) -> bool:

@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework.response import Response
 
-from api.conditional_requests import add_etag
+from api.conditional_requests import make_conditional
 
 CACHE_CONTROL = "public, max-age=60"
 
@@ -23,5 +23,5 @@ class VisitorCacheMixin:
         if is_read and isinstance(response, Response) and not request.user.is_authenticated:
             response.headers["Cache-Control"] = CACHE_CONTROL
             if "ETag" not in response.headers:
-                add_etag(request, response)
+                make_conditional(request, response)
         return response

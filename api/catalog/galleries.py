@@ -8,7 +8,6 @@ from django.db.models import Case, F, Value, When
 
 from api.catalog.models import Entry
 from api.catalog.pictures import Picture, check_room, lock_gallery
-from api.exceptions import PreconditionFailed
 from api.uploads import removals
 from api.uploads.models import Removal, Upload
 from storage.fields import stored_files
@@ -72,8 +71,7 @@ def delete(picture: Picture) -> bool:
             raise type(picture).DoesNotExist
         picture.before_publishing()
         locked = gallery.select_for_update().get(pk=picture.pk)
-        if picture.unchanged_since not in (None, locked.updated_at):
-            raise PreconditionFailed
+        picture.check_version(locked)
         removals.schedule([(file.storage, file.key) for file in stored_files(locked)], picture.pk)
         locked.delete()
         _number(picture, list(gallery.values_list("pk", flat=True)))

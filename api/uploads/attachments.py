@@ -158,8 +158,7 @@ def delete_row(row: Resource) -> bool:
     """
     with transaction.atomic(durable=True):
         locked = type(row)._base_manager.select_for_update().get(pk=row.pk)
-        if row.unchanged_since not in (None, locked.updated_at):
-            raise PreconditionFailed
+        row.check_version(locked)
         cancelled = list(Upload.objects.for_resource(row).cancellable().select_for_update())
         Upload.objects.filter(pk__in=[upload.pk for upload in cancelled]).update(
             state=Upload.State.CANCELLED, problem=Upload.RESOURCE_GONE, updated_at=timezone.now()

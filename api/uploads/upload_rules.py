@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from api.base_models import Resource
-from api.conditional_requests import add_etag
+from api.conditional_requests import make_conditional
 from api.query_parameters import KnownParametersMixin
 
 CACHE_CONTROL = "public, max-age=300"
@@ -98,6 +98,6 @@ def upload_rules_view(fields: Fields) -> type[APIView]:
                 route: {name: rule_of(model, name) for name, model in names.items()}
                 for route, names in fields.items()
             }
-            return add_etag(request, Response(rules, headers={"Cache-Control": CACHE_CONTROL}))
+            return make_conditional(request, Response(rules, headers={"Cache-Control": CACHE_CONTROL}))
 
     return UploadRulesView

@@ -28,11 +28,20 @@ CHANGES = {
 
 
 @pytest.fixture
-def callers(alice: Caller, bob: Caller, curator: Caller, nobody: Caller) -> dict[str, Caller]:
-    return {"alice": alice, "bob": bob, "curator": curator, "nobody": nobody}
+def callers(alice: Caller, curator: Caller) -> dict[str, Caller]:
+    return {"alice": alice, "curator": curator}
 
 
-def paths_of(alice: Caller, curator: Caller) -> dict[str, str]:
+def add_picture(curator: Caller) -> None:
+    content = picture()
+    declared = announcement(content, filename="a.jpg", content_type="image/jpeg")
+    ticket = curator.post("species/african-penguin/pictures/upload-url/", declared).json()
+    send(ticket, content)
+    assert curator.complete(ticket).status_code == 200
+
+
+@pytest.fixture
+def paths(alice: Caller, curator: Caller) -> dict[str, str]:
     """The path of one row of each kind."""
     curator.post("species/", SPECIES)
     curator.post("exhibitions/", {"title": "Penguins", "species": ["african-penguin"], "published": True})
@@ -47,19 +56,6 @@ def paths_of(alice: Caller, curator: Caller) -> dict[str, str]:
         "document": f"documents/{alice.document()['id']}/",
         "profile": "profiles/me/",
     }
-
-
-def add_picture(curator: Caller) -> None:
-    content = picture()
-    declared = announcement(content, filename="a.jpg", content_type="image/jpeg")
-    ticket = curator.post("species/african-penguin/pictures/upload-url/", declared).json()
-    send(ticket, content)
-    assert curator.complete(ticket).status_code == 200
-
-
-@pytest.fixture
-def paths(alice: Caller, curator: Caller) -> dict[str, str]:
-    return paths_of(alice, curator)
 
 
 def etag(who: Caller, path: str) -> str:
