@@ -1,16 +1,15 @@
 """The pages, as people use them: a real Chromium on a real server."""
 
-import json
 import os
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from tests.support.server import CLIENTS, Server
+from tests.support.chromium import seen_by
+from tests.support.server import Server
 
 pytestmark = pytest.mark.slow
 
@@ -22,19 +21,6 @@ def fresh(tmp_path: Path) -> Any:
         running.manage("createsuperuser", "--noinput", "--username=keeper", "--email=keeper@example.org")
         running.manage("load_demo")
         yield running
-
-
-def seen_by(script: str, chromium: str, url: str, folder: Path, *arguments: Any) -> dict[str, Any]:
-    """What the script prints. It leaves a picture of every page in the folder."""
-    done = subprocess.run(
-        ["node", script, chromium, url, folder / "pages", *map(str, arguments)],
-        cwd=CLIENTS,
-        capture_output=True,
-        text=True,
-        timeout=180,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 def test_a_ticket_is_asked_for_in_the_docs(npm, chromium: str, server: Server, tmp_path: Path):
