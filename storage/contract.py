@@ -9,11 +9,12 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 from django.core.files.storage import Storage
 
 from storage import keys
+from storage.calls import observed
 from storage.errors import ObjectMissing
 
 #: How long nobody must have written to what an upload left in a bucket until it is a leftover. `put` ends
@@ -73,6 +74,19 @@ class ObjectStorage(Storage):
 
     bucket: str
     public: bool
+    #: The methods whose calls `storage.calls` tells its observers about.
+    observed_methods: ClassVar[frozenset[str]] = frozenset(
+        {
+            *("describe", "read", "list_folder", "check_ready"),
+            *("put", "replace", "move", "copy", "delete_object"),
+            *("sign_upload", "sign_downloads", "sign_download"),
+        }
+    )
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name in cls.observed_methods & vars(cls).keys():
+            setattr(cls, name, observed(vars(cls)[name]))
 
     # --- Implemented by each store ------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from django.conf import settings
 
 from storage import keys, tokens, url_cache
 from storage.base import PRIVATE_MAX_AGE, SignedStorage, SignedUpload, SignedURL
+from storage.contract import ObjectStorage
 from storage.errors import ObjectMissing
 
 TUS_CHUNK_SIZE = 6 * 1024 * 1024  # bytes: hosted projects require this size for every part except the last
@@ -20,6 +21,12 @@ TUS_CHUNK_SIZE = 6 * 1024 * 1024  # bytes: hosted projects require this size for
 
 class ProtocolStorage(SignedStorage):
     """URLs start with SUPABASE_URL. Download tokens are cached for half of their lifetime by `url_cache`."""
+
+    #: A token that is cached takes no call of the server.
+    observed_methods = ObjectStorage.observed_methods - {"sign_upload", "sign_downloads", "sign_download"} | {
+        "upload_token",
+        "download_tokens",
+    }
 
     @abstractmethod
     def upload_token(self, key: str, seconds: int, size: int | None) -> str:
@@ -59,8 +66,10 @@ class ProtocolStorage(SignedStorage):
     def sign_downloads(self, wanted: Sequence[str], *, seconds: int) -> dict[str, SignedURL]:
         checked = [keys.check(key) for key in wanted]
         known = url_cache.get_many(self.bucket, checked, seconds)
-        fresh = self.download_tokens([key for key in checked if key not in known], seconds)
-        url_cache.set_many(self.bucket, fresh, seconds)
+        fresh = {}
+        if unknown := [key for key in checked if key not in known]:
+            fresh = self.download_tokens(unknown, seconds)
+            url_cache.set_many(self.bucket, fresh, seconds)
         return {
             key: SignedURL(f"{self._endpoint('sign', key)}?token={token}", tokens.expiry(token))
             for key, token in {**known, **fresh}.items()
