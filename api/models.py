@@ -7,6 +7,7 @@ from api.catalog.pictures import EducationalServicePicture, ExhibitionPicture, S
 from api.documents.models import Document
 from api.idempotency import IdempotencyKey
 from api.profiles.models import Profile
+from api.sweep_status import LastSweep
 from api.uploads.models import Removal, Upload, WebhookMessage
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Exhibition",
     "ExhibitionPicture",
     "IdempotencyKey",
+    "LastSweep",
     "LocalSession",
     "LocalSigningKey",
     "LocalUser",

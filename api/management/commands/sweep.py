@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 from django.db import close_old_connections
 
+from api import sweep_status
 from api.sweep import ACTIONS, sweep
 from storage.management.commands import sweep as base
 from storage.management.commands.sweep import Report, positive
@@ -58,12 +59,14 @@ class Command(base.Command):
                 return
 
     def run(self, options: dict[str, Any], *, retry_all: bool = False) -> Report:
-        """Sweep once, print what was done, and log it."""
+        """Sweep once, print what was done, log it, and record when it was."""
         started = time.monotonic()
         report = super().run(options, retry_all=retry_all)
         seconds = round(time.monotonic() - started, 3)
         failed, dry_run = len(report.errors), options["dry_run"]
         logger.info("sweep_finished", **report.counts, failed=failed, dry_run=dry_run, seconds=seconds)
+        if not dry_run:
+            sweep_status.record(seconds, failed)
         return report
 
     def print_report(self, report: Report, options: dict[str, Any]) -> None:
