@@ -1,11 +1,15 @@
 """The configuration of gunicorn, which reads this file from the current folder: run `gunicorn`."""
 
+import atexit
+import glob
 import os
 import re
 import resource
 import shlex
+import shutil
 import subprocess
 import sys
+import tempfile
 from contextlib import suppress
 
 import structlog
@@ -19,6 +23,8 @@ from backend.settings import (
     FORWARDED_ALLOW_IPS,
     LOCAL_AUTH,
     LOGGING,
+    METRICS_BIND,
+    METRICS_TOKEN,
     PORT,
     SUPABASE_URL,
     SWEEP_EVERY,
@@ -26,8 +32,15 @@ from backend.settings import (
 )
 from backend.worker import write_error
 
+
+def delete_in(process: int, folder: str) -> None:
+    """Delete the folder, if this is that process: those that it starts inherit what it does at its end."""
+    if os.getpid() == process:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 wsgi_app = "backend.wsgi"
-bind = f"127.0.0.1:{PORT}"
+bind = [f"127.0.0.1:{PORT}", *filter(None, [METRICS_BIND])]
 worker_class = "backend.worker.Worker"
 worker_connections = 1000  # of each process; beyond them, those that have sent the least are closed
 threads = THREADS  # each slow upload or download of the local store occupies one
@@ -46,6 +59,13 @@ forwarder_headers = ""  # gunicorn would cut the value of a header SCRIPT_NAME f
 
 logconfig_dict = LOGGING
 
+# Each process counts in files of this folder, also the sweep: see `backend/metrics.py`. An upgrade without
+# a pause starts a second master, which inherits the environment and needs a folder of its own.
+METRICS_FOLDER = f"vivarium-metrics-{os.getpid()}-"
+if (METRICS_TOKEN or METRICS_BIND) and METRICS_FOLDER not in os.environ.get("PROMETHEUS_MULTIPROC_DIR", ""):
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix=METRICS_FOLDER)
+    atexit.register(delete_in, os.getpid(), os.environ["PROMETHEUS_MULTIPROC_DIR"])
+
 
 #: What a message of gunicorn quotes with `repr`.
 QUOTED = re.compile(r"""(?:\bb)?(['"]).*\1""", re.DOTALL)
@@ -57,6 +77,11 @@ class logger_class(AccessLogger):  # noqa: N801  (the name of a setting)
         super().warning(QUOTED.sub("[redacted]", msg), *args, **options)
 
 
+def on_starting(server):  # type: ignore[no-untyped-def]
+    if METRICS_BIND and METRICS_BIND not in server.cfg.bind:
+        raise RuntimeError(f"--bind takes the place of METRICS_BIND: add `--bind {METRICS_BIND}`.")
+
+
 def when_ready(server):  # type: ignore[no-untyped-def]
     """Start the sweep in a process of its own. It ends with this process, also if that is killed."""
     if SWEEP_EVERY:
@@ -66,7 +91,10 @@ def when_ready(server):  # type: ignore[no-untyped-def]
 
 
 def post_worker_init(worker):  # type: ignore[no-untyped-def]
-    """Print the addresses for `make run`, once: the first worker is about to answer."""
+    """Count what the worker refuses. Print the addresses for `make run` when the first one can answer."""
+    from backend.metrics import count_problem  # noqa: PLC0415  (Django is set up by now, in this process)
+
+    worker.on_refusal = count_problem
     if os.environ.get("SHOW_BANNER") and worker.age == 1:
         with suppress(OSError):  # nobody reads it
             print(banner(), flush=True)
@@ -96,6 +124,13 @@ def on_reload(server):  # type: ignore[no-untyped-def]
     """Start the sweep again with the new code."""
     on_exit(server)
     when_ready(server)
+
+
+def child_exit(server, worker):  # type: ignore[no-untyped-def]
+    """Forget the gauges of a process that has ended. Its counters stay."""
+    if folder := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        for file in glob.glob(f"{glob.escape(folder)}/gauge_live*_{worker.pid}.db"):
+            os.remove(file)
 
 
 def on_exit(server):  # type: ignore[no-untyped-def]

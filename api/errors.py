@@ -16,6 +16,7 @@ from django.core.exceptions import (
     SuspiciousOperation,
 )
 from django.core.serializers.json import DjangoJSONEncoder
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.functional import Promise
 from django.utils.translation import gettext, gettext_noop
@@ -120,6 +121,8 @@ EXCEPTION_CODES: dict[type[Exception], str] = {
     ScannerUnavailable: "scanner_unavailable",
     KeysUnavailable: "keys_unavailable",
     SessionsUnavailable: "sessions_unavailable",
+    OperationalError: "not_ready",  # the database does not answer, or has no time or connection for this
+    InterfaceError: "not_ready",
     ObjectMissing: "file_missing",
     Http404: "not_found",
     ObjectDoesNotExist: "not_found",
@@ -147,24 +150,32 @@ def problem_body(
     }
 
 
+class ProblemResponse(HttpResponse):
+    """`code`: one of ERROR_CODES."""
+
+    def __init__(self, code: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> None:
+        self.code = code if code in ERROR_CODES else "file_rejected"
+        super().__init__(
+            json.dumps(body, cls=DjangoJSONEncoder),
+            status=body["status"],
+            headers={"Cache-Control": "no-store", **headers},
+            content_type="application/problem+json",
+        )
+
+
 def problem(
     code: str,
     detail: str | Promise = "",
     errors: list[dict[str, str]] | None = None,
     headers: Mapping[str, str] | None = None,
     members: Mapping[str, int | str] | None = None,
-) -> HttpResponse:
+) -> ProblemResponse:
     """Return the response of a problem, without DRF's content negotiation, and never cached.
 
     `members` are added to the JSON object (RFC 9457, 3.2).
     """
     body = {**problem_body(code, detail, errors), **(members or {})}
-    return HttpResponse(
-        json.dumps(body, cls=DjangoJSONEncoder),
-        status=body["status"],
-        headers={"Cache-Control": "no-store", **(headers or {})},
-        content_type="application/problem+json",
-    )
+    return ProblemResponse(code, body, headers or {})
 
 
 @csrf_exempt

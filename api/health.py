@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from django.db import DatabaseError, connection
+from django.db import Error as AnyDatabaseError
+from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext
@@ -46,7 +47,7 @@ class ReadinessView(HealthView):
         """
         try:
             is_migrated = not pending_migrations()
-        except DatabaseError as error:
+        except AnyDatabaseError as error:
             detail = gettext("The database does not answer.")
             raise Refused("not_ready", detail, retry_after=5, part="database") from error
         if not is_migrated:
@@ -60,6 +61,6 @@ class ReadinessView(HealthView):
 
 
 def pending_migrations() -> list[Any]:
-    """Return the migrations that the database lacks, as `migrate --check` does. Raises DatabaseError."""
+    """Return the migrations that the database lacks, as `migrate --check` does. Raises `django.db.Error`."""
     executor = MigrationExecutor(connection)
     return executor.migration_plan(executor.loader.graph.leaf_nodes())

@@ -17,7 +17,7 @@ from api.query_parameters import KnownParametersMixin
 
 MEDIA_TYPE = "application/problem+json"
 
-EVERY_REQUEST = ("malformed", "internal")
+EVERY_REQUEST = ("malformed", "internal", "not_ready")
 REQUESTS_WITH_TOKENS = (
     "token_invalid",
     "token_expired",

@@ -7,6 +7,8 @@ from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
 from rest_framework.views import APIView
 
+from api.metrics import THROTTLED
+
 logger = structlog.get_logger("api.throttling")
 
 
@@ -47,6 +49,8 @@ class PrincipalRateThrottle(SimpleRateThrottle):
         # Longer than the window, so that the key cannot expire between `add` and `incr`.
         is_first = self.cache.add(key, number, 2 * self.duration)
         is_allowed = (number if is_first else int(self.cache.incr(key, number))) <= self.num_requests
+        if not is_allowed:
+            THROTTLED.labels(self.scope).inc()
         if not is_allowed and number > 1:  # fewer may still be allowed
             self.cache.decr(key, number)
         return is_allowed

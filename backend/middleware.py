@@ -174,7 +174,7 @@ class AdminSecurityMiddleware:
         if not request.path_info.startswith("/admin/"):
             return self.get_response(request)
         if "%00" in request.META.get("QUERY_STRING", ""):
-            response = problem(
+            response: HttpResponse = problem(
                 "malformed", gettext("The query contains a NUL character, which PostgreSQL cannot store.")
             )
         else:

@@ -14,6 +14,7 @@ MIN_LENGTHS = {
     "SECRET_KEY": (40, "characters"),
     "SUPABASE_JWT_SECRET": (32, "characters (RFC 7518, 3.2)"),
     "STORAGE_WEBHOOK_SECRET": (24, "bytes (Standard Webhooks)"),
+    "METRICS_TOKEN": (24, "characters"),
 }
 MIN_DIFFERENT_CHARACTERS = 8  # of 30,000 secrets of 24 random hexadecimal digits, one has fewer
 

@@ -102,6 +102,7 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[:
 PORT = env.int("PORT", 8000)
 if not 0 < PORT < 65536:
     raise ImproperlyConfigured("PORT must be a number from 1 to 65535.")
+WEB_CONCURRENCY = env.count("WEB_CONCURRENCY", 1)  # gunicorn reads it: the number of its processes
 THREADS = env.int("THREADS", 16)  # of each process of gunicorn; half of them may wait for Supabase Storage
 if THREADS < 2:
     raise ImproperlyConfigured("THREADS must be at least 2.")
@@ -109,6 +110,15 @@ if THREADS < 2:
 FORWARDED_ALLOW_IPS = env.list("FORWARDED_ALLOW_IPS", default=["127.0.0.1", "::1"])
 with parsing("FORWARDED_ALLOW_IPS"):
     [ip_network(each) for each in FORWARDED_ALLOW_IPS if each != "*"]
+
+METRICS_TOKEN = env.str("METRICS_TOKEN", "")  # with which Prometheus reads /metrics
+METRICS_BIND = env.str("METRICS_BIND", "")  # where gunicorn also listens, only for /metrics, without a token
+if not re.fullmatch(r"((\[[\da-fA-F:.]+\]|[\w.-]+):[0-9]{1,5})?", METRICS_BIND, re.ASCII):
+    raise ImproperlyConfigured("METRICS_BIND is not an address and a port such as 127.0.0.1:9100.")
+if METRICS_BIND and not (0 < int(METRICS_BIND.rpartition(":")[2]) < 65536):
+    raise ImproperlyConfigured("The port of METRICS_BIND must be a number from 1 to 65535.")
+if METRICS_BIND.endswith(f":{PORT}"):
+    raise ImproperlyConfigured("METRICS_BIND needs another port than PORT.")
 
 PUBLIC_URL = env.str("PUBLIC_URL", "").rstrip("/")
 if not re.fullmatch(r"(https?://([\w.-]+|\[[\w:.]+\])(:\d{1,5})?(/[\w.~-]+)*)?", PUBLIC_URL, re.ASCII):
@@ -141,6 +151,7 @@ INSTALLED_APPS = [
     "storage",
 ]
 MIDDLEWARE = [
+    "backend.metrics.MetricsMiddleware",
     "backend.middleware.RequestIDMiddleware",
     "backend.languages.LanguageMiddleware",  # before all middleware that may answer with a text
     "backend.middleware.HostMiddleware",
@@ -201,6 +212,8 @@ USE_TZ = True
 DATABASE_SCHEMA = env.str("DATABASE_SCHEMA", "")
 if DATABASE_SCHEMA and not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", DATABASE_SCHEMA):
     raise ImproperlyConfigured("DATABASE_SCHEMA is not a plain lower-case name such as vivarium.")
+#: The connections of each process of gunicorn to PostgreSQL; 0: each thread keeps its own.
+DATABASE_POOL_SIZE = env.count("DATABASE_POOL_SIZE", THREADS, maximum=1000)
 DATABASES = {"default": env.db_url("DATABASE_URL", f"sqlite:///{BASE_DIR / 'db.sqlite3'}")}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
@@ -212,11 +225,24 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         init_command="PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     )
 elif DATABASES["default"]["ENGINE"].endswith("postgresql"):
-    DATABASES["default"].update(CONN_MAX_AGE=60, CONN_HEALTH_CHECKS=True, DISABLE_SERVER_SIDE_CURSORS=True)
     # A transaction pooler may use another connection for each transaction: no prepared statements.
-    DATABASES["default"].setdefault("OPTIONS", {})["prepare_threshold"] = None
+    DATABASES["default"].update(CONN_HEALTH_CHECKS=True, DISABLE_SERVER_SIDE_CURSORS=True)
+    options = DATABASES["default"].setdefault("OPTIONS", {})
+    options["prepare_threshold"] = None
+    options.setdefault("connect_timeout", 10)
     if DATABASE_SCHEMA:
-        DATABASES["default"]["OPTIONS"]["options"] = f"-c search_path={DATABASE_SCHEMA}"
+        options["options"] = f"-c search_path={DATABASE_SCHEMA}"
+    if DATABASE_POOL_SIZE:
+        # Threads wait `timeout` seconds for a connection of the pool. At most half of them wait, so that a
+        # database that does not answer leaves threads for other requests.
+        options["pool"] = {
+            "min_size": 0,
+            "max_size": DATABASE_POOL_SIZE,
+            "max_waiting": THREADS // 2,
+            "timeout": 3,
+        }
+    else:
+        DATABASES["default"]["CONN_MAX_AGE"] = 60
 
 CACHES = {"default": env.cache_url("CACHE_URL", "locmemcache://")}
 
@@ -278,6 +304,7 @@ CHECKED_SETTINGS = {
     "SUPABASE_JWT_SECRET": SUPABASE_JWT_SECRET,
     "SUPABASE_PUBLISHABLE_KEY": SUPABASE_PUBLISHABLE_KEY,
     "STORAGE_WEBHOOK_SECRET": STORAGE_WEBHOOK_SECRET,
+    "METRICS_TOKEN": METRICS_TOKEN,
 }
 REQUIRED = ["SECRET_KEY"]
 if STORAGE == "supabase":
@@ -456,5 +483,5 @@ SILENCED_SYSTEM_CHECKS = [
 
 LOGGING = logging_config(
     pretty=DEBUG,
-    secrets=[SECRET_KEY, SUPABASE_JWT_SECRET, SUPABASE_SECRET_KEY, STORAGE_WEBHOOK_SECRET],
+    secrets=[SECRET_KEY, SUPABASE_JWT_SECRET, SUPABASE_SECRET_KEY, STORAGE_WEBHOOK_SECRET, METRICS_TOKEN],
 )

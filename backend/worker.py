@@ -4,6 +4,7 @@ import json
 import signal
 import socket
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -42,6 +43,9 @@ class Worker(ThreadWorker):
     LONG_REQUESTS_PER_THREAD more.
     All methods but `handle_request` run in the main thread, and do not wait.
     """
+
+    #: Called with the error code of each request that is refused here.
+    on_refusal: "Callable[[str], None]" = staticmethod(lambda code: None)
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
@@ -173,6 +177,7 @@ class Worker(ThreadWorker):
 
     def _write_refusal(self, conn: TConn, status: int, code: str) -> None:
         self.log.warning("Refused a request from %s: %s", conn.client, code)
+        self.on_refusal(code)
         with suppress(OSError):
             write_problem(conn.sock, status, REASONS[status], code)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 NAMES = re.findall(r"^([A-Z_]+)=", (Path(__file__).parent.parent / ".env.example").read_text(), re.MULTILINE)
 for name in NAMES:
     os.environ.pop(name, None)
-os.environ.update(ENV_FILE=os.devnull, DEBUG="true")
+os.environ.update(ENV_FILE=os.devnull, DEBUG="true", DATABASE_POOL_SIZE="0")
 if "TEST_DATABASE_URL" in os.environ:
     os.environ["DATABASE_URL"] = os.environ["TEST_DATABASE_URL"]
 

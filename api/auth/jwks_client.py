@@ -17,6 +17,7 @@ from django.conf import settings
 
 from api.auth import jwks, jwks_cache, supabase_auth
 from api.auth.local import signing_key
+from api.metrics import SIGNING_KEYS_FETCHED
 
 REFRESH_AGE = 300  # seconds after which a key set is fetched again, in the background
 MAX_AGE = 600  # seconds for which a key set is used: Supabase asks clients not to cache it for longer
@@ -146,7 +147,7 @@ class JWKSClient:
         if self.key_set is not None and cached.fetched_at <= self.key_set.fetched_at:
             return
         try:
-            self.key_set = KeySet(jwks.parse(cached.text), cached.fetched_at)
+            self._use(KeySet(jwks.parse(cached.text), cached.fetched_at))
         except ValueError:
             return  # written by another version of this program
         self.failing = self.failing and cached.fetched_at < self.last_fetch
@@ -182,10 +183,14 @@ class JWKSClient:
         except (supabase_auth.SupabaseAuthUnavailable, ValueError) as error:
             logger.warning("jwks_fetch_failed", outage="keys", exc_info=error)
             return False
-        self.key_set = KeySet(keys, began)
+        self._use(KeySet(keys, began))
         cached = jwks_cache.CachedKeySet(text, began, self.generation)
         jwks_cache.write(self.url, cached, MAX_AGE + STALE_IF_ERROR)
         return True
+
+    def _use(self, key_set: KeySet) -> None:
+        self.key_set = key_set
+        SIGNING_KEYS_FETCHED.set(key_set.fetched_at)
 
     def close(self) -> None:
         """End the thread and wait for it."""

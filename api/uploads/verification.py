@@ -14,6 +14,7 @@ from django.conf import settings
 from django.utils.translation import gettext_noop as _
 
 from api.exceptions import Refused
+from api.metrics import observe_verification
 from api.pictures import rendering
 from api.pictures.decoders import OPENS_HEIC
 from api.uploads import image_check
@@ -123,6 +124,13 @@ def verify(
     chunk that is read, and every half second while a child process is waited for. Raises VerificationFailed,
     Refused, StorageError, and what `renew_lease` raises.
     """
+    with observe_verification(VerificationFailed):
+        return _verify(key, declared, field, renew_lease, copy)
+
+
+def _verify(
+    key: str, declared: Declared, field: UploadField, renew_lease: Callable[[], None], copy: BinaryIO
+) -> VerifiedFile:
     store = field.storage
     renew_lease()
     found = _check_metadata(store, key, declared, field)
