@@ -10,7 +10,8 @@ class ApiConfig(AppConfig):
     verbose_name = "Vivarium"
 
     def ready(self) -> None:
-        from api import checks, schema  # noqa: F401  (registers system checks and the OpenAPI extension)
+        # They register system checks and the OpenAPI extension.
+        from api import checks, deploy_checks, schema  # noqa: F401
         from api.search import add_fold
         from api.uploads import scanning
 

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, register
 
 from api.auth.configuration import issuer_findings
 from api.uploads.verification import PILLOW_FORMATS
@@ -30,16 +29,3 @@ def check_image_types(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[
 @register()
 def check_issuer(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
     return [as_message(finding) for finding in issuer_findings()]
-
-
-@register(deploy=True)
-def check_cache(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
-    backend = settings.CACHES["default"]["BACKEND"]
-    if "locmem" in backend:
-        what = "The cache is in-process: each process counts requests and fetches public keys for itself."
-        hint = "Set CACHE_URL=redis://… if there is more than one process."
-        return [Warning(what, hint=hint, id="api.W001")]
-    if "filebased" in backend or "cache.backends.db" in backend:
-        what = "The cache loses counts of concurrent requests, so clients can exceed the rates of throttles."
-        return [Warning(what, hint="Set CACHE_URL=redis://….", id="api.W003")]
-    return []
