@@ -26,6 +26,7 @@ from backend.settings import (
     METRICS_BIND,
     METRICS_TOKEN,
     PORT,
+    STORAGE_TIMEOUT,
     SUPABASE_URL,
     SWEEP_EVERY,
     THREADS,
@@ -122,7 +123,7 @@ def sign_in() -> str:
 
 def on_reload(server):  # type: ignore[no-untyped-def]
     """Start the sweep again with the new code."""
-    on_exit(server)
+    stop_sweep(server)
     when_ready(server)
 
 
@@ -133,9 +134,18 @@ def child_exit(server, worker):  # type: ignore[no-untyped-def]
             os.remove(file)
 
 
-def on_exit(server):  # type: ignore[no-untyped-def]
+def stop_sweep(server):  # type: ignore[no-untyped-def]
+    """Let the sweep finish its task, and return the process, None if there is none."""
     if sweep := getattr(server, "sweep", None):
         sweep.terminate()
+    return sweep
+
+
+def on_exit(server):  # type: ignore[no-untyped-def]
+    """Wait for the sweep: in a container, all processes are killed when this one ends."""
+    if sweep := stop_sweep(server):
+        with suppress(subprocess.TimeoutExpired):
+            sweep.wait(STORAGE_TIMEOUT + 2)
 
 
 def post_request(worker, request, environ, response):  # type: ignore[no-untyped-def]

@@ -14,6 +14,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.sessions.models import Session
+from django.db import InterfaceError, OperationalError
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
@@ -44,7 +45,7 @@ State = Upload.State
 
 def sweep(options: Options) -> Iterator[Result]:
     """Run all steps, and yield what was done. A step that fails does not keep the others from running."""
-    outages = (StorageError, ScannerUnavailable)
+    outages = (StorageError, ScannerUnavailable, OperationalError, InterfaceError)
     limits = partial(request_budget, settings.STORAGE_TIMEOUT)
     steps = chain(map(Step, STEPS), leftover_steps())
     return run_steps(steps, replace(options, outages=outages, limits=limits))

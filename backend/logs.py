@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from backend.outages import limit_outages
+from backend.outages import is_not_repeated, limit_outages
 from storage.control_characters import escape
 
 REDACTED = "[redacted]"
@@ -102,6 +102,7 @@ def logging_config(*, pretty: bool, secrets: Iterable[str]) -> dict[str, Any]:
         },
         "filters": {
             "no_responses": {"()": "django.utils.log.CallbackFilter", "callback": is_no_response},
+            "no_repetitions": {"()": "django.utils.log.CallbackFilter", "callback": is_not_repeated},
         },
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"level": "INFO", "handlers": ["stderr"]},
@@ -113,5 +114,6 @@ def logging_config(*, pretty: bool, secrets: Iterable[str]) -> dict[str, Any]:
             "gunicorn.error": {**propagating, "level": "INFO"},
             "gunicorn.access": {**propagating, "level": "INFO"},
             "httpx": {"level": "WARNING"},
+            "psycopg.pool": {"filters": ["no_repetitions"]},  # it tries to connect again and again
         },
     }

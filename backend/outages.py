@@ -4,6 +4,7 @@ An event is about an outage if its logger call says so: `logger.warning("…", o
 has the causes of its exception instead of a traceback, because the code is not what has failed.
 """
 
+import logging
 import threading
 from collections.abc import Iterator
 from time import monotonic
@@ -28,6 +29,15 @@ def limit_outages(_: Any, __: str, event: EventDict) -> EventDict:
     if error := event.pop("exc_info", None):
         event["causes"] = [_shown(cause) for cause in _causes(error)]
     return event
+
+
+def is_not_repeated(record: logging.LogRecord) -> bool:
+    """A filter for the logger of a library: False for what it logged within the last INTERVAL."""
+    try:
+        _count((record.name, str(record.msg)))
+    except structlog.DropEvent:
+        return False
+    return True
 
 
 def forget() -> None:

@@ -212,7 +212,7 @@ USE_TZ = True
 DATABASE_SCHEMA = env.str("DATABASE_SCHEMA", "")
 if DATABASE_SCHEMA and not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", DATABASE_SCHEMA):
     raise ImproperlyConfigured("DATABASE_SCHEMA is not a plain lower-case name such as vivarium.")
-#: The connections of each process of gunicorn to PostgreSQL; 0: each thread keeps its own.
+#: The connections of each process of gunicorn to PostgreSQL; 0: each thread keeps its own. See `wsgi.py`.
 DATABASE_POOL_SIZE = env.count("DATABASE_POOL_SIZE", THREADS, maximum=1000)
 DATABASES = {"default": env.db_url("DATABASE_URL", f"sqlite:///{BASE_DIR / 'db.sqlite3'}")}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -226,23 +226,15 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     )
 elif DATABASES["default"]["ENGINE"].endswith("postgresql"):
     # A transaction pooler may use another connection for each transaction: no prepared statements.
-    DATABASES["default"].update(CONN_HEALTH_CHECKS=True, DISABLE_SERVER_SIDE_CURSORS=True)
+    DATABASES["default"].update(CONN_MAX_AGE=60, CONN_HEALTH_CHECKS=True, DISABLE_SERVER_SIDE_CURSORS=True)
     options = DATABASES["default"].setdefault("OPTIONS", {})
     options["prepare_threshold"] = None
-    options.setdefault("connect_timeout", 10)
+    # A server that has vanished from the network is given up, instead of waited for through hours.
+    limits = {"connect_timeout": 10, "tcp_user_timeout": 20_000, "keepalives_idle": 30, "keepalives_count": 3}
+    for name, value in limits.items():
+        options.setdefault(name, value)
     if DATABASE_SCHEMA:
         options["options"] = f"-c search_path={DATABASE_SCHEMA}"
-    if DATABASE_POOL_SIZE:
-        # Threads wait `timeout` seconds for a connection of the pool. At most half of them wait, so that a
-        # database that does not answer leaves threads for other requests.
-        options["pool"] = {
-            "min_size": 0,
-            "max_size": DATABASE_POOL_SIZE,
-            "max_waiting": THREADS // 2,
-            "timeout": 3,
-        }
-    else:
-        DATABASES["default"]["CONN_MAX_AGE"] = 60
 
 CACHES = {"default": env.cache_url("CACHE_URL", "locmemcache://")}
 

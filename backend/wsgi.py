@@ -4,10 +4,32 @@ import os
 from typing import Any
 
 import django
+from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
 from django.utils.http import parse_header_parameters
 
+POOL_TIMEOUT = 3  # seconds for which a request waits for a database connection
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backend.settings")
+
+
+def use_pool(database: dict[str, Any]) -> None:
+    """Let all threads share DATABASE_POOL_SIZE connections to PostgreSQL. Commands have one thread, and one.
+
+    At most half of the threads wait for a connection, so that a database that does not answer leaves threads
+    for requests that do not need it.
+    """
+    if settings.DATABASE_POOL_SIZE and database["ENGINE"].endswith("postgresql"):
+        database["CONN_MAX_AGE"] = 0
+        database["OPTIONS"]["pool"] = {
+            "min_size": 0,
+            "max_size": settings.DATABASE_POOL_SIZE,
+            "max_waiting": settings.THREADS // 2,
+            "timeout": POOL_TIMEOUT,
+        }
+
+
+use_pool(settings.DATABASES["default"])
 django.setup(set_prefix=False)
 
 

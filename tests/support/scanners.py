@@ -1,5 +1,7 @@
 """Scanners for UPLOAD_SCANNER, which decide by the content of a file."""
 
+import time
+
 from api.exceptions import ScannerUnavailable
 from api.uploads.scanning import Accept, Hold, Reject, ScannedFile, Verdict
 
@@ -21,3 +23,9 @@ def holds_all(file: ScannedFile) -> Verdict:
 
 def forgets_to_return(file: ScannedFile) -> None:
     pass
+
+
+def scan_slowly(file: ScannedFile) -> Verdict:
+    """Take three seconds, in which a test can stop the server."""
+    time.sleep(3)
+    return Accept()

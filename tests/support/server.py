@@ -32,6 +32,7 @@ class Server:
 
     #: A file in which all processes of a test run share an empty, migrated database; None: each migrates.
     template: Path | None = None
+    ready_path = "/readyz"  # answers 200 when the server has started
 
     def __init__(self, folder: Path, *, workers: int = 2, **environment: str) -> None:
         self.folder, self.workers = folder, workers
@@ -103,7 +104,7 @@ class Server:
         for _ in range(300):
             try:
                 # Without `verify`, httpx does not load certificates, which takes long.
-                httpx.get(f"{self.url}/readyz", verify=False).raise_for_status()
+                httpx.get(f"{self.url}{self.ready_path}", verify=False).raise_for_status()
                 return
             except httpx.HTTPError:
                 time.sleep(0.1)

@@ -1,14 +1,17 @@
-"""Django's `migrate`, with what PostgreSQL needs besides.
+"""Django's `migrate`, with what PostgreSQL needs besides. With --wait it waits for the database to start.
 
 The schema DATABASE_SCHEMA is created first if it does not exist, and the indexes for search last. No
 migration has them, because they need an extension that the database user may not be allowed to create.
 """
 
+import time
 from typing import Any
 
 from django.conf import settings
+from django.core.management.base import CommandParser
 from django.core.management.commands import migrate
-from django.db import DatabaseError, connections
+from django.db import DatabaseError, OperationalError, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from api.search import create_indexes
 
@@ -21,8 +24,14 @@ WITHOUT_INDEXES = (
 
 
 class Command(migrate.Command):
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        help_text = "how long to wait for the database to start (0)"
+        parser.add_argument("--wait", type=int, default=0, metavar="SECONDS", help=help_text)
+
     def handle(self, *args: Any, **options: Any) -> None:
         connection = connections[options["database"]]
+        self._wait(connection, options["wait"])
         if settings.DATABASE_SCHEMA and connection.vendor == "postgresql":
             with connection.cursor() as cursor:
                 cursor.execute(SCHEMA_EXISTS, [settings.DATABASE_SCHEMA])
@@ -34,3 +43,15 @@ class Command(migrate.Command):
                 create_indexes(connection)
             except DatabaseError as error:
                 self.stderr.write(self.style.WARNING(f"{WITHOUT_INDEXES}\n{error}".rstrip()))
+
+    def _wait(self, connection: BaseDatabaseWrapper, seconds: int) -> None:
+        """Raise OperationalError if there is no connection after so many seconds."""
+        until = time.monotonic() + seconds
+        while True:
+            try:
+                return connection.ensure_connection()
+            except OperationalError:
+                if time.monotonic() >= until:
+                    raise
+                self.stderr.write("The database does not answer: trying again.")
+                time.sleep(1)

@@ -14,7 +14,7 @@ from threading import Event
 from typing import Any
 
 import structlog
-from django.db import close_old_connections
+from django.db import InterfaceError, OperationalError, close_old_connections
 
 from api import sweep_status
 from api.sweep import ACTIONS, sweep
@@ -69,6 +69,15 @@ class Command(base.Command):
             sweep_status.record(seconds, failed)
         return report
 
+    def print_result(self, result: Result, options: dict[str, Any]) -> None:
+        """With --every, what failed is in the logs: an outage once a minute, a fault when it happens."""
+        if not (result.error and options["every"]):
+            super().print_result(result, options)
+        elif result.is_outage:
+            what = result.error.partition(":")[0]
+            task = {"action": result.action, "name": result.name, "error": result.error}
+            logger.warning("sweep_task_failed", outage=what, **task)
+
     def print_report(self, report: Report, options: dict[str, Any]) -> None:
         if options["json"] or not options["every"]:
             super().print_report(report, options)
@@ -78,7 +87,9 @@ class Command(base.Command):
             try:
                 close_old_connections()
                 self.run(options)
-            except Exception:  # such as a database that does not answer: the next run tries again
+            except (InterfaceError, OperationalError) as error:  # the next run tries again
+                logger.warning("sweep_failed", outage="database", exc_info=error)
+            except Exception:
                 logger.exception("sweep_failed")
             self._pause(options["every"], options["parent"])
 

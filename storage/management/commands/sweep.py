@@ -61,7 +61,7 @@ class Command(BaseCommand):
             else:
                 report.counts[result.action] += result.count
             if not options["json"]:
-                self._print(result, options)
+                self.print_result(result, options)
         self.print_report(report, options)
         return report
 
@@ -75,7 +75,7 @@ class Command(BaseCommand):
             would_be = "would be done: " if options["dry_run"] else ""
             self.stdout.write(f"{would_be}{done or 'nothing to do'}; failed {len(errors)}")
 
-    def _print(self, result: Result, options: dict[str, Any]) -> None:
+    def print_result(self, result: Result, options: dict[str, Any]) -> None:
         if result.error:
             self.stderr.write(printable(f"failed   {result.action} {result.name}: {result.error}"))
         elif options["dry_run"] or options["verbosity"] > 1:
