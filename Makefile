@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALL = "$(PYTHON)" -m backend.virtualenv "$(VENV)"
 
 .DEFAULT_GOAL := help
-.PHONY: help run install dev python test test-slow test-postgresql test-packages packages clients test-all check format schema messages lock bench spa
+.PHONY: help run install dev python test test-slow test-postgresql test-packages packages clients traces test-all check format schema messages lock bench spa
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -43,7 +43,7 @@ endif
 test: dev ## the quick tests
 	@$(BIN)/pytest -m "not slow and not packages" --numprocesses auto
 
-test-slow: dev clients ## only the slow tests
+test-slow: dev clients traces ## only the slow tests
 	@$(BIN)/pytest -m slow --numprocesses auto
 
 test-postgresql: dev ## on TEST_DATABASE_URL, the tests whose outcome may depend on the database
@@ -65,10 +65,16 @@ clients: dev
 	@$(BIN)/uv pip sync -q --python $(CLIENTS_VENV) tests/clients/requirements.txt || { \
 	  echo "The packages of tests/clients/requirements.txt cannot be installed. Is https://pypi.org reachable?" >&2; exit 1; }
 
+traces: dev
+	@$(BIN)/uv venv -q --allow-existing --python $(BIN)/python $(TRACES_VENV)
+	@$(BIN)/uv pip sync -q --python $(TRACES_VENV) requirements.txt requirements-traces.txt || { \
+	  echo "The packages of requirements-traces.txt cannot be installed. Is https://pypi.org reachable?" >&2; exit 1; }
+
 export PACKAGES_VENV ?= .venv-packages
 export CLIENTS_VENV ?= .venv-clients
+export TRACES_VENV ?= .venv-traces
 
-test-all: packages clients ## everything: also the slow ones
+test-all: packages clients traces ## everything: also the slow ones
 	@$(BIN)/pytest --numprocesses auto
 
 check: dev ## check format, lint, types and the direction of imports
@@ -99,6 +105,7 @@ TEXTS := api/locale
 lock: dev ## upgrade the locked versions and compile requirements*.in
 	@$(BIN)/uv pip compile $(LOCK) -o requirements.txt requirements.in
 	@$(BIN)/uv pip compile $(LOCK) -o requirements-dev.txt requirements-dev.in
+	@$(BIN)/uv pip compile $(LOCK) -o requirements-traces.txt requirements-traces.in
 	@$(BIN)/uv pip compile $(LOCK) -o tests/packages/requirements.txt tests/packages/requirements.in
 	@$(BIN)/uv pip compile $(LOCK) -o tests/clients/requirements.txt tests/clients/requirements.in
 

@@ -120,6 +120,10 @@ if METRICS_BIND and not (0 < int(METRICS_BIND.rpartition(":")[2]) < 65536):
 if METRICS_BIND.endswith(f":{PORT}"):
     raise ImproperlyConfigured("METRICS_BIND needs another port than PORT.")
 
+TRACES = env.bool("TRACES", False)
+if TRACES and not find_spec("opentelemetry"):
+    raise ImproperlyConfigured("TRACES needs OpenTelemetry: pip install -r requirements-traces.txt.")
+
 PUBLIC_URL = env.str("PUBLIC_URL", "").rstrip("/")
 if not re.fullmatch(r"(https?://([\w.-]+|\[[\w:.]+\])(:\d{1,5})?(/[\w.~-]+)*)?", PUBLIC_URL, re.ASCII):
     raise ImproperlyConfigured(

@@ -1,6 +1,7 @@
 """The WSGI application for gunicorn. ASGI is not supported: chunked bodies are read from `wsgi.input`."""
 
 import os
+from importlib import import_module
 from typing import Any
 
 import django
@@ -31,6 +32,8 @@ def use_pool(database: dict[str, Any]) -> None:
 
 use_pool(settings.DATABASES["default"])
 django.setup(set_prefix=False)
+if settings.TRACES:
+    import_module("backend.tracing").start()  # its packages are optional
 
 
 class Request(WSGIRequest):
