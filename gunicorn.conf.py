@@ -92,10 +92,12 @@ def when_ready(server):  # type: ignore[no-untyped-def]
 
 
 def post_worker_init(worker):  # type: ignore[no-untyped-def]
-    """Count what the worker refuses. Print the addresses for `make run` when the first one can answer."""
+    """Prepare a worker that is about to answer. The first one prints the addresses for `make run`."""
     from backend.metrics import count_problem  # noqa: PLC0415  (Django is set up by now, in this process)
+    from backend.wsgi import open_pool  # noqa: PLC0415
 
     worker.on_refusal = count_problem
+    open_pool()
     if os.environ.get("SHOW_BANNER") and worker.age == 1:
         with suppress(OSError):  # nobody reads it
             print(banner(), flush=True)

@@ -17,6 +17,7 @@ MIN_LENGTHS = {
     "METRICS_TOKEN": (24, "characters"),
 }
 MIN_DIFFERENT_CHARACTERS = 8  # of 30,000 secrets of 24 random hexadecimal digits, one has fewer
+REPEATED = re.compile(r"(.{1,23}?)\1+", re.DOTALL)  # a few characters again and again
 
 
 def check_keys(keys: Mapping[str, str]) -> None:
@@ -64,5 +65,5 @@ def _check_secret(name: str, secret: str, min_length: int, unit: str) -> None:
 
 
 def _check_randomness(name: str, secret: str) -> None:
-    if len({*secret}) < MIN_DIFFERENT_CHARACTERS or re.fullmatch(r"(.+?)\1+", secret, re.DOTALL):
+    if len({*secret}) < MIN_DIFFERENT_CHARACTERS or REPEATED.fullmatch(secret):
         raise ImproperlyConfigured(f"{name} repeats a few characters: make a random one.")

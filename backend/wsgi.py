@@ -1,15 +1,18 @@
 """The WSGI application for gunicorn. ASGI is not supported: chunked bodies are read from `wsgi.input`."""
 
 import os
+import time
 from importlib import import_module
 from typing import Any
 
 import django
 from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
+from django.db import connection
 from django.utils.http import parse_header_parameters
 
 POOL_TIMEOUT = 3  # seconds for which a request waits for a database connection
+WARM_UP = 1  # seconds for which a process waits for its first connections
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backend.settings")
 
@@ -23,11 +26,24 @@ def use_pool(database: dict[str, Any]) -> None:
     if settings.DATABASE_POOL_SIZE and database["ENGINE"].endswith("postgresql"):
         database["CONN_MAX_AGE"] = 0
         database["OPTIONS"]["pool"] = {
-            "min_size": 0,
+            "min_size": settings.DATABASE_POOL_SIZE,
             "max_size": settings.DATABASE_POOL_SIZE,
             "max_waiting": settings.THREADS // 2,
             "timeout": POOL_TIMEOUT,
+            # Later the next request tries again. By itself the pool would wait longer each time.
+            "reconnect_timeout": POOL_TIMEOUT,
         }
+
+
+def open_pool() -> None:
+    """Open the connections of this process before requests come, so that none waits for them."""
+    pool = getattr(connection, "pool", None)
+    if pool is None:
+        return
+    pool.open()
+    until = time.monotonic() + WARM_UP
+    while pool.get_stats()["pool_available"] < pool.min_size and time.monotonic() < until:
+        time.sleep(0.01)
 
 
 use_pool(settings.DATABASES["default"])

@@ -36,7 +36,8 @@ KEYS = {
 #: Texts that no random key has. The shortest has seven characters.
 PLACEHOLDER = re.compile(
     r"insecure|super.?secret|(?<!sb_)secret.?key|placeholder|example|(change|replace).?(me|this|with)"
-    r"|your.?(own|project|secret|service|anon|publishable|server|random|key|jwt)|at.least.\d\d.(char|bit|byte)",
+    r"|your.?(own|project|secret|service|anon|publishable|server|random|key|jwt)"
+    r"|at.least.\d+.(char|bit|byte)\w*.long",
     re.IGNORECASE,
 )
 DEMO_ISSUER = "supabasedemo"  # the letters in the `iss` of the legacy keys of both
