@@ -27,7 +27,3 @@ def test_each_row_says_when_it_happens_and_what_to_do():
     for code, _, _, when, what in ROW.findall(TEXT):
         assert when.endswith("."), code
         assert what.endswith("."), code
-
-
-def test_the_readme_points_to_it():
-    assert "docs/errors.md" in (ROOT / "README.md").read_text()
