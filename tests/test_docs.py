@@ -377,10 +377,12 @@ def test_every_setting_is_listed_with_the_words_of_env_example():
     expected = []
     for name, comment in listed().items():
         text = " ".join(line.strip("# ") for line in comment.splitlines())
-        meaning, default = re.fullmatch(r"(.*?) \[([^\[]*)\]", text).groups()
-        expected.append([f"`{name}`", default, meaning])
+        found = re.fullmatch(r"(.*?) \[([^\[]*)\]", text)
+        assert found, f"the comment of {name} in .env.example ends with no [default]"
+        expected.append([f"`{name}`", found[2], found[1]])
 
-    assert [" | ".join(row) for row in rows] == [" | ".join(row) for row in expected]
+    assert [f"| {' | '.join(row)} |" for row in expected if row not in rows] == [], "rows to be written"
+    assert rows == expected
 
 
 def test_the_defaults_are_those_of_the_code():
