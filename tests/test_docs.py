@@ -106,13 +106,13 @@ BLOCKS: dict[tuple[str, str, str], str] = {
         "examples/spa/README.md",
         "In your project",
         "bash",
-    ): "tests/test_example_app.py::test_its_types_agree_with_the_schema",
+    ): "tests/test_example_app.py::test_its_types_agree_with_the_schema_and_it_can_be_built",
 }
 #: The same for the commands within a text. The options of `manage.py` are checked in any case.
 COMMANDS = {
     "apt": "not run: the packages of the system are not the tests' to change",
     "pip install": "not run: the packages are those of requirements-dev.txt",
-    "npm": "tests/test_example_app.py::test_its_types_agree_with_the_schema",
+    "npm": "tests/test_example_app.py::test_its_types_agree_with_the_schema_and_it_can_be_built",
     "python3 -c": "tests/test_docs.py::test_the_keys_that_are_printed_are_good",
     ".venv/bin/gunicorn": "tests/test_fresh_machine.py::test_make_run_and_the_main_job",
     ".venv/bin/pytest": "not run: this is it",
@@ -245,6 +245,17 @@ def test_every_block_is_run_or_has_a_reason_why_not(page: Page):
         if block.language in RUNNABLE:
             name = (block.page, block.heading, block.language)
             assert is_accounted_for(entry_of(block)), f"no test of BLOCKS runs {name}"
+            if exists(entry_of(block)):
+                assert reads(entry_of(block), block), f"{entry_of(block)} does not run {name}"
+
+
+def reads(test: str, block: Block) -> bool:
+    """Whether the file of this test names the page of the block, or has all words of its commands."""
+    source = (ROOT / test.partition("::")[0]).read_text()
+    if block.page.removesuffix(".md") in source:
+        return True
+    words = [word for line in block.text.splitlines() for word in shlex.split(line, comments=True)]
+    return all(word in source for word in words if not word.startswith(".venv"))
 
 
 def test_no_entry_is_left_over():
