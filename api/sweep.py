@@ -210,7 +210,7 @@ STEPS: tuple[Callable[[Options], Iterable[Task]], ...] = (
     purge_tickets,
     purge_expired,
 )
-#: The actions of a Result, which are the figures of the log. The README explains each.
+#: The actions of a Result, which are the figures of the log. `docs/operations.md` explains each.
 ACTIONS = (
     "completed",
     "rejected",

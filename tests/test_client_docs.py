@@ -1,5 +1,6 @@
-"""The snippets of docs/clients.md, each run against a real server."""
+"""The snippets of docs/clients.md and docs/local-store.md, each run against a real server."""
 
+import json
 import os
 import re
 import shutil
@@ -11,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.cast import PDF
-from tests.support.server import CLIENTS, ROOT, Server
+from tests.support.pages import PAGES
+from tests.support.server import CLIENTS, Server
 
 pytestmark = pytest.mark.slow
 
-PAGE = (ROOT / "docs" / "clients.md").read_text()
+PAGE = PAGES["docs/clients.md"]
 ADDRESS = "http://127.0.0.1:8000"
 #: What the snippets take as given: a file of the browser, or one that was picked on a telephone.
 GIVEN = """
@@ -62,12 +64,8 @@ STUBS = {
 
 def snippet(first_line: str) -> str:
     """The JavaScript block that begins with this comment."""
-    [found] = re.findall(rf"^```js\n// {re.escape(first_line)}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    [found] = [code for code in PAGE.code("js") if code.startswith(f"// {first_line}\n")]
     return found
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -209,8 +207,44 @@ def test_a_snippet_prints_what_its_comments_say(
     assert run_js(demo, folder, *START, *map(snippet, names)) == said
 
 
+def test_a_picture_is_shown_in_the_width_that_fits(demo: Server, folder: Path):
+    window = "globalThis.Image = new JSDOM('').window.Image"
+    [width] = run_js(
+        demo, folder, *START, window, snippet("pictures"), "console.log(img.srcset.split(' ')[1])"
+    )
+
+    assert width == "320w,"
+
+
+def test_a_picture_has_the_members_of_the_example(demo: Server):
+    [example] = [code for code in PAGE.code("json") if code.startswith('"image"')]
+    shown = json.loads(f"{{{example}}}")["image"]
+
+    image = demo.client().get("/api/v1/species/african-penguin/").json()["image"]
+
+    assert shown.keys() <= image.keys()
+    assert shown["renditions"][0].keys() == image["renditions"][0].keys()
+
+
+def test_the_body_with_upload_brings_a_ticket(demo: Server):
+    [example] = [code for code in PAGE.code("json") if '"upload"' in code]
+
+    response = demo.client("alice@example.org").post("/api/v1/documents/", json=json.loads(example))
+
+    assert response.status_code == 201
+    assert response.json()["ticket"]["state"] == "pending"
+
+
+def test_signing_in_locally(demo: Server, folder: Path):
+    [code] = PAGES["docs/local-store.md"].code("js")
+
+    said = run_js(demo, folder, GIVEN, code, "console.log((await supabase.auth.getUser()).data.user.email)")
+
+    assert said == ["alice@example.org"]
+
+
 def test_curl_carries_a_file_through(demo: Server, tmp_path: Path):
-    [script] = blocks("bash")
+    [script] = PAGE.code("bash")
     bash = shutil.which("bash")
     assert bash
 
@@ -227,7 +261,7 @@ def test_curl_carries_a_file_through(demo: Server, tmp_path: Path):
 
 
 def test_python_carries_a_file_through_at_once_and_in_parts(demo: Server, tmp_path: Path):
-    main_job, in_parts = blocks("python")
+    main_job, in_parts = PAGE.code("python")
     another = "ticket = api.post(f\"documents/{document['id']}/upload-url/\", json=declared).json()\n"
     complete = 'print(api.post(ticket["complete_url"]).json()["state"])\n'
     script = "\n".join([main_job, another, in_parts, complete]).replace(ADDRESS, demo.url)
@@ -247,7 +281,7 @@ def test_python_carries_a_file_through_at_once_and_in_parts(demo: Server, tmp_pa
 
 def test_no_snippet_is_left_out():
     tested = Path(__file__).read_text()
-    for first_line in re.findall(r"^```js\n// (.*)$", PAGE, re.MULTILINE):
+    for code in PAGE.code("js"):
+        first_line = code.partition("\n")[0].removeprefix("// ")
         assert f'"{first_line}"' in tested, first_line
-    assert len(re.findall(r"^```js\n(?!// )", PAGE, re.MULTILINE)) == 0
-    assert (len(blocks("bash")), len(blocks("python"))) == (1, 2)
+    assert (len(PAGE.code("bash")), len(PAGE.code("python"))) == (1, 2)

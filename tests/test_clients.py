@@ -11,7 +11,7 @@ import pytest
 from api.auth.development_tokens import development_token
 from api.demo.accounts import PASSWORD
 from tests.support.cast import PDF
-from tests.support.server import CLIENTS, ROOT, Server
+from tests.support.server import CLIENTS, Server
 
 MB = 1_000_000
 
@@ -127,9 +127,3 @@ def test_a_large_file_goes_into_a_bucket_by_the_service_key(npm, server: Server,
 
     assert (done.returncode, done.stdout.split()) == (0, ["sent", "POST", *["PATCH"] * 4]), done.stderr
     assert (server.media / "documents" / "clients" / "large.pdf").read_bytes() == large.read_bytes()
-
-
-def test_the_readme_shows_the_sign_in_that_is_run():
-    line = "auth.signInWithPassword({ email: 'alice@example.org', password"
-    assert line in (ROOT / "README.md").read_text()
-    assert line in (CLIENTS / "auth.mjs").read_text()

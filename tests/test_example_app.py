@@ -26,12 +26,20 @@ def example(npm: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tup
         yield running
 
 
-def test_its_types_agree_with_the_schema(npm: None):
+def test_its_types_agree_with_the_schema_and_it_can_be_built(npm: None, tmp_path: Path):
+    """`npm run build` begins with `npm run check`, and that with `npm run types`."""
     install(SPA)
 
-    done = subprocess.run(["npm", "run", "check"], cwd=SPA, capture_output=True, text=True, timeout=180)
+    done = subprocess.run(
+        ["npm", "run", "build", "--", "--outDir", tmp_path],
+        cwd=SPA,
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
 
     assert done.returncode == 0, done.stdout
+    assert (tmp_path / "index.html").is_file()
 
 
 def test_a_visitor_searches_and_reads(example: tuple[Server, str], chromium: str, tmp_path: Path):

@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support.pages import README
 from tests.support.server import ROOT
-from tests.test_readme import blocks
 
 pytestmark = pytest.mark.slow
 
@@ -116,7 +116,7 @@ def test_make_run_and_the_main_job(clone: Path, minor: int | None):
         ).json()
         assert documents["count"] >= 2
         assert all(document["file"] for document in documents["results"])
-        [job] = [block for block in blocks("bash") if "curl" in block]
+        [job] = README.code("bash", "The main job, with curl")
         assert shell(clone, job.replace("PORT=8000", f"PORT={port}")).endswith("the same bytes\n")
         again = make(clone, "run")
         assert again.returncode != 0

@@ -28,6 +28,7 @@ from backend.logs import REDACTED, logging_config
 from backend.middleware import REQUEST_ID
 from tests.support.cases import CONTROL_CHARACTERS, crossed
 from tests.support.cast import Caller, code, down
+from tests.support.pages import PAGES
 from tests.support.server import Server
 from tests.support.work import processor_seconds
 
@@ -395,6 +396,8 @@ def test_an_access_line_has_fields(log: StringIO, monkeypatch, alice: Caller):
         "ms": 12,
     }
     assert re.fullmatch("[0-9a-f]{16}", line["principal"])
+    [example] = PAGES["docs/operations.md"].code("json", "Logs")
+    assert json.loads(example).keys() == line.keys()
     assert str(alice.id) not in json.dumps(line)
     assert "secret" not in json.dumps(line)
 

@@ -1,4 +1,4 @@
-"""The same project, once it keeps its files on Supabase: as the README says, and no setting more."""
+"""The same project, once it keeps its files on Supabase: as docs/migration.md says, and no setting more."""
 
 import os
 

@@ -113,7 +113,3 @@ def test_without_a_jwt_secret_the_local_store_signs_with_one_of_its_own(settings
     assert settings.SUPABASE_JWT_SECRET != settings.SECRET_KEY
     token = LocalStorage("media").url("a").partition("token=")[2]
     assert tokens.check(token, "download", "media", "a")
-
-
-def test_the_readme_leads_to_it():
-    assert "(docs/django-storage.md)" in (ROOT / "README.md").read_text()
