@@ -72,6 +72,21 @@ BLOCKS: dict[tuple[str, str, str], str] = {
     ("docs/migration.md", "", "bash"): "tests/test_docs.py::test_moving_to_supabase",
     (
         "docs/operations.md",
+        "Before the first users",
+        "bash",
+    ): "tests/test_docs.py::test_the_commands_of_operations",
+    (
+        "docs/operations.md",
+        "Metrics, alerts and traces",
+        "console",
+    ): "not run: `make traces` installs the same packages for tests/backend/test_tracing.py",
+    (
+        "docs/operations.md",
+        "Stop and start",
+        "bash",
+    ): "tests/test_docs.py::test_the_commands_of_operations",
+    (
+        "docs/operations.md",
         "What is finished later: the sweep",
         "bash",
     ): "tests/test_docs.py::test_the_commands_of_operations",
@@ -374,6 +389,9 @@ DESCRIBED = {
     "CORS_ALLOWED_ORIGINS",
     "DATABASE_URL",
     "CACHE_URL",
+    "METRICS_TOKEN",
+    "METRICS_BIND",
+    "DATABASE_POOL_SIZE",
     "MEDIA_ROOT",
     "SUPABASE_JWT_SECRET",
     "SUPABASE_JWKS_URL",
@@ -435,7 +453,7 @@ def plain(default: str) -> str:
 
 #: Names of other programs, and of other Django projects, that look like settings.
 OTHERS = {
-    *("WEB_CONCURRENCY", "GUNICORN_CMD_ARGS", "SCRIPT_NAME"),
+    *("GUNICORN_CMD_ARGS", "SCRIPT_NAME", "OTEL_EXPORTER_OTLP_ENDPOINT"),
     *("STORAGES", "INSTALLED_APPS", "MEDIA_URL", "DEFAULT_THROTTLE_RATES", "UPLOAD_FIELDS"),
 }
 
@@ -640,7 +658,9 @@ def test_the_commands_of_operations(db, settings, tmp_path: Path, monkeypatch):
     for command in commands:
         call_command(*command)
 
-    assert {command[0] for command in commands} == {"sweep", "reconcile_storage", "make_renditions"}
+    assert {command[0] for command in commands} == {
+        *("check", "migrate", "sweep", "reconcile_storage", "make_renditions")
+    }
     assert json.loads((tmp_path / "report.json").read_text()) == []
 
 

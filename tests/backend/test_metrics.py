@@ -28,6 +28,7 @@ from storage import calls
 from tests.storage.project import skip_without_postgresql
 from tests.support.auth_server import KeyServer
 from tests.support.cast import PDF, Caller, announcement, send
+from tests.support.pages import Page
 from tests.support.server import ROOT, Server
 
 TOKEN = "r7Yq2nXw9Lk4Tz8Vb3Mh6Cd1"
@@ -356,19 +357,21 @@ def test_the_pool_and_the_connections_of_postgresql_are_shown(server_on_postgres
 # --- The dashboard and the alerts --------------------------------------------------------------------
 
 
+ENDINGS = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}
+
+
+def families() -> dict[str, str]:
+    """The kind of each metric, by its name."""
+    on_postgresql = dict.fromkeys(
+        ["vivarium_database_connections", "vivarium_database_max_connections"], "gauge"
+    )
+    found = {family.name: family.type for family in metrics.registry().collect()}
+    return {name: kind for name, kind in found.items() if "vivarium" in name} | on_postgresql
+
+
 def exported() -> set[str]:
     """The names of all samples."""
-    text = "".join(
-        f"{family.name} {family.type}\n"
-        for family in metrics.registry().collect()
-        if "vivarium" in family.name
-    )
-    names = set()
-    for line in text.splitlines():
-        name, kind = line.split()
-        endings = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}.get(kind, [""])
-        names |= {name + ending for ending in endings}
-    return names | {"vivarium_database_connections", "vivarium_database_max_connections"}
+    return {name + ending for name, kind in families().items() for ending in ENDINGS.get(kind, [""])}
 
 
 def queries() -> list[str]:
@@ -393,7 +396,17 @@ def test_every_metric_is_on_the_dashboard_or_in_an_alert():
     used = {name for query in queries() for name in re.findall(r"\bvivarium_\w+", query)}
     seen = {re.sub("_(total|bucket|sum|count)$", "", name) for name in used}
 
-    assert {family.name for family in metrics.registry().collect() if "vivarium" in family.name} <= seen
+    assert families().keys() <= seen
+
+
+@pytest.mark.django_db
+def test_every_metric_is_explained():
+    explained = Page("docs/operations.md").rows("Metrics, alerts and traces")
+
+    names = [name for row in explained for name in re.findall(r"vivarium_\w+", row[0])]
+    assert sorted(names) == sorted(
+        f"{name}_total" if kind == "counter" else name for name, kind in families().items()
+    )
 
 
 def test_every_alert_says_what_to_do():
