@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
+from django.db.models import QuerySet
 from django.utils.translation import gettext
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
@@ -35,6 +36,11 @@ class KnownParametersMixin:
         known = list(self.known_parameters())
         if errors := dict(islice(_errors(request, known), MAX_ERRORS)):
             raise RefusedParameters(errors)
+
+    def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Filter lists. Other actions take no parameters of filters."""
+        is_list = getattr(self, "action", None) == "list"
+        return super().filter_queryset(queryset) if is_list else queryset  # type: ignore[misc]
 
     def known_parameters(self) -> Iterator[str]:
         yield from self.query_parameters

@@ -241,6 +241,11 @@ elif DATABASES["default"]["ENGINE"].endswith("postgresql"):
         options["options"] = f"-c search_path={DATABASE_SCHEMA}"
 
 CACHES = {"default": env.cache_url("CACHE_URL", "locmemcache://")}
+if CACHES["default"]["BACKEND"] == "django.core.cache.backends.redis.RedisCache":
+    CACHES["default"]["BACKEND"] = "backend.redis_cache.RedisCache"
+    # A cache that hangs must not hang the requests: they do without it.
+    for name in ("socket_timeout", "socket_connect_timeout"):
+        CACHES["default"].setdefault("OPTIONS", {}).setdefault(name, 2)
 
 # --- Supabase ------------------------------------------------------------------------------------
 

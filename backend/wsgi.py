@@ -25,6 +25,9 @@ def use_pool(database: dict[str, Any]) -> None:
     """
     if settings.DATABASE_POOL_SIZE and database["ENGINE"].endswith("postgresql"):
         database["CONN_MAX_AGE"] = 0
+        # A check before each request would take as long as a query. If the database has been started again,
+        # each connection costs one request, which gets 503.
+        database["CONN_HEALTH_CHECKS"] = False
         database["OPTIONS"]["pool"] = {
             "min_size": settings.DATABASE_POOL_SIZE,
             "max_size": settings.DATABASE_POOL_SIZE,

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from django.core.cache import cache
 
-from api.auth import jwks_cache, jwks_client
+from api.auth import jwks_cache, jwks_client, verified_tokens
 from backend import outages
 from tests.support.auth_server import KeyServer
 from tests.support.cast import Caller
@@ -36,6 +36,7 @@ def _own_media_and_cache(settings, tmp_path_factory) -> None:
     settings.MEDIA_ROOT = f"{folder}/media"
     cache.clear()
     outages.forget()
+    verified_tokens.forget()
 
 
 @pytest.fixture

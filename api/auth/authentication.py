@@ -6,8 +6,9 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from api.auth.principal import Principal, principal_from_claims
-from api.auth.tokens import TokenInvalid, verify
+from api.auth.principal import Principal
+from api.auth.tokens import TokenInvalid
+from api.auth.verified_tokens import principal_of_token
 
 
 class SupabaseAuthentication(BaseAuthentication):
@@ -23,7 +24,7 @@ class SupabaseAuthentication(BaseAuthentication):
         scheme, _, token = header.strip().partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise TokenInvalid("header", "Bearer and an access token")
-        return principal_from_claims(verify(token.strip())), token.strip()
+        return principal_of_token(token.strip()), token.strip()
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="vivarium"'

@@ -79,6 +79,10 @@ class JWKSClient:
             raise KeysUnavailable
         raise UnknownKey(", ".join(map(repr, self.key_set.keys)) if self.key_set else "")
 
+    def has(self, key: jwt.PyJWK) -> bool:
+        """Return True if this key, and not another one with its id, is in the key set."""
+        return key.key_id is not None and self._find(key.key_id) is key
+
     def _find(self, key_id: str) -> jwt.PyJWK | None:
         key_set = self.key_set
         return key_set.keys.get(key_id) if key_set is not None and self._is_usable(key_set) else None
@@ -228,6 +232,11 @@ def public_key(key_id: str) -> jwt.PyJWK:
     if (key := signing_key.public_key(key_id)) is None:
         raise UnknownKey("of the local Auth server")
     return key
+
+
+def is_in_use(key: jwt.PyJWK) -> bool:
+    """Return True if this key is still in the key set: not purged, replaced, or too old to be used."""
+    return client().has(key)
 
 
 def close_all() -> None:

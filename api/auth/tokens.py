@@ -15,8 +15,9 @@ from django.conf import settings
 from jwt.utils import base64url_decode
 from rest_framework.exceptions import AuthenticationFailed
 
+from api.auth import jwks_client
 from api.auth.jwks import ALGORITHMS
-from api.auth.jwks_client import UnknownKey, has_public_keys, public_key
+from api.auth.jwks_client import UnknownKey, has_public_keys
 from api.base_models import parse_uuid
 from api.exceptions import Refused
 
@@ -50,12 +51,15 @@ class TokenInvalid(AuthenticationFailed):
         logger.info("token_refused", check=check, expected=expected, found=shown)
 
 
-def verify(token: str) -> dict[str, Any]:
-    """Return the claims of a valid access token. Raises AuthenticationFailed, Refused, KeysUnavailable."""
+def verify(token: str) -> tuple[dict[str, Any], jwt.PyJWK | None]:
+    """Return the claims of a valid access token, and the public key of its signature, None for HS256.
+
+    Raises AuthenticationFailed, Refused, KeysUnavailable.
+    """
     if len(token) > MAX_TOKEN_LENGTH:
         raise Refused("token_too_long")
     try:
-        claims = decode(token)
+        claims, key = decode(token)
     except jwt.ExpiredSignatureError:
         raise authentication_failed("token_expired") from None
     except jwt.ImmatureSignatureError as error:
@@ -70,11 +74,11 @@ def verify(token: str) -> dict[str, Any]:
         raise authentication_failed("anonymous_not_allowed")
     if claims.get("client_id") and not settings.SUPABASE_ALLOW_OAUTH_CLIENTS:
         raise authentication_failed("client_not_allowed")
-    return claims
+    return claims, key
 
 
-def decode(token: str) -> dict[str, Any]:
-    """Return the claims if the signature, the times, the issuer and the audience are right.
+def decode(token: str) -> tuple[dict[str, Any], jwt.PyJWK | None]:
+    """Return the claims and the public key if the signature, times, issuer and audience are right.
 
     The header only selects the branch. Each branch has its own key and its own algorithms, so that a public
     key is never used as a shared secret. Raises TokenInvalid, PyJWTError, ValueError, TypeError,
@@ -85,12 +89,14 @@ def decode(token: str) -> dict[str, Any]:
         raise ValueError("not three parts of base64url")
     header = _decode_part(parts[1])
     algorithm = header.get("alg")
+    public_key: jwt.PyJWK | None = None
     if EXTENSION_HEADERS & header.keys():
         raise ValueError("the header has a signature extension")
+    key: Any
     if algorithm == "HS256" and settings.SUPABASE_JWT_SECRET:
         key, algorithm, name = settings.SUPABASE_JWT_SECRET, "HS256", "SUPABASE_JWT_SECRET"
     elif algorithm in ASYMMETRIC and has_public_keys():
-        key = _public_key(header)
+        key = public_key = _public_key(header)
         algorithm, name = key.algorithm_name, f"the public key {key.key_id!r}"
     else:
         raise TokenInvalid("algorithm", " or ".join(_algorithms()), algorithm)
@@ -103,7 +109,7 @@ def decode(token: str) -> dict[str, Any]:
     claims = _decode_part(parts[2])
     if any(type(claims.get(name, 0)) not in (int, float) for name in TIME_CLAIMS):
         raise ValueError("a time is not a number")
-    return claims
+    return claims, public_key
 
 
 def _algorithms() -> list[str]:
@@ -118,7 +124,7 @@ def _public_key(header: dict[str, Any]) -> jwt.PyJWK:
     if not isinstance(key_id, str) or not 0 < len(key_id) <= MAX_KEY_ID_LENGTH:
         raise TokenInvalid("key", f"a key id of at most {MAX_KEY_ID_LENGTH} characters", key_id)
     try:
-        return public_key(key_id)
+        return jwks_client.public_key(key_id)
     except UnknownKey as error:
         raise TokenInvalid("key", f"one of the public keys {error}", key_id) from None
 

@@ -34,7 +34,7 @@ def caller(request: HttpRequest) -> Caller:
     if bearer is None:
         raise AuthError(Refusal(401, "no_authorization", "This endpoint requires a Bearer token"))
     try:
-        claims = decode(bearer[1])
+        claims, _ = decode(bearer[1])
     except (AuthenticationFailed, jwt.PyJWTError, ValueError, TypeError, RecursionError, OverflowError):
         raise AuthError(BAD_JWT) from None
     user_id = parse_uuid(str(claims["sub"]))

@@ -63,11 +63,10 @@ def check(file: StoredFile, size: int) -> None:
 
     The result is valid until the end of the transaction if `lock` was called in it.
     """
-    if file.owner_id is None:
-        return
-    found = usage(file.owner_id)
-    _check_bytes(found, size)
-    _check_open_tickets(found)
+    if file.owner_id is not None and (settings.QUOTA_BYTES or settings.QUOTA_OPEN_TICKETS):
+        found = usage(file.owner_id)
+        _check_bytes(found, size)
+        _check_open_tickets(found)
 
 
 def check_late(file: StoredFile) -> None:
@@ -76,7 +75,7 @@ def check_late(file: StoredFile) -> None:
     Such a ticket counts again. Otherwise a member could send any number of files, wait until their tickets
     have expired, and complete them all. Call `lock` before.
     """
-    if file.owner_id is not None:
+    if file.owner_id is not None and settings.QUOTA_BYTES:
         _check_bytes(usage(file.owner_id), 0)
 
 

@@ -1,0 +1,40 @@
+"""The Redis cache makes one client for each pool, and gives up on a server that hangs."""
+
+import socket
+from time import monotonic
+
+import pytest
+import redis
+
+from backend.redis_cache import RedisCache
+from tests.backend.test_settings import read
+
+
+def test_a_client_is_made_once():
+    cache = RedisCache("redis://127.0.0.1:9/0", {})._cache
+
+    assert cache.get_client("a") is cache.get_client("b", write=True)
+
+
+def test_reading_and_writing_have_clients_of_their_own_if_there_are_replicas():
+    cache = RedisCache("redis://127.0.0.1:9/0,redis://127.0.0.1:9/1", {})._cache
+
+    assert cache.get_client("a") is not cache.get_client("a", write=True)
+
+
+def test_the_settings_choose_it_with_time_limits():
+    [caches] = read("CACHES", DEBUG="true", CACHE_URL="redis://127.0.0.1:6379/3?socket_timeout=0.5")
+
+    assert caches["default"]["BACKEND"] == "backend.redis_cache.RedisCache"
+    assert caches["default"]["OPTIONS"]["socket_connect_timeout"] == 2
+
+
+def test_a_server_that_hangs_is_given_up():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        limits = {"OPTIONS": {"socket_timeout": 0.2, "socket_connect_timeout": 0.2}}
+        started = monotonic()
+        with pytest.raises(redis.exceptions.RedisError):
+            RedisCache(address, limits).get("a")
+
+    assert monotonic() - started < 10
