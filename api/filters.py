@@ -10,6 +10,7 @@ from django import forms
 from django.core.exceptions import ValidationError as FormValidationError
 from django.db.models import Field, QuerySet
 from django.utils.translation import gettext
+from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.utils import extend_schema_field
 from rest_framework.exceptions import ValidationError
 from rest_framework.fields import CharField
@@ -19,6 +20,17 @@ from rest_framework.request import Request
 from api.cursors import order_by
 from api.search import fold
 from api.text import TextFormField
+
+
+class FilterBackend(DjangoFilterBackend):
+    """A DjangoFilterBackend that makes no form if the query has none of its filters."""
+
+    def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
+        filterset = self.get_filterset_class(view, queryset)
+        if not filterset or filterset.base_filters.keys().isdisjoint(request.query_params):
+            return queryset
+        filtered: QuerySet[Any] = super().filter_queryset(request, queryset, view)
+        return filtered
 
 
 class BoundedSearchFilter(SearchFilter):

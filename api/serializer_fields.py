@@ -1,6 +1,9 @@
 """Serializer fields that clean text, and that take the JSON type in the schema and no other."""
 
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
 from django.db import models
@@ -57,13 +60,70 @@ class CanonicalUUIDField(serializers.UUIDField):
         return value
 
 
+class UTCDateTimeField(serializers.DateTimeField):
+    """A DateTimeField that writes times in UTC as they are, without looking for the current time zone."""
+
+    def to_representation(self, value: Any) -> Any:
+        if isinstance(value, datetime) and value.tzinfo is UTC:
+            return f"{value.replace(tzinfo=None).isoformat()}Z"
+        return super().to_representation(value)
+
+
+#: Fields that write a value of the database as it is.
+PLAIN_FIELDS = (TextField, serializers.ChoiceField, StrictBooleanField, StrictIntegerField)
+
+
 class ModelSerializer(serializers.ModelSerializer[Row]):
     # No docstring: the schema would describe each subclass by it.
 
     serializer_field_mapping = {
         **serializers.ModelSerializer.serializer_field_mapping,
+        models.DateTimeField: UTCDateTimeField,
         models.CharField: TextField,
         models.TextField: TextField,
         models.BooleanField: StrictBooleanField,
         models.PositiveIntegerField: StrictIntegerField,
     }
+
+    #: The class and the arguments of each field, by the class of the serializer and the name of the field.
+    _built: ClassVar[dict[tuple[type, str], tuple[Any, dict[str, Any]]]] = {}
+
+    def build_field(self, field_name: str, *rest: Any) -> tuple[Any, dict[str, Any]]:
+        """Look a field of the model up once: DRF does it for each serializer."""
+        key = type(self), field_name
+        if key not in self._built:
+            self._built[key] = super().build_field(field_name, *rest)
+        field_class, arguments = self._built[key]
+        return field_class, dict(arguments)
+
+    @cached_property
+    def _columns(self) -> list[tuple[str, str, bool, Any]]:
+        """The name of each field in a response, its column, whether it is plain, and the field itself.
+
+        The column is "" if the field finds its value in another way.
+        """
+        model: type[models.Model] = self.Meta.model
+        columns = {column.name for column in model._meta.concrete_fields}
+        fields: Iterable[Any] = self._readable_fields
+        return [
+            (
+                field.field_name,
+                field.source if field.source in columns and _reads_attribute(field) else "",
+                type(field) in PLAIN_FIELDS,
+                field,
+            )
+            for field in fields
+        ]
+
+    def to_representation(self, instance: Any) -> dict[str, Any]:
+        """Return what DRF returns. It asks each field for each row what is known before the first one."""
+        shown: dict[str, Any] = {}
+        for name, column, is_plain, field in self._columns:
+            value = getattr(instance, column) if column else field.get_attribute(instance)
+            shown[name] = value if is_plain or value is None else field.to_representation(value)
+        return shown
+
+
+def _reads_attribute(field: Any) -> bool:
+    """Return True if the field takes its value from the row as every field does."""
+    return type(field).get_attribute is serializers.Field.get_attribute

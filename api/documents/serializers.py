@@ -1,6 +1,7 @@
 """Serializers of documents and their download URLs."""
 
 from typing import Any
+from uuid import UUID
 
 from drf_spectacular.utils import (
     OpenApiExample,
@@ -87,13 +88,18 @@ class DocumentSerializer(ModelSerializer[Document]):
 
     @extend_schema_field(OwnerSerializer)
     def get_owner(self, document: Document) -> dict[str, Any]:
-        signed = signed_avatars(self.context, lambda: [shown.owner for shown in shown_rows(self)])
-        owner = document.owner
-        return {
-            "id": str(owner.pk),
-            "display_name": owner.display_name,
-            "avatar": avatar_image(owner, signed),
-        }
+        """Return what members see of the owner. It is made once for all documents of the response."""
+        context: Any = self.context
+        owners: dict[UUID, dict[str, Any]] = context.setdefault("owners", {})
+        if document.owner_id not in owners:
+            signed = signed_avatars(context, lambda: [shown.owner for shown in shown_rows(self)])
+            owner = document.owner
+            owners[document.owner_id] = {
+                "id": str(owner.pk),
+                "display_name": owner.display_name,
+                "avatar": avatar_image(owner, signed),
+            }
+        return owners[document.owner_id]
 
     @extend_schema_field(FileFactsSerializer(allow_null=True))
     def get_file(self, document: Document) -> FileFacts | None:

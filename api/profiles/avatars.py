@@ -40,7 +40,8 @@ def signed_avatars(context: Any, profiles: Callable[[], Iterable[Profile]]) -> d
     view is told of signed URLs, which no cache may keep.
     """
     if "avatar_urls" not in context:
-        keys = {file.key for profile in profiles() for file in profile.rendition_files() if file.key}
+        distinct = {profile.pk: profile for profile in profiles()}.values()
+        keys = {file.key for profile in distinct for file in profile.rendition_files() if file.key}
         context["avatar_urls"] = _sign(sorted(keys))
         if keys:
             context["view"].has_signed_urls = True

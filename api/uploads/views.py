@@ -9,7 +9,6 @@ from django.db.models import QuerySet
 from django.http import Http404
 from django.utils.decorators import method_decorator
 from django.views.decorators.vary import vary_on_headers
-from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework import mixins
 from rest_framework.decorators import action
@@ -22,7 +21,7 @@ from rest_framework.viewsets import GenericViewSet
 from api.auth.principal import principal_of
 from api.base_models import Resource
 from api.conditional_requests import ConditionalMixin
-from api.filters import StrictOrderingFilter
+from api.filters import FilterBackend, StrictOrderingFilter
 from api.idempotency import IDEMPOTENCY_KEY, RecordKey, run_once
 from api.query_parameters import KnownParametersMixin
 from api.text import drop_invisible
@@ -88,7 +87,7 @@ class UploadViewSet(
 ):
     serializer_class = UploadSerializer
     permission_classes = (IsTicketOwner,)
-    filter_backends = (DjangoFilterBackend, StrictOrderingFilter)
+    filter_backends = (FilterBackend, StrictOrderingFilter)
     filterset_class = UploadFilters
     ordering_fields = ("created_at", "updated_at", "expires_at")
     problems = {
