@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALL = "$(PYTHON)" -m backend.virtualenv "$(VENV)"
 
 .DEFAULT_GOAL := help
-.PHONY: help run install dev python test test-slow test-postgresql test-packages packages clients test-all check format schema messages lock bench spa
+.PHONY: help run install dev python test test-slow test-postgresql test-packages packages clients test-all check format schema released messages lock bench spa
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -83,6 +83,9 @@ format: dev ## format and fix the code with ruff
 
 schema: install ## write schema.yml
 	@ENV_FILE=/dev/null DEBUG=true $(BIN)/python manage.py spectacular --file schema.yml --validate --fail-on-warn
+
+released: dev schema ## record this version as the last release (see docs/upgrading.md)
+	@$(BIN)/python -m tests.support.released
 
 messages: dev ## collect and compile the translations (needs GNU gettext)
 	@ENV_FILE=/dev/null DEBUG=true $(BIN)/python manage.py makemessages -v0 -l en -l es --no-obsolete --add-location file \
