@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALL = "$(PYTHON)" -m backend.virtualenv "$(VENV)"
 
 .DEFAULT_GOAL := help
-.PHONY: help run install dev python test test-slow test-postgresql test-packages packages clients test-all check format schema released messages lock bench spa
+.PHONY: help run install dev python test test-slow test-postgresql test-packages packages clients test-newest-django supply-chain sbom audit test-all check format schema released messages lock bench spa
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -43,7 +43,7 @@ endif
 test: dev ## the quick tests
 	@$(BIN)/pytest -m "not slow and not packages" --numprocesses auto
 
-test-slow: dev clients ## only the slow tests
+test-slow: dev clients supply-chain ## only the slow tests
 	@$(BIN)/pytest -m slow --numprocesses auto
 
 test-postgresql: dev ## on TEST_DATABASE_URL, the tests whose outcome may depend on the database
@@ -65,10 +65,45 @@ clients: dev
 	@$(BIN)/uv pip sync -q --python $(CLIENTS_VENV) tests/clients/requirements.txt || { \
 	  echo "The packages of tests/clients/requirements.txt cannot be installed. Is https://pypi.org reachable?" >&2; exit 1; }
 
+supply-chain: dev
+	@$(BIN)/uv venv -q --allow-existing --python $(BIN)/python $(SUPPLY_CHAIN_VENV)
+	@$(BIN)/uv pip sync -q --python $(SUPPLY_CHAIN_VENV) tests/supply_chain/requirements.txt || { \
+	  echo "The packages of tests/supply_chain/requirements.txt cannot be installed. Is https://pypi.org reachable?" >&2; exit 1; }
+
+sbom: supply-chain ## write sbom.json: what requirements.txt installs, as CycloneDX
+	@$(SUPPLY_CHAIN_VENV)/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
+	  --output-file $(SBOM) requirements.txt
+
+SBOM := sbom.json
+
+# pip-audit ends with 0 if it learned nothing of any package: --strict makes that a failure.
+audit: supply-chain ## ask PyPI for known vulnerabilities of requirements.txt
+	@found=$$($(SUPPLY_CHAIN_VENV)/bin/pip-audit --strict --disable-pip --progress-spinner off --timeout 15 \
+	  --requirement requirements.txt 2>&1) && status=0 || status=$$?; \
+	case "$$found" in *"could not be audited"* | *Traceback*) \
+	  echo "Nothing was audited: https://pypi.org did not tell what it knows of vulnerabilities." >&2; exit 2;; esac; \
+	echo "$$found"; exit $$status
+
+# On the newest Python that is here, because newer releases of Django leave out older ones. The line never fails.
+test-newest-django: dev ## the quick tests of the database on Django's newest release: reports only
+	@$(BIN)/uv venv -q --allow-existing --no-python-downloads --python '>=3.12' $(NEWEST_VENV) 2>/dev/null \
+	  || $(BIN)/uv venv -q --allow-existing --python $(BIN)/python $(NEWEST_VENV)
+	@echo django | $(BIN)/uv pip install -q --upgrade-package django --override - --python $(NEWEST_VENV) \
+	  -r requirements.txt -r requirements-dev.txt && \
+	  { timeout $(NEWEST_SECONDS) $(NEWEST_VENV)/bin/pytest -m "$(NEWEST_MARKED)" --numprocesses auto --create-db --tb short \
+	  >$(NEWEST_VENV)/report.txt 2>&1; [ $$? != 124 ] || echo "not finished in $(NEWEST_SECONDS) s" >>$(NEWEST_VENV)/report.txt; \
+	  echo "On Django $$($(NEWEST_VENV)/bin/python -m django --version): $$(tail -n 1 $(NEWEST_VENV)/report.txt)" \
+	  "(see $(NEWEST_VENV)/report.txt)"; } || echo "Django's newest release cannot be installed."
+
+NEWEST_MARKED := database and not slow and not packages
+NEWEST_SECONDS := 600
+
 export PACKAGES_VENV ?= .venv-packages
+export SUPPLY_CHAIN_VENV ?= .venv-supply-chain
+NEWEST_VENV ?= .venv-newest-django
 export CLIENTS_VENV ?= .venv-clients
 
-test-all: packages clients ## everything: also the slow ones
+test-all: packages clients supply-chain ## everything: also the slow ones
 	@$(BIN)/pytest --numprocesses auto
 
 check: dev ## check format, lint, types and the direction of imports
@@ -104,6 +139,7 @@ lock: dev ## upgrade the locked versions and compile requirements*.in
 	@$(BIN)/uv pip compile $(LOCK) -o requirements-dev.txt requirements-dev.in
 	@$(BIN)/uv pip compile $(LOCK) -o tests/packages/requirements.txt tests/packages/requirements.in
 	@$(BIN)/uv pip compile $(LOCK) -o tests/clients/requirements.txt tests/clients/requirements.in
+	@$(BIN)/uv pip compile $(LOCK) -o tests/supply_chain/requirements.txt tests/supply_chain/requirements.in
 
 # One lock for every Python from this one on, and every system: what only some of them need has a marker.
 LOCK := -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header

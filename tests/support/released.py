@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from backend import __version__
 from tests.support.server import CLIENTS, ROOT
 
 RELEASED = ROOT / "tests" / "released"
@@ -160,6 +161,7 @@ def versions() -> dict[str, str]:
     )
     return {
         "pyproject.toml": project["version"],
+        "backend/__init__.py": __version__,
         "CHANGELOG.md": headings[0],
         "schema.yml": schema()["info"]["version"],
         "tests/released/schema.yml": released_schema()["info"]["version"],
