@@ -86,8 +86,10 @@ audit: supply-chain ## ask PyPI for known vulnerabilities of requirements.txt
 
 # On the newest Python that is here, because newer releases of Django leave out older ones. The line never fails.
 test-newest-django: dev ## the quick tests of the database on Django's newest release: reports only
-	@$(BIN)/uv venv -q --allow-existing --no-python-downloads --python '>=3.12' $(NEWEST_VENV) 2>/dev/null \
-	  || $(BIN)/uv venv -q --allow-existing --python $(BIN)/python $(NEWEST_VENV)
+	@for python in python3.14 python3.13 $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.1[34].*/bin/python \
+	  python3.12 $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.12.*/bin/python $(BIN)/python; do \
+	  ! "$$python" -c "" 2>/dev/null || break; done; \
+	$(BIN)/uv venv -q --clear --python "$$python" $(NEWEST_VENV)
 	@echo django | $(BIN)/uv pip install -q --upgrade-package django --override - --python $(NEWEST_VENV) \
 	  -r requirements.txt -r requirements-dev.txt && \
 	  { timeout $(NEWEST_SECONDS) $(NEWEST_VENV)/bin/pytest -m "$(NEWEST_MARKED)" --numprocesses auto --create-db --tb short \
@@ -96,7 +98,7 @@ test-newest-django: dev ## the quick tests of the database on Django's newest re
 	  "(see $(NEWEST_VENV)/report.txt)"; } || echo "Django's newest release cannot be installed."
 
 NEWEST_MARKED := database and not slow and not packages
-NEWEST_SECONDS := 600
+NEWEST_SECONDS := 300
 
 export PACKAGES_VENV ?= .venv-packages
 export SUPPLY_CHAIN_VENV ?= .venv-supply-chain
