@@ -92,9 +92,9 @@ test-newest-django: dev ## the quick tests of the database on Django's newest re
 	$(BIN)/uv venv -q --clear --python "$$python" $(NEWEST_VENV)
 	@echo django | $(BIN)/uv pip install -q --upgrade-package django --override - --python $(NEWEST_VENV) \
 	  -r requirements.txt -r requirements-dev.txt && \
-	  { timeout $(NEWEST_SECONDS) $(NEWEST_VENV)/bin/pytest -m "$(NEWEST_MARKED)" --numprocesses auto --create-db --tb short \
-	  >$(NEWEST_VENV)/report.txt 2>&1; [ $$? != 124 ] || echo "not finished in $(NEWEST_SECONDS) s" >>$(NEWEST_VENV)/report.txt; \
-	  echo "On Django $$($(NEWEST_VENV)/bin/python -m django --version): $$(tail -n 1 $(NEWEST_VENV)/report.txt)" \
+	  { timeout -s INT $(NEWEST_SECONDS) $(NEWEST_VENV)/bin/pytest -m "$(NEWEST_MARKED)" --numprocesses auto --create-db --tb short \
+	  >$(NEWEST_VENV)/report.txt 2>&1; [ $$? != 124 ] || late=", not finished"; \
+	  echo "On Django $$($(NEWEST_VENV)/bin/python -m django --version): $$(grep -E "(passed|failed|error).* in " $(NEWEST_VENV)/report.txt | tail -n 1)$$late" \
 	  "(see $(NEWEST_VENV)/report.txt)"; } || echo "Django's newest release cannot be installed."
 
 NEWEST_MARKED := database and not slow and not packages
