@@ -18,6 +18,7 @@ import environ
 from corsheaders.defaults import default_headers
 from django.core.exceptions import ImproperlyConfigured
 
+from backend import __version__
 from backend.logs import logging_config
 from backend.secret_keys import check_keys, check_webhook_secret
 from storage.origins import pattern_regex
@@ -416,7 +417,7 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Vivarium",
-    "VERSION": "1",
+    "VERSION": __version__,
     "DESCRIPTION": (
         "The backend of a zoo, aquarium or botanical garden. File bytes never pass through it: ask "
         "for a ticket, send the file straight to storage, then call `complete_url`."

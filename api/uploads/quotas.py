@@ -38,7 +38,7 @@ def usage(member: UUID) -> Usage:
     """Return what this member uses, in one query."""
     fields = [field for field in upload_fields() if field.owner_field]
     first, *others = [part(field, member) for part in (_open_tickets, _recorded) for field in fields]
-    rows = list(first.union(*others, all=True))
+    rows = list(first.union(*others, all=True).order_by())
     return Usage(sum(used or 0 for used, _ in rows), sum(count for _, count in rows))
 
 
