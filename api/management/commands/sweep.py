@@ -10,6 +10,7 @@ import signal
 import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
+from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -40,6 +41,12 @@ class Command(base.Command):
             type=positive,
             metavar="PID",
             help="with --every: end when this parent process has ended",
+        )
+        parser.add_argument(
+            "--touch",
+            type=Path,
+            metavar="FILE",
+            help="with --every: touch this file after each run that did not break off, for health checks",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -75,6 +82,8 @@ class Command(base.Command):
             try:
                 close_old_connections()
                 self.run(options)
+                if options["touch"]:
+                    options["touch"].touch()
             except Exception:  # such as a database that does not answer: the next run tries again
                 logger.exception("sweep_failed")
             self._pause(options["every"], options["parent"])
