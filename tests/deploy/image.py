@@ -36,7 +36,7 @@ def run(*command: str | Path, **options: Any) -> str:
 
 def buildah(*arguments: str | Path) -> str:
     places = ("--root", CACHE / "store", "--runroot", CACHE / "run")
-    return run("buildah", *places, *arguments, env={**os.environ, "STORAGE_DRIVER": "vfs"})
+    return run("buildah", *places, *arguments)
 
 
 @contextmanager
