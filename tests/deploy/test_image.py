@@ -6,8 +6,8 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -78,10 +78,26 @@ class Running:
         return httpx.Client(base_url=self.url, headers=headers, timeout=60, verify=False, limits=limits)
 
 
-@pytest.fixture(scope="module")
-def context(tmp_path_factory: Any) -> Path:
-    """A working copy, with files that must not get into the image."""
-    folder: Path = tmp_path_factory.mktemp("context")
+def test_the_image(tmp_path: Path):
+    """One test, because several could be run by several processes, and each would build the image."""
+    if os.geteuid() or not all(map(shutil.which, PROGRAMS)) or not redis_answers():
+        missing(f"root, a Redis and these programs are needed to build the image: {', '.join(PROGRAMS)}")
+    context = working_copy(tmp_path / "context")
+    with built_image(context) as image:
+        what_the_image_says_about_itself(image)
+        only_the_code_is_in_it(image)
+        nothing_installs_or_compiles(image)
+        no_program_changes_its_user(image)
+        every_module_is_compiled(image)
+        the_builder_sees_nothing_secret(context)
+        with database() as name:
+            running = Running(image, tmp_path, name)
+            the_image_carries_files(running)
+            the_health_checks_can_fail(running)
+
+
+def working_copy(folder: Path) -> Path:
+    """Return a copy of the tracked files, with some more that must not get into the image."""
     listed = run("git", "ls-files", "-co", "--exclude-standard", "-z", cwd=ROOT)
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file():
@@ -93,32 +109,22 @@ def context(tmp_path_factory: Any) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def image(context: Path) -> Iterator[Image]:
-    if os.geteuid() or not all(map(shutil.which, PROGRAMS)):
-        missing(f"root and these programs are needed to build the image: {', '.join(PROGRAMS)}")
-    with built_image(context) as built:
-        yield built
-
-
-@pytest.fixture(scope="module")
-def running(image: Image, tmp_path_factory: Any) -> Iterator[Running]:
-    if not redis_answers():
-        missing("no Redis on 127.0.0.1:6379")
-    database = f"vivarium_{uuid4().hex[:12]}"
+@contextmanager
+def database() -> Iterator[str]:
+    name = f"vivarium_{uuid4().hex[:12]}"
     try:
         admin = psycopg.connect("host=127.0.0.1 user=root dbname=test", autocommit=True, connect_timeout=5)
     except psycopg.OperationalError:
         missing("no PostgreSQL on 127.0.0.1:5432")
     with admin:
-        admin.execute(f"CREATE DATABASE {database}")
+        admin.execute(f"CREATE DATABASE {name}")
         try:
-            yield Running(image, tmp_path_factory.mktemp("container"), database)
+            yield name
         finally:
-            admin.execute(f"DROP DATABASE {database} WITH (FORCE)")
+            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def test_the_image_carries_files(running: Running):
+def the_image_carries_files(running: Running):
     """migrate, then web and sweep, with the commands and health checks of compose.yaml."""
     migrate = running.start("migrate")
     assert migrate.wait(timeout=60) == 0, running.log("migrate")
@@ -146,7 +152,7 @@ def test_the_image_carries_files(running: Running):
     assert all(path.stat().st_uid == 10001 for path in (running.data / "media").rglob("*"))
 
 
-def test_the_health_checks_can_fail(running: Running):
+def the_health_checks_can_fail(running: Running):
     idle = running.image.start(
         *("sleep", "60"),
         data=running.data,
@@ -207,7 +213,7 @@ def stop(process: subprocess.Popen) -> int:
 # --- What is in it ----------------------------------------------------------------------------------------
 
 
-def test_what_the_image_says_about_itself(image: Image):
+def what_the_image_says_about_itself(image: Image):
     config = image.config
 
     assert config["User"] == "10001:10001"
@@ -219,7 +225,7 @@ def test_what_the_image_says_about_itself(image: Image):
     assert not [each for each in config["Env"] if "SECRET" in each or "DEBUG" in each]
 
 
-def test_only_the_code_is_in_it(image: Image):
+def only_the_code_is_in_it(image: Image):
     names = {path.removeprefix("/app/") for path in image.files("app")}
 
     assert {name.split("/")[0] for name in names} - {"__pycache__"} == {
@@ -231,7 +237,7 @@ def test_only_the_code_is_in_it(image: Image):
     }
 
 
-def test_the_builder_sees_nothing_secret(context: Path, image: Image):
+def the_builder_sees_nothing_secret(context: Path):
     seen = files_of_context(context)
 
     assert "api/urls.py" in seen
@@ -241,7 +247,7 @@ def test_the_builder_sees_nothing_secret(context: Path, image: Image):
     }
 
 
-def test_nothing_installs_or_compiles(image: Image):
+def nothing_installs_or_compiles(image: Image):
     names = {path.rsplit("/", 1)[1] for path in image.files()}
 
     assert not names & {"pip", "pip3", "cc", "gcc", "make", "curl", "wget", "ensurepip"}
@@ -250,13 +256,13 @@ def test_nothing_installs_or_compiles(image: Image):
         assert found == [], package
 
 
-def test_no_program_changes_its_user(image: Image):
+def no_program_changes_its_user(image: Image):
     files = (image.root / path[1:] for path in image.files())
 
     assert [path for path in files if not path.is_symlink() and path.stat().st_mode & 0o6000] == []
 
 
-def test_every_module_is_compiled(image: Image):
+def every_module_is_compiled(image: Image):
     for folder in ("app", "opt/venv"):
         names = image.files(folder)
         modules = {name for name in names if name.endswith(".py")}

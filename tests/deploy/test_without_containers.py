@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from configparser import RawConfigParser
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -158,8 +159,19 @@ class Machine:
         return set(re.findall(r"^\d+ +(\w+)\(", text, re.MULTILINE))
 
 
-@pytest.fixture(scope="module")
-def machine(nginx: None) -> Iterator[Machine]:
+def test_the_page(nginx: None):
+    """One test, because several could be run by several processes, and each would install everything."""
+    with machine() as here:
+        only_the_group_reads_the_secrets(here)
+        the_services_do_the_main_job(here)
+        the_sweep(here)
+        for name in ("vivarium-web.service", "vivarium-sweep.service"):
+            the_unit_exposes_little(here, name)
+        against_supabase_by_two_more_settings(here)
+
+
+@contextmanager
+def machine() -> Iterator[Machine]:
     """The page's commands have been run, up to the start of the services."""
     if os.geteuid() or not all(map(shutil.which, PROGRAMS)) or not redis_answers():
         missing(f"root, a Redis and these programs are needed: {', '.join(PROGRAMS)}")
@@ -204,7 +216,7 @@ def prepare(here: Machine) -> None:
     here.state.chmod(0o750)
 
 
-def test_the_services_do_the_main_job(machine: Machine):
+def the_services_do_the_main_job(machine: Machine):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified:
         address = machine.state / "notify"
         notified.bind(str(address))
@@ -238,7 +250,7 @@ def test_the_services_do_the_main_job(machine: Machine):
     assert all(path.owner() == "nobody" for path in (machine.state / "media").rglob("*"))
 
 
-def test_the_sweep(machine: Machine):
+def the_sweep(machine: Machine):
     sweep = machine.start("vivarium-sweep.service")
     try:
         wait_for_log(machine, "vivarium-sweep.service", "sweep_finished")
@@ -332,7 +344,7 @@ def system_calls(group: str) -> set[str]:
     return {name for each in found for name in (system_calls(each) if each.startswith("@") else {each})}
 
 
-def test_only_the_group_reads_the_secrets(machine: Machine):
+def only_the_group_reads_the_secrets(machine: Machine):
     secrets = machine.root / "etc/vivarium/secrets"
 
     assert (secrets.stat().st_mode & 0o777, secrets.owner(), secrets.group()) == (0o750, "root", "nogroup")
@@ -340,8 +352,7 @@ def test_only_the_group_reads_the_secrets(machine: Machine):
         assert file.read_text() not in (machine.root / "etc/vivarium/vivarium.env").read_text()
 
 
-@pytest.mark.parametrize("name", ["vivarium-web.service", "vivarium-sweep.service"])
-def test_the_units_expose_little(machine: Machine, name: str):
+def the_unit_exposes_little(machine: Machine, name: str):
     """Less than 2.0 of 10, as systemd counts."""
     unit = machine.root / "etc/systemd/system" / name
 
@@ -354,7 +365,7 @@ def test_the_units_expose_little(machine: Machine, name: str):
     assert done.returncode == 0, done.stdout
 
 
-def test_against_supabase_by_two_more_settings(machine: Machine):
+def against_supabase_by_two_more_settings(machine: Machine):
     settings = machine.root / "etc/vivarium/vivarium.env"
     before = settings.read_text()
     [block] = [each for each in commands(SECTION) if "STORAGE=supabase" in each]
