@@ -15,7 +15,7 @@ import yaml
 from tests.conftest import missing
 from tests.deploy.compose import SETTINGS, compose, service
 from tests.deploy.nginx import nginx_program
-from tests.deploy.page import commands
+from tests.deploy.page import PAGE, commands
 from tests.support.server import ROOT
 
 SERVICES = sorted(compose()["services"])
@@ -170,6 +170,11 @@ def test_the_settings_of_the_page(store: str, tmp_path: Path):
 def settings_of(environment: dict[str, str]) -> dict[str, Any]:
     with patch.dict(os.environ, {"ENV_FILE": os.devnull, **environment}, clear=True):
         return runpy.run_path(str(ROOT / "backend" / "settings.py"))
+
+
+def test_the_page_has_no_other_commands():
+    """Those of two sections are run, here and in test_without_containers.py."""
+    assert PAGE.count("```bash\n") == len(commands(SECTION) + commands("Without containers"))
 
 
 # --- With the programs themselves -------------------------------------------------------------------------
