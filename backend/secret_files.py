@@ -13,7 +13,7 @@ class UnusableFile(ImproperlyConfigured):
     """The file that `NAME_FILE` names gives no value. The message says which file, and why."""
 
 
-class SecretFiles(FileAwareMapping):  # type: ignore[misc]
+class SecretFiles(FileAwareMapping):
     """The variables of `env`, in which `NAME_FILE` may name the file with the value of NAME.
 
     A file is read when its setting is: other programs have variables such as SSL_CERT_FILE, too. White space
