@@ -112,8 +112,6 @@ export CLIENTS_VENV ?= .venv-clients
 export TRACES_VENV ?= .venv-traces
 
 test-all: packages clients traces supply-chain ## everything: also the slow ones
-
-test-all: packages clients traces supply-chain ## everything: also the slow ones
 	@$(BIN)/pytest --numprocesses auto
 
 check: dev ## check format, lint, types and the direction of imports

@@ -1,4 +1,5 @@
 """Django settings, from the environment and `.env`. The environment has precedence; empty means unset.
+`NAME_FILE` names a file with the value of NAME.
 
 With DEBUG everything has a working default. Without it, missing and well-known keys raise
 ImproperlyConfigured here, because servers do not run Django's system checks.
@@ -20,6 +21,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from backend import __version__
 from backend.logs import logging_config
+from backend.secret_files import SecretFiles, UnusableFile
 from backend.secret_keys import check_keys, check_webhook_secret
 from storage.origins import pattern_regex
 from storage.supabase.well_known_keys import JWT_SECRETS
@@ -37,6 +39,8 @@ def parsing(name: str) -> Iterator[None]:
     try:
         with warnings.catch_warnings(action="error"):
             yield
+    except UnusableFile:
+        raise
     except (ValueError, KeyError, UserWarning, ImproperlyConfigured):
         raise ImproperlyConfigured(f"{name} has an invalid value.") from None
 
@@ -74,9 +78,9 @@ class Environment(environ.Env):
 env = Environment()
 env.read_env(os.environ.get("ENV_FILE") or BASE_DIR / ".env")
 env.escape_proxy = True  # a value that begins with `$`, as a secret may, is not the name of a variable
-Environment.ENVIRON = {
-    name: value.replace("$", r"\$") for name, value in env.ENVIRON.items() if value.strip()
-}
+Environment.ENVIRON = SecretFiles(
+    {name: value.replace("$", r"\$") for name, value in env.ENVIRON.items() if value.strip()}
+)
 
 
 def first_of(*names: str) -> str:

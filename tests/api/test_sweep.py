@@ -407,16 +407,35 @@ def test_the_server_sweeps_by_itself_and_its_sweep_ends_with_it(tmp_path):
 @pytest.mark.slow
 def test_a_sweep_that_is_terminated_ends_well(tmp_path):
     with Server(tmp_path, workers=1) as server:
-        command = [sys.executable, "manage.py", "sweep", "--every", "60"]
+        touched = tmp_path / "swept"
+        command = [sys.executable, "manage.py", "sweep", "--every", "60", "--touch", touched]
         running = subprocess.Popen(
             command, cwd=ROOT, env=server.environment, stderr=subprocess.PIPE, text=True
         )
         assert "sweep_finished" in running.stderr.readline()
+        wait_until(touched.exists)
         running.terminate()
         _, told = running.communicate(timeout=20)
 
     assert running.returncode == 0
     assert "Traceback" not in told
+
+
+@pytest.mark.slow
+def test_a_sweep_that_breaks_off_touches_nothing(tmp_path):
+    """So that the health check of its container notices."""
+    server = Server(tmp_path, DATABASE_URL=f"sqlite:///{tmp_path}/none/db.sqlite3")
+    touched = tmp_path / "swept"
+    command = [sys.executable, "manage.py", "sweep", "--every", "1", "--touch", touched]
+    running = subprocess.Popen(command, cwd=ROOT, env=server.environment, stderr=subprocess.PIPE, text=True)
+    try:
+        broken_off = (line for line in running.stderr if "sweep_failed" in line)
+        assert next(broken_off)
+        assert next(broken_off)  # the second run: the first one has ended
+        assert not touched.exists()
+    finally:
+        running.kill()
+        running.communicate()
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import signal
 import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
+from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -41,6 +42,12 @@ class Command(base.Command):
             type=positive,
             metavar="PID",
             help="with --every: end when this parent process has ended",
+        )
+        parser.add_argument(
+            "--touch",
+            type=Path,
+            metavar="FILE",
+            help="with --every: touch this file after each run that did not break off, for health checks",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -87,6 +94,8 @@ class Command(base.Command):
             try:
                 close_old_connections()
                 self.run(options)
+                if options["touch"]:
+                    options["touch"].touch()
             except (InterfaceError, OperationalError) as error:  # the next run tries again
                 logger.warning("sweep_failed", outage="database", exc_info=error)
             except Exception:
