@@ -72,6 +72,10 @@ class ProblemAutoSchema(AutoSchema):
         one = view.queryset.model.__name__
         return OPERATION_IDS[action].format(one=one, many=one if one.endswith("s") else f"{one}s")
 
+    def get_tags(self) -> list[str]:
+        """Return the first part of the path in words: `educational services`."""
+        return [tag.replace("-", " ") for tag in super().get_tags()]
+
     def get_auth(self) -> list[dict[str, Any]]:
         """Return the schemes, and first that no token is needed where visitors may read."""
         auth: list[dict[str, Any]] = super().get_auth()

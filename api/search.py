@@ -14,7 +14,7 @@ from typing import Any
 from django.apps import apps
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import F, Func, GeneratedField, TextField, Value
+from django.db.models import F, Field, Func, GeneratedField, Model, TextField, Value
 from django.db.models.functions import Concat
 from django.db.models.lookups import Contains
 
@@ -125,6 +125,15 @@ def search_column(*fields: str) -> GeneratedField:
     return GeneratedField(expression=folded(*fields), output_field=FoldedTextField(), db_persist=True)
 
 
+def searched_fields(model: type[Model]) -> list[str]:
+    """Return the columns that searches of this model look at: `search_text`, if it is a `search_column`."""
+    return [field.name for field in model._meta.local_fields if _is_searched(field)]
+
+
+def _is_searched(field: Field) -> bool:
+    return isinstance(field, GeneratedField) and isinstance(field.output_field, FoldedTextField)
+
+
 def create_indexes(connection: BaseDatabaseWrapper) -> None:
     """Create the trigram indexes that are missing on PostgreSQL, and the extension `pg_trgm` for them.
 
@@ -143,9 +152,4 @@ def create_indexes(connection: BaseDatabaseWrapper) -> None:
 
 
 def _searched_tables() -> list[str]:
-    return [
-        model._meta.db_table
-        for model in apps.get_models()
-        for field in model._meta.local_fields
-        if isinstance(field, GeneratedField) and isinstance(field.output_field, FoldedTextField)
-    ]
+    return [model._meta.db_table for model in apps.get_models() if searched_fields(model)]
