@@ -62,6 +62,17 @@ def fold(text: str) -> str:
     return _dropped.sub("", decomposed).lower().translate(_replaced)
 
 
+def create_function(connection: BaseDatabaseWrapper) -> None:
+    """Create VIVARIUM_FOLD on PostgreSQL if it does not exist.
+
+    A migration does so too, but Django may run those of other apps with a `search_column` before.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT to_regproc('vivarium_fold')")
+        if cursor.fetchone()[0] is None:
+            cursor.execute(fold_in_sql())
+
+
 def fold_in_sql() -> str:
     """Return the statement that creates VIVARIUM_FOLD on PostgreSQL.
 

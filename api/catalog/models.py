@@ -55,6 +55,7 @@ class Entry(Resource):
 
     class Meta:
         abstract = True
+        ordering = ["-id"]
         indexes = time_indexes()
 
     def get_absolute_url(self) -> str:

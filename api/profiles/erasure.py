@@ -186,7 +186,7 @@ def _possible_rows(model: Any, owner: str, member: UUID) -> Iterator[models.Mode
 def _possible_values(field: Any) -> list[Any]:
     if isinstance(field, models.BooleanField):
         return [False, True]
-    return [value for value, _label in field.flatchoices]
+    return [value for value, _label in field.flatchoices] or [field.get_default()]
 
 
 def _remove_objects(member: UUID) -> Iterator[Deletion]:
