@@ -2,11 +2,12 @@
 
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 
+from api import schema_examples
 from api.documents.models import Document
-from api.pictures.serializers import IMAGE
 from api.private_files.serializers import (
+    FILE,
     FILE_FIELDS,
-    ROW_ID,
+    OWNER,
     PrivateFileSerializer,
     created_row_serializer,
     new_row_serializer,
@@ -14,28 +15,13 @@ from api.private_files.serializers import (
 from api.uploads.serializers import DECLARATION, TICKET
 
 DOCUMENT = {
-    "id": ROW_ID,
+    "id": schema_examples.UUID,
     "title": "Feeding plan",
     "description": "Penguins, winter.",
     "category": "care",
     "visibility": "private",
-    "owner": {
-        "id": "6c1f9a52-6f0a-5d7e-9b7e-2f6a3c0d9b11",
-        "display_name": "Alice",
-        "avatar": {
-            **IMAGE,
-            "alt": {"en": "Alice", "es": "Alice"},
-            "credit": "",
-            "expires_at": "2026-11-21T02:50:07Z",
-        },
-    },
-    "file": {
-        "name": "guía.pdf",
-        "size": 5120,
-        "content_type": "application/pdf",
-        "sha256": "9f86…0a08",
-        "uploaded_at": "2026-11-21T02:45:07Z",
-    },
+    "owner": OWNER,
+    "file": FILE,
     "created_at": "2026-11-21T02:44:00Z",
     "updated_at": "2026-11-21T02:45:07Z",
 }

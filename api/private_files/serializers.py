@@ -10,17 +10,42 @@ from drf_spectacular.utils import (
 )
 from rest_framework import serializers
 
+from api import schema_examples
+from api.pictures.serializers import IMAGE
 from api.private_files.models import PrivateFileModel
 from api.profiles.avatars import SignedImageSerializer, avatar_image, shown_rows, signed_avatars
 from api.serializer_fields import CanonicalUUIDField, ModelSerializer
 from api.uploads.attachments import update_row
-from api.uploads.serializers import SIGNED, FileFactsSerializer, TicketSerializer, UploadRequestSerializer
+from api.uploads.serializers import (
+    DECLARATION,
+    SIGNED,
+    TICKET,
+    FileFactsSerializer,
+    TicketSerializer,
+    UploadRequestSerializer,
+)
 from storage.fields import FileFacts
 
 #: The fields of every row with a private file, for `Meta.fields`.
 FILE_FIELDS = ("owner", "file", "created_at", "updated_at")
 
-ROW_ID = "01971f6d-1d0a-7c11-9f0e-5b8c2f6f3a10"
+OWNER = {
+    "id": "6c1f9a52-6f0a-5d7e-9b7e-2f6a3c0d9b11",
+    "display_name": "Alice",
+    "avatar": {
+        **IMAGE,
+        "alt": {"en": "Alice", "es": "Alice"},
+        "credit": "",
+        "expires_at": "2026-11-21T02:50:07Z",
+    },
+}
+FILE = {
+    "name": "guía.pdf",
+    "size": 5120,
+    "content_type": "application/pdf",
+    "sha256": "9f86…0a08",
+    "uploaded_at": "2026-11-21T02:45:07Z",
+}
 
 Row = TypeVar("Row", bound=PrivateFileModel)
 
@@ -35,6 +60,8 @@ class OwnerSerializer(serializers.Serializer[Any]):
 
 class PrivateFileSerializer(ModelSerializer[Row]):
     # No docstring: the schema would describe each subclass by it.
+
+    example_values = {"owner": OWNER, "file": FILE}
 
     owner = serializers.SerializerMethodField()
     file = serializers.SerializerMethodField(help_text="null until a ticket is completed")
@@ -62,6 +89,8 @@ class PrivateFileSerializer(ModelSerializer[Row]):
 class NewRowMixin(serializers.Serializer[Any]):
     # `context` has what `upload` needs of it: see UploadRequestSerializer.
 
+    example_values = {"upload": DECLARATION}
+
     upload = UploadRequestSerializer(
         required=False, allow_null=True, help_text="The file, if the response shall have a ticket for it."
     )
@@ -71,6 +100,7 @@ class CreatedRowMixin(serializers.Serializer[Any]):
     # `context` has the `ticket`, or None.
 
     may_be_absent = ("ticket",)
+    example_values = {"file": None, "ticket": TICKET}
 
     ticket = serializers.SerializerMethodField(
         help_text="The ticket for the file; null if there is nothing to send. Absent without `upload`."
@@ -100,7 +130,7 @@ def _with_member(of: Any, prefix: str, mixin: Any, name: str) -> Any:
 
 @extend_schema_serializer(
     component_name="DownloadURLs",  # the schema adds "Request"
-    examples=[OpenApiExample("One document", {"ids": [ROW_ID]}, request_only=True)],
+    examples=[OpenApiExample("One document", {"ids": [schema_examples.UUID]}, request_only=True)],
 )
 class DownloadURLsRequestSerializer(serializers.Serializer[Any]):
     ids = serializers.ListField(child=CanonicalUUIDField(), max_length=100)
@@ -127,7 +157,7 @@ class NoDocumentURLSerializer(serializers.Serializer[Any]):
             "One of two",
             {
                 "results": [
-                    {"id": ROW_ID, **SIGNED},
+                    {"id": schema_examples.UUID, **SIGNED},
                     {"id": "01971f6d-1d0a-7c11-9f0e-5b8c2f6f3a11", "code": "not_found"},
                 ]
             },
