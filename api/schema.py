@@ -7,7 +7,7 @@ from drf_spectacular.drainage import get_override
 from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.plumbing import get_doc
+from drf_spectacular.plumbing import force_instance, get_doc
 from drf_spectacular.utils import Direction, OpenApiExample
 from rest_framework.permissions import SAFE_METHODS
 
@@ -121,7 +121,7 @@ class ProblemAutoSchema(AutoSchema):
         extras: Any = None,
     ) -> Any:
         """Add an example if the serializer has none, and values for one: see `api.schema_examples`."""
-        shown = getattr(serializer, "child", serializer)
+        shown = getattr(serializer, "child", force_instance(serializer))
         if hasattr(shown, "example_values") and not get_override(shown, "examples"):
             value = schema_examples.example(shown, direction)
             extras = [*(extras or []), OpenApiExample("An example", value)]
