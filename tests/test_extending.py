@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
@@ -16,6 +17,7 @@ import psycopg
 import pytest
 from PIL import Image
 
+from tests.storage.project import empty_database, server_url, skip_without_postgresql
 from tests.support.cast import PDF, announcement
 from tests.support.server import ROOT, Server
 
@@ -27,7 +29,6 @@ BLOCKS = re.findall(
 )
 COMMANDS = re.findall(r"```bash\n(.*?)```", RESOURCES, re.DOTALL)
 REGISTRIES = ("backend/settings.py", "api/urls.py")
-POSTGRESQL = "127.0.0.1:5432"
 
 
 def test_both_resources_take_less_than_80_lines():
@@ -48,9 +49,9 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project with the code of the page."""
     folder = tmp_path_factory.mktemp("extending") / "copy"
     unwanted = shutil.ignore_patterns("__pycache__", "node_modules")
-    for name in ("api", "backend", "storage"):
+    for name in ("api", "backend", "storage", "tests"):
         shutil.copytree(ROOT / name, folder / name, ignore=unwanted)
-    for name in ("manage.py", "gunicorn.conf.py", "pyproject.toml", "schema.yml"):
+    for name in ("manage.py", "gunicorn.conf.py", "pyproject.toml", "schema.yml", ".env.example"):
         shutil.copy(ROOT / name, folder)
     for commands in COMMANDS:
         if commands.startswith("mkdir"):
@@ -177,6 +178,14 @@ def test_the_project_is_sound(copy: Path, extended: Server):
     assert {"permits.Permit.file", "animals.AnimalPicture.original", "animals.AnimalPicture.jpeg"} <= set(
         extended.manage("shell", "-v0", "-c", columns).split()
     )
+
+
+@pytest.mark.slow
+def test_the_tests_of_the_project_follow(copy: Path, extended: Server):
+    """Those that go through all resources."""
+    follow = ("test_schema.py", "uploads/test_upload_rules.py", "profiles/test_own_profile.py")
+    files = " ".join(f"tests/api/{name}" for name in follow)
+    shell(copy, f"{sys.executable} -m pytest -m 'not slow' {files}")
 
 
 @pytest.mark.slow
@@ -313,29 +322,13 @@ def test_rows_and_objects_agree(extended: Server, alice: httpx.Client, curator: 
     )
 
 
-@pytest.fixture
-def postgresql() -> Iterator[str]:
-    """The URL of an empty database."""
-    try:
-        admin = psycopg.connect(f"postgres://root@{POSTGRESQL}/postgres", autocommit=True, connect_timeout=5)
-    except psycopg.OperationalError:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(f"no PostgreSQL on {POSTGRESQL}: the tables were not made there")
-    name = f"vivarium_extended_{uuid4().hex[:12]}"
-    with admin:
-        admin.execute(f"CREATE DATABASE {name}")
-        try:
-            yield f"postgres://root@{POSTGRESQL}/{name}"
-        finally:
-            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
 @pytest.mark.slow
-def test_the_tables_on_postgresql(copy: Path, extended: Server, postgresql: str):
+def test_the_tables_on_postgresql(copy: Path, extended: Server):
     """Django runs the migration of the animals before that of the API."""
-    shell(copy, f"{sys.executable} manage.py migrate -v0", DATABASE_URL=postgresql)
-
-    with psycopg.connect(postgresql) as connection:
-        indexes = connection.execute("SELECT indexname FROM pg_indexes").fetchall()
-    assert {("animals_animal_search",), ("permits_permit_search",)} <= set(indexes)
+    skip_without_postgresql()
+    with empty_database() as name:
+        url = urlsplit(server_url())._replace(path=f"/{name}").geturl()
+        shell(copy, f"{sys.executable} manage.py migrate -v0", DATABASE_URL=url)
+        with psycopg.connect(server_url(), dbname=name) as database:
+            indexes = database.execute("SELECT indexname FROM pg_indexes").fetchall()
+            assert {("animals_animal_search",), ("permits_permit_search",)} <= set(indexes)

@@ -46,12 +46,13 @@ def erase(member: UUID) -> Iterator[Deletion]:
 
     A generator: nothing is deleted until it is iterated. Raises StorageUnavailable before anything is
     deleted, and Refused while a file of the member is being verified; then the next call deletes what is
-    left. If the storage fails to delete an object, the sweep deletes it: see `is_pending`.
+    left. If the storage fails to delete an object, the sweep deletes it: see `is_pending`. Raises
+    IntegrityError if a row that is not one of `owned_models` protects the profile.
     """
     found = _objects_in_folders(member)  # also objects that no row names
     while True:
-        for model, owner in owned_models().items():
-            for row in model._base_manager.filter(**{owner: member}):
+        for rows in _rows_of(member):
+            for row in rows:
                 yield from _delete_resource(row, member)
         yield from _delete_tickets(Upload.objects.filter(owner=member), member)
         IdempotencyKey.objects.filter(owner=member).delete()
@@ -59,6 +60,8 @@ def erase(member: UUID) -> Iterator[Deletion]:
             profile = Profile.objects.filter(pk=member).first() or Profile(pk=member)
             yield from _delete_resource(profile, member)
         except IntegrityError:
+            if not any(rows.exists() for rows in _rows_of(member)):
+                raise  # a row without a file, which only its own app can delete, refers to the profile
             continue  # the member created another row meanwhile
         break
     # Those of requests that were in progress. Later ones find no profile.
@@ -89,6 +92,10 @@ def summary(deletions: Iterable[Deletion]) -> dict[str, int]:
 
 def _kind(model: type[models.Model]) -> str:
     return model._meta.model_name or ""
+
+
+def _rows_of(member: UUID) -> list[models.QuerySet[Any]]:
+    return [model._base_manager.filter(**{owner: member}) for model, owner in owned_models().items()]
 
 
 def _delete_resource(resource: models.Model, member: UUID) -> Iterator[Deletion]:

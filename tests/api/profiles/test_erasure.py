@@ -13,6 +13,7 @@ import httpx
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db.models import ProtectedError
 from django.utils import timezone
 
 from api.idempotency import KeyedRequest
@@ -376,6 +377,17 @@ def test_two_erasures_at_once_leave_nothing_behind(alice: Caller, curator: Calle
 
     for at in erased_while(monkeypatch, alice, prepare):
         assert nothing_is_left(), at
+
+
+def test_a_row_that_protects_the_profile_is_an_error_and_no_endless_loop(alice: Caller, monkeypatch):
+    alice.get("profiles/me/")
+
+    def protected(profile: Profile) -> None:
+        raise ProtectedError("A loan has this member.", {profile})
+
+    monkeypatch.setattr(Profile, "delete", protected)
+    with pytest.raises(ProtectedError):
+        list(islice(erasure.erase(alice.id), 100))
 
 
 def test_a_document_made_meanwhile_goes_too(alice: Caller, monkeypatch):
