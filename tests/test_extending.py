@@ -297,6 +297,10 @@ def test_the_admin_shows_both(extended: Server, alice: httpx.Client, curator: ht
         "": ["Permits", "Animals"],
         "permits/permit/?q=cites": ["CITES", "guía.pdf"],
         f"permits/permit/{permit['id']}/change/": ["Valid until", "guía.pdf", "SHA-256"],
+        f"api/profile/{permit['owner']['id']}/change/": [
+            f"/admin/permits/permit/?owner__id__exact={permit['owner']['id']}"
+        ],
+        f"permits/permit/?owner__id__exact={permit['owner']['id']}": ["CITES"],
         "animals/animal/?q=gus": ["Gus", "thumbnail"],
         "animals/animal/add/": ["Born on"],
         f"animals/animal/{animal['id']}/change/": ["Born on", "gallery", "/animals/gus/"],

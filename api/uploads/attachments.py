@@ -208,7 +208,7 @@ def with_parts(row: models.Model) -> list[models.Model]:
 
 
 def _parts_with_files(model: Any, above: tuple[Any, ...] = ()) -> list[Any]:
-    """Return the relations by which rows with files, or with such parts, are deleted with one of the model."""
+    """Return the relations by which rows with files, or with such parts, are deleted with their row."""
     return [
         relation
         for relation in model._meta.related_objects
