@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from uuid_utils.compat import uuid7
 
 from api.exceptions import PreconditionFailed
-from storage.fields import StoredFile, UploadField, stored_file
+from storage.fields import StoredFile, UploadField, stored_file, upload_fields
 
 
 def ordering_indexes(prefix: str, *fields: str) -> list[models.Index]:
@@ -19,6 +19,12 @@ def ordering_indexes(prefix: str, *fields: str) -> list[models.Index]:
     Lists break ties by id in the direction of the field, so one index serves both directions.
     """
     return [models.Index(fields=[field, "id"], name=f"{prefix}_by_{field}") for field in fields]
+
+
+def time_indexes() -> list[models.Index]:
+    """Return the indexes for lists that are ordered by the times of a Resource, for its abstract class."""
+    times = ("created", "updated")  # short names: with that of the class they have 30 characters at most
+    return [models.Index(fields=[f"{time}_at", "id"], name=f"%(class)s_{time}") for time in times]
 
 
 def parse_uuid(text: str) -> UUID | None:
@@ -78,3 +84,12 @@ class Resource(models.Model):
     def upload_file(self, name: str, upload_id: UUID) -> StoredFile:
         """Return the file that this ticket replaces. Its row may be a new one, which is not saved yet."""
         return stored_file(self, name)
+
+
+def owned_models() -> dict[type[models.Model], str]:
+    """Return the models with files whose rows belong to a member, and the column with the owner of each.
+
+    A profile, which is its own owner, is not among them.
+    """
+    fields = [field for field in upload_fields() if field.owner_field]
+    return {field.model: field.owner().attname for field in fields if field.owner().is_relation}

@@ -18,7 +18,7 @@ from rest_framework.filters import OrderingFilter, SearchFilter, search_smart_sp
 from rest_framework.request import Request
 
 from api.cursors import order_by
-from api.search import fold
+from api.search import fold, searched_fields
 from api.text import TextFormField
 
 
@@ -45,6 +45,16 @@ class BoundedSearchFilter(SearchFilter):
         "Lists what contains each of these words, or phrases in double quotes. Upper case, accents and "
         "apostrophes make no difference."
     )
+
+    def get_search_fields(self, view: Any, request: Request) -> list[str]:
+        """Return the `search_fields` of the view, by default the column `search_text` of its model."""
+        named = super().get_search_fields(view, request)
+        return list(named or searched_fields(view.queryset.model))
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        """Return no parameter for a model without the column."""
+        is_searched = getattr(view, "search_fields", None) or searched_fields(view.queryset.model)
+        return super().get_schema_operation_parameters(view) if is_searched else []
 
     def get_search_terms(self, request: Request) -> list[str]:
         text = CharField(trim_whitespace=False, allow_blank=True)

@@ -14,6 +14,7 @@ from rest_framework.views import APIView
 
 from api.auth.principal import Principal
 from api.auth.sessions import check_session
+from api.base_models import owned_models
 
 VISITOR = ("not_authenticated",)
 SESSION = ("session_revoked", "sessions_unavailable")
@@ -57,19 +58,23 @@ class IsStaff(BasePermission):
         return VISITOR + DENIED
 
 
-#: What the API lets members and staff do, for clients that show what is possible.
-MEMBER_PERMISSIONS = ("add_document",)
-STAFF_PERMISSIONS = (
-    *MEMBER_PERMISSIONS,
-    "change_catalogue",
-    "change_all_documents",
-    "view_all_profiles",
-    "view_all_uploads",
-)
-
-
 def permissions_of(principal: Principal) -> list[str]:
-    return list(STAFF_PERMISSIONS if principal.is_staff else MEMBER_PERMISSIONS)
+    """Return what the API lets this member do, for clients that show what is possible."""
+    return staff_permissions() if principal.is_staff else member_permissions()
+
+
+def member_permissions() -> list[str]:
+    return [f"add_{name}" for name in _owned()]
+
+
+def staff_permissions() -> list[str]:
+    change = ("change_catalogue", *(f"change_all_{name}s" for name in _owned()))
+    return [*member_permissions(), *change, "view_all_profiles", "view_all_uploads"]
+
+
+def _owned() -> list[str]:
+    """Return the names of the models whose rows belong to members, as documents do."""
+    return [str(model._meta.model_name) for model in owned_models()]
 
 
 def has_active_session(request: Request) -> bool:

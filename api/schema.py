@@ -3,14 +3,15 @@
 from typing import Any
 
 from django.utils import translation
+from drf_spectacular.drainage import get_override
 from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.plumbing import get_doc
-from drf_spectacular.utils import Direction
+from drf_spectacular.plumbing import force_instance, get_doc
+from drf_spectacular.utils import Direction, OpenApiExample
 from rest_framework.permissions import SAFE_METHODS
 
-from api import problem_schema
+from api import problem_schema, schema_examples
 from api.conditional_requests import IF_MATCH, IF_NONE_MATCH, PROTECTED_METHODS, ConditionalMixin
 from api.permissions import IsStaffOrReadOnly
 
@@ -45,6 +46,7 @@ class EnglishSchemaGenerator(SchemaGenerator):
             schema: Any = super().get_schema(*args, **options)
             schemas = {**schema["components"]["schemas"], **problem_schema.components()}
         schema["components"]["schemas"] = dict(sorted(schemas.items()))
+        schema["tags"] = [*schema["tags"], *({"name": name} for name in _tags_without_description(schema))]
         return schema
 
 
@@ -71,6 +73,10 @@ class ProblemAutoSchema(AutoSchema):
         view: Any = self.view
         one = view.queryset.model.__name__
         return OPERATION_IDS[action].format(one=one, many=one if one.endswith("s") else f"{one}s")
+
+    def get_tags(self) -> list[str]:
+        """Return the first part of the path in words: `educational services`."""
+        return [tag.replace("-", " ") for tag in super().get_tags()]
 
     def get_auth(self) -> list[dict[str, Any]]:
         """Return the schemes, and first that no token is needed where visitors may read."""
@@ -106,6 +112,21 @@ class ProblemAutoSchema(AutoSchema):
             schema["required"] = sorted(set(schema["properties"]) - set(may_be_absent))
         return schema
 
+    def _get_examples(
+        self,
+        serializer: Any,
+        direction: Direction,
+        media_type: Any,
+        status_code: Any = None,
+        extras: Any = None,
+    ) -> Any:
+        """Add an example if the serializer has none, and values for one: see `api.schema_examples`."""
+        shown = getattr(serializer, "child", force_instance(serializer))
+        if hasattr(shown, "example_values") and not get_override(shown, "examples"):
+            value = schema_examples.example(shown, direction)
+            extras = [*(extras or []), OpenApiExample("An example", value)]
+        return super()._get_examples(serializer, direction, media_type, status_code, extras)
+
     def _example_of_error(self, operation: dict[str, Any]) -> dict[str, str]:
         """Return what `errors` may have for the code `invalid`."""
         for content in operation.get("requestBody", {}).get("content", {}).values():
@@ -117,6 +138,13 @@ class ProblemAutoSchema(AutoSchema):
         if any(parameter["name"] == "page_size" for parameter in operation.get("parameters", [])):
             return _error("page_size", "min_value", "Ensure this value is greater than or equal to 1.")
         return _error("lang", "unknown", "Unknown parameter 'lang': this request takes none.")
+
+
+def _tags_without_description(schema: dict[str, Any]) -> list[str]:
+    """Return the tags of operations that are not in the setting TAGS, in alphabetical order."""
+    operations = [operation for path in schema["paths"].values() for operation in path.values()]
+    used = {tag for operation in operations for tag in operation["tags"]}
+    return sorted(used - {tag["name"] for tag in schema["tags"]})
 
 
 def _error(name: str, code: str, detail: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ from typing import Any
 from django.apps import apps
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import F, Func, GeneratedField, TextField, Value
+from django.db.models import F, Field, Func, GeneratedField, Model, TextField, Value
 from django.db.models.functions import Concat
 from django.db.models.lookups import Contains
 
@@ -60,6 +60,17 @@ def fold(text: str) -> str:
     """Return the text without what search disregards: `Ñandú común` becomes `nandu comun`."""
     decomposed = unicodedata.normalize("NFKD", text.replace("\u00b4", ""))  # an accent used as an apostrophe
     return _dropped.sub("", decomposed).lower().translate(_replaced)
+
+
+def create_function(connection: BaseDatabaseWrapper) -> None:
+    """Create VIVARIUM_FOLD on PostgreSQL if it does not exist.
+
+    A migration does so too, but Django may run those of other apps with a `search_column` before.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT to_regproc('vivarium_fold')")
+        if cursor.fetchone()[0] is None:
+            cursor.execute(fold_in_sql())
 
 
 def fold_in_sql() -> str:
@@ -125,6 +136,15 @@ def search_column(*fields: str) -> GeneratedField:
     return GeneratedField(expression=folded(*fields), output_field=FoldedTextField(), db_persist=True)
 
 
+def searched_fields(model: type[Model]) -> list[str]:
+    """Return the columns that searches of this model look at: `search_text`, if it is a `search_column`."""
+    return [field.name for field in model._meta.local_fields if _is_searched(field)]
+
+
+def _is_searched(field: Field) -> bool:
+    return isinstance(field, GeneratedField) and isinstance(field.output_field, FoldedTextField)
+
+
 def create_indexes(connection: BaseDatabaseWrapper) -> None:
     """Create the trigram indexes that are missing on PostgreSQL, and the extension `pg_trgm` for them.
 
@@ -143,9 +163,4 @@ def create_indexes(connection: BaseDatabaseWrapper) -> None:
 
 
 def _searched_tables() -> list[str]:
-    return [
-        model._meta.db_table
-        for model in apps.get_models()
-        for field in model._meta.local_fields
-        if isinstance(field, GeneratedField) and isinstance(field.output_field, FoldedTextField)
-    ]
+    return [model._meta.db_table for model in apps.get_models() if searched_fields(model)]

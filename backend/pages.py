@@ -12,9 +12,9 @@ from django.views.decorators.csrf import csrf_exempt
 from api.catalog.gallery_serializers import published
 from api.catalog.models import Species
 from api.errors import not_found, problem
+from api.urls import router
 from backend.middleware import content_security_policy
 
-RESOURCES = ("species", "exhibitions", "educational-services", "documents", "profiles", "uploads")
 EXAMPLE_APP = "http://localhost:5173"  # where `make spa` serves it
 
 
@@ -64,7 +64,7 @@ def _links(request: HttpRequest) -> dict[str, Any]:
         "reference": url(reverse("redoc")),
         "schema": url(reverse("schema")),
         "admin": url(reverse("admin:index")),
-        "api": {name: url(f"{base}api/v1/{name}/") for name in RESOURCES},
+        "api": {name: url(f"{base}api/v1/{name}/") for name in router.lists()},
         "health": {"live": url(f"{base}livez"), "ready": url(f"{base}readyz")},
     }
 

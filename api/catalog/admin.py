@@ -22,15 +22,10 @@ from api.admin_site.base import ResourceAdmin, may_view
 from api.admin_site.direct_upload import ticket_urls
 from api.base_models import parse_uuid
 from api.catalog import galleries, qr_codes, rules
-from api.catalog.gallery_admin import (
-    EducationalServicePictureInline,
-    ExhibitionPictureInline,
-    PicturesFilter,
-    SpeciesPictureInline,
-    delete_after_commit,
-)
+from api.catalog.gallery_admin import PicturesFilter, delete_after_commit, gallery_inline
 from api.catalog.gallery_serializers import published
 from api.catalog.models import EducationalService, Entry, Exhibition, Species
+from api.search import searched_fields
 
 RECORD = (_("Record"), {"fields": ["slug", "created_at", "updated_at"]})
 UPLOAD_FIELD = "pictures"  # uploaded by the form's script, straight to storage
@@ -65,9 +60,16 @@ class UUIDAutocompleteSelectMultiple(AutocompleteSelectMultiple):
 
 
 class EntryAdmin(ResourceAdmin):
-    """The base class of the admin pages of the three kinds of entries."""
+    """The base class of the admin pages of entries.
+
+    The form has all fields of the model, unless `fieldsets` names others.
+    """
 
     change_form_template = "admin/api/entry_form.html"
+    list_display = ["image_shown", "__str__", "published"]
+    list_display_links = ["__str__"]
+    list_filter = ["published", PicturesFilter]
+    search_fields = ["slug"]
     readonly_fields = ["slug", "created_at", "updated_at"]
 
     class Media:
@@ -84,7 +86,14 @@ class EntryAdmin(ResourceAdmin):
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
         """Omit the gallery of a new entry, whose pictures are sent when it is saved."""
-        return super().get_inlines(request, obj) if obj else []
+        return [gallery_inline(self.model), *super().get_inlines(request, obj)] if obj else []
+
+    def get_search_fields(self, request: HttpRequest) -> list[str]:
+        return [*searched_fields(self.model), *super().get_search_fields(request)]
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Return the fields of a form without `fieldsets`. Those of RECORD have a fieldset of their own."""
+        return [name for name in super().get_fields(request, obj) if name not in RECORD[1]["fields"]]
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Omit the fieldset RECORD for a new entry, which has no slug and no times yet."""
@@ -170,7 +179,6 @@ class SpeciesForm(forms.ModelForm):
 
 @admin.register(Species)
 class SpeciesAdmin(EntryAdmin):
-    inlines = [SpeciesPictureInline]
     form = SpeciesForm
     list_display = [
         "image_shown",
@@ -189,7 +197,6 @@ class SpeciesAdmin(EntryAdmin):
         ("qr_code", admin.EmptyFieldListFilter),
         "taxonomic_class",
     ]
-    search_fields = ["search_text", "slug"]
     actions = ["make_qr_codes"]
     fieldsets = [
         (None, {"fields": ["common_name", "scientific_name", "conservation_status", "published"]}),
@@ -236,11 +243,9 @@ class SpeciesAdmin(EntryAdmin):
 
 @admin.register(Exhibition)
 class ExhibitionAdmin(EntryAdmin):
-    inlines = [ExhibitionPictureInline]
     list_display = ["image_shown", "title", "location", "opens_on", "closes_on", "published"]
     list_display_links = ["title"]
     list_filter = ["published", PicturesFilter, "opens_on", "closes_on"]
-    search_fields = ["search_text", "slug"]
     autocomplete_fields = ["species"]  # loads twenty at a time, however many there are
     fieldsets = [
         (None, {"fields": ["title", "location", "opens_on", "closes_on", "published"]}),
@@ -273,7 +278,6 @@ class EducationalServiceForm(forms.ModelForm):
 
 @admin.register(EducationalService)
 class EducationalServiceAdmin(EntryAdmin):
-    inlines = [EducationalServicePictureInline]
     form = EducationalServiceForm
     list_display = [
         "image_shown",
@@ -286,7 +290,6 @@ class EducationalServiceAdmin(EntryAdmin):
     ]
     list_display_links = ["title"]
     list_filter = ["published", PicturesFilter, "audience", "currency"]
-    search_fields = ["search_text", "slug"]
     fieldsets = [
         (None, {"fields": ["title", "audience", "published"]}),
         (_("Booking"), {"fields": [("duration_minutes", "capacity"), ("price", "currency")]}),

@@ -14,13 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from api.admin_site.base import BoundedAdmin
 from api.catalog import galleries
-from api.catalog.pictures import (
-    EducationalServicePicture,
-    ExhibitionPicture,
-    Picture,
-    SpeciesPicture,
-    lock_gallery,
-)
+from api.catalog.pictures import Picture, lock_gallery
 
 
 class PictureForm(forms.ModelForm):
@@ -145,16 +139,10 @@ class PictureInline(admin.options.InlineModelAdmin):
         return self.admin_site.get_model_admin(self.parent_model)
 
 
-class SpeciesPictureInline(PictureInline):
-    model = SpeciesPicture
-
-
-class ExhibitionPictureInline(PictureInline):
-    model = ExhibitionPicture
-
-
-class EducationalServicePictureInline(PictureInline):
-    model = EducationalServicePicture
+def gallery_inline(entries: Any) -> type[PictureInline]:
+    """Return the inline of the pictures of these entries. `entries` is their model."""
+    pictures = entries._meta.get_field("pictures").related_model
+    return type(f"{pictures.__name__}Inline", (PictureInline,), {"model": pictures})
 
 
 class PicturesFilter(admin.SimpleListFilter):

@@ -15,8 +15,8 @@ from rest_framework.viewsets import GenericViewSet
 from api.catalog import galleries
 from api.catalog.caching import VisitorCacheMixin
 from api.catalog.gallery_serializers import PictureSerializer
-from api.catalog.models import EducationalService, Entry, Exhibition, Species
-from api.catalog.pictures import EducationalServicePicture, ExhibitionPicture, Picture, SpeciesPicture
+from api.catalog.models import Entry
+from api.catalog.pictures import Picture
 from api.conditional_requests import ConditionalMixin
 from api.pagination import PagePagination
 from api.permissions import IsStaff, IsStaffOrReadOnly
@@ -47,6 +47,7 @@ SUMMARIES = {
 }
 
 
+@extend_schema_view(**SUMMARIES)
 class PictureViewSet(
     KnownParametersMixin,
     VisitorCacheMixin,
@@ -109,22 +110,8 @@ class PictureViewSet(
         return signed_url(request, picture.source)
 
 
-@extend_schema_view(**SUMMARIES)
-@extend_schema(tags=["species"])
-class SpeciesPictureViewSet(PictureViewSet):
-    queryset = SpeciesPicture.objects.none()
-    entries = Species
-
-
-@extend_schema_view(**SUMMARIES)
-@extend_schema(tags=["exhibitions"])
-class ExhibitionPictureViewSet(PictureViewSet):
-    queryset = ExhibitionPicture.objects.none()
-    entries = Exhibition
-
-
-@extend_schema_view(**SUMMARIES)
-@extend_schema(tags=["educational services"])
-class EducationalServicePictureViewSet(PictureViewSet):
-    queryset = EducationalServicePicture.objects.none()
-    entries = EducationalService
+def gallery_viewset(entries: Any) -> type[PictureViewSet]:
+    """Return the viewset of the pictures of these entries. `entries` is their model."""
+    pictures = entries._meta.get_field("pictures").related_model
+    members = {"queryset": pictures._base_manager.none(), "entries": entries, "__module__": __name__}
+    return type(f"{pictures.__name__}ViewSet", (PictureViewSet,), members)

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from api.auth.principal import Principal
-from api.base_models import Resource, ordering_indexes
+from api.base_models import Resource, ordering_indexes, time_indexes
 from api.catalog import rules
 from api.search import search_column
 from storage.fields import StoredFile, UploadField
@@ -47,20 +47,26 @@ class Entry(Resource):
     published = models.BooleanField(_("published"), default=False, db_index=True)
 
     objects: ClassVar[Any] = EntryQuerySet.as_manager()
-    route: ClassVar[str] = ""  # the basename of its viewset
     bucket: ClassVar[str] = ""  # the public bucket of its pictures
+    folder: ClassVar[str] = ""  # in the bucket, if that has the pictures of other entries too
     pictures: Any  # the reverse relation of its gallery
     first_picture: Any  # loaded by `with_image`, if there is one
     is_image_loaded = False  # annotated by `with_image`
 
     class Meta:
         abstract = True
+        ordering = ["-id"]
+        indexes = time_indexes()
 
     def get_absolute_url(self) -> str:
-        return reverse(f"{self.route}-detail", args=[self.slug])
+        return reverse(f"{self._meta.model_name}-detail", args=[self.slug])
 
     def may_be_changed_by(self, principal: Principal | AnonymousUser) -> bool:
         return principal.is_staff
+
+    def pictures_folder(self) -> str:
+        """Return the folder for its pictures in the bucket."""
+        return f"{self.folder}/{self.slug}" if self.folder else self.slug
 
     @property
     def image(self) -> Any:
@@ -94,7 +100,7 @@ class Entry(Resource):
 
     def slug_words(self) -> str:
         """Return the text that the slug is made from when the entry is created."""
-        raise NotImplementedError
+        return str(self)
 
     def create(self) -> None:
         """Insert the entry with a unique slug: the second with the same text gets the suffix `-2`.
@@ -157,7 +163,7 @@ class Species(Entry):
     )
     search_text = search_column("common_name", "scientific_name", "description")
 
-    route = bucket = "species"
+    bucket = "species"
 
     class Meta(Entry.Meta):
         verbose_name, verbose_name_plural = pgettext_lazy("one", "species"), pgettext_lazy("many", "species")
@@ -216,7 +222,6 @@ class Exhibition(Entry):
     search_text = search_column("title", "location", "description")
 
     objects: ClassVar[Any] = ExhibitionQuerySet.as_manager()
-    route = "exhibition"
     bucket = "exhibitions"
 
     class Meta(Entry.Meta):
@@ -236,9 +241,6 @@ class Exhibition(Entry):
     def clean(self) -> None:
         rules.validate_dates(self.opens_on, self.closes_on)
 
-    def slug_words(self) -> str:
-        return self.title
-
 
 class EducationalService(Entry):
     title = models.CharField(_("title"), max_length=200)
@@ -255,7 +257,6 @@ class EducationalService(Entry):
     )
     search_text = search_column("title", "audience", "description")
 
-    route = "educationalservice"
     bucket = "educational-services"
 
     class Meta(Entry.Meta):
@@ -270,6 +271,3 @@ class EducationalService(Entry):
 
     def clean(self) -> None:
         rules.validate_price(self.price, self.currency)
-
-    def slug_words(self) -> str:
-        return self.title

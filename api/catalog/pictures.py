@@ -23,7 +23,7 @@ MAX_ALT_LENGTH = 500  # characters
 
 
 def _originals_folder(picture: "Picture") -> str:
-    return f"{picture.renditions_bucket}/{picture.entry.slug}"
+    return f"{picture.renditions_bucket}/{picture.renditions_folder()}"
 
 
 class Licence(models.TextChoices):
@@ -78,12 +78,14 @@ class Picture(Resource, PictureModel):
         constraints = [
             models.UniqueConstraint(fields=["entry", "position"], name="%(class)s_position"),
         ]
+        indexes = [renditions_index("%(class)s_due")]
 
     def __str__(self) -> str:
         return self.alt_en or str(self.pk)
 
     def renditions_folder(self) -> str:
-        return str(self.entry.slug)
+        folder: str = self.entry.pictures_folder()
+        return folder
 
     def before_publishing(self) -> None:
         """Set when the entry was changed. First, because `galleries` locks the entry before its pictures."""
@@ -93,7 +95,7 @@ class Picture(Resource, PictureModel):
         return principal.is_staff
 
     def get_absolute_url(self) -> str:
-        return reverse(f"{self.entry.route}-picture-detail", args=[self.entry.slug, self.pk])
+        return reverse(f"{self._meta.model_name}-detail", args=[self.entry.slug, self.pk])
 
     def insert(self) -> None:
         """Insert a new picture, in a transaction: as the last one, or at its `position` if that is free.
@@ -135,7 +137,7 @@ class SpeciesPicture(Picture):
     renditions_bucket: ClassVar[str] = Species.bucket
 
     class Meta(Picture.Meta):
-        indexes = [renditions_index("species")]
+        indexes = [renditions_index("species_renditions_due")]
 
 
 class ExhibitionPicture(Picture):
@@ -144,7 +146,7 @@ class ExhibitionPicture(Picture):
     renditions_bucket: ClassVar[str] = Exhibition.bucket
 
     class Meta(Picture.Meta):
-        indexes = [renditions_index("exhibition")]
+        indexes = [renditions_index("exhibition_renditions_due")]
 
 
 class EducationalServicePicture(Picture):
@@ -155,4 +157,4 @@ class EducationalServicePicture(Picture):
     renditions_bucket: ClassVar[str] = EducationalService.bucket
 
     class Meta(Picture.Meta):
-        indexes = [renditions_index("service")]
+        indexes = [renditions_index("service_renditions_due")]

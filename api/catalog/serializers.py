@@ -14,7 +14,7 @@ from rest_framework.validators import UniqueValidator
 from api.catalog import rules
 from api.catalog.gallery_serializers import published
 from api.catalog.models import MAX_SLUG_LENGTH, EducationalService, Entry, Exhibition, Species
-from api.pictures.serializers import ImageSerializer
+from api.pictures.serializers import IMAGE, ImageSerializer
 from api.serializer_fields import ModelSerializer, TextField
 
 ENTRY_FIELDS = ["slug", "description", "published", "image", "image_url", "created_at", "updated_at"]
@@ -41,6 +41,8 @@ class SlugField(TextField):
 
 
 class EntrySerializer(ModelSerializer[Any]):
+    example_values = {"slug": "african-penguin", "image": IMAGE, "image_url": IMAGE["url"]}
+
     slug = SlugField()
     image = serializers.SerializerMethodField(help_text="The first picture of the gallery.")
     image_url = serializers.SerializerMethodField(

@@ -1,5 +1,6 @@
 """The views of the catalogue: everybody may read what is published, staff may write."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.db.models import QuerySet
@@ -9,12 +10,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.serializers import BaseSerializer
-from rest_framework.viewsets import ModelViewSet
+from rest_framework.viewsets import GenericViewSet, ModelViewSet
 
 from api.catalog import galleries, qr_codes
 from api.catalog.caching import VisitorCacheMixin
-from api.catalog.filters import EducationalServiceFilters, ExhibitionFilters, SpeciesFilters
-from api.catalog.models import EducationalService, Exhibition, Species
+from api.catalog.filters import EducationalServiceFilters, EntryFilters, ExhibitionFilters, SpeciesFilters
+from api.catalog.gallery_views import gallery_viewset
+from api.catalog.models import UPLOADS, EducationalService, Exhibition, Species
 from api.catalog.serializers import EducationalServiceSerializer, ExhibitionSerializer, SpeciesSerializer
 from api.conditional_requests import ConditionalMixin
 from api.permissions import IsStaffOrReadOnly
@@ -34,6 +36,7 @@ SUMMARIES = {
 }
 
 
+@extend_schema_view(**SUMMARIES)
 class EntryViewSet(
     KnownParametersMixin,
     VisitorCacheMixin,
@@ -42,11 +45,23 @@ class EntryViewSet(
     UploadURLMixin,
     ModelViewSet[Any],
 ):
+    """The base class of the views of entries, with their galleries below them.
+
+    A subclass sets `queryset` and `serializer_class`.
+    """
+
     upload_field = "image"
+    upload_fields = UPLOADS
     problems = {"image": ["file_missing"]}
     permission_classes = (IsStaffOrReadOnly,)
+    filterset_class: Any = EntryFilters
+    ordering_fields: Sequence[str] = ("created_at", "updated_at")
     lookup_field = "slug"
     lookup_value_regex = "[-a-zA-Z0-9_]+"
+
+    @classmethod
+    def viewsets_below(cls) -> dict[str, type[GenericViewSet[Any]]]:
+        return {"pictures": gallery_viewset(cls.queryset.model)}  # type: ignore[union-attr]
 
     def get_queryset(self) -> QuerySet[Any]:
         entries: Any = super().get_queryset()
@@ -68,13 +83,10 @@ class EntryViewSet(
         return {"Location": reverse(f"{self.basename}-detail", args=[data["slug"]], request=self.request)}
 
 
-@extend_schema_view(**SUMMARIES)
-@extend_schema(tags=["species"])
 class SpeciesViewSet(EntryViewSet):
     queryset = Species.objects.all()
     serializer_class = SpeciesSerializer
     filterset_class = SpeciesFilters
-    search_fields = ("search_text",)
     problems = {"qr_code": ["storage_unavailable"]}
     ordering_fields = (
         "common_name",
@@ -102,13 +114,10 @@ class SpeciesViewSet(EntryViewSet):
         return Response(self.get_serializer(species).data)
 
 
-@extend_schema_view(**SUMMARIES)
-@extend_schema(tags=["exhibitions"])
 class ExhibitionViewSet(EntryViewSet):
     queryset = Exhibition.objects.all()
     serializer_class = ExhibitionSerializer
     filterset_class = ExhibitionFilters
-    search_fields = ("search_text",)
     ordering_fields = ("title", "opens_on", "closes_on", "created_at", "updated_at")
 
     def get_queryset(self) -> QuerySet[Any]:
@@ -126,11 +135,8 @@ class ExhibitionViewSet(EntryViewSet):
         serializer.instance = self.get_queryset().get(pk=serializer.save().pk)
 
 
-@extend_schema_view(**SUMMARIES)
-@extend_schema(tags=["educational services"])
 class EducationalServiceViewSet(EntryViewSet):
     queryset = EducationalService.objects.all()
     serializer_class = EducationalServiceSerializer
     filterset_class = EducationalServiceFilters
-    search_fields = ("search_text",)
     ordering_fields = ("title", "audience", "price", "duration_minutes", "created_at", "updated_at")

@@ -1,1 +1,1 @@
-"""Documents of the members. A model for any resource with a private file."""
+"""Documents of the members, which they may share with every member."""

@@ -1,66 +1,12 @@
 """The admin of documents: staff may read and delete them and their files, but only owners change them."""
 
-from typing import Any
-
 from django.contrib import admin
-from django.http import HttpRequest
-from django.urls import URLPattern
-from django.utils.translation import gettext_lazy as _
 
-from api.admin_site.base import file_summary, may_view
-from api.admin_site.downloads import download_link, download_url
-from api.admin_site.file_deletion import FileAdmin
 from api.documents.models import Document
-from api.profiles.models import Profile
+from api.private_files.admin import PrivateFileAdmin
 
 
 @admin.register(Document)
-class DocumentAdmin(FileAdmin):
-    file_field = "file"
+class DocumentAdmin(PrivateFileAdmin):
     list_display = ["title", "owner", "category", "visibility", "file_name", "updated_at"]
-    list_filter = ["visibility", ("file", admin.EmptyFieldListFilter), "updated_at"]
-    list_select_related = ["owner"]
-    linked_lookups = ["owner__id__exact"]  # from the page of a profile
-    search_fields = ["search_text", "=id", "=owner__id"]
-    fieldsets = [
-        (None, {"fields": ["title", "description", "category", "visibility", "owner"]}),
-        (_("File"), {"fields": ["file_link", "sha256"]}),
-        (_("Record"), {"fields": ["id", "created_at", "updated_at"]}),
-    ]
-
-    def get_urls(self) -> list[URLPattern]:
-        return [download_url(self, "file"), *super().get_urls()]
-
-    def get_list_display(self, request: HttpRequest) -> Any:
-        return [self._shown(request, name) for name in self.list_display]
-
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        return [
-            (title, {**options, "fields": [self._shown(request, name) for name in options["fields"]]})
-            for title, options in self.fieldsets
-        ]
-
-    def get_search_fields(self, request: HttpRequest) -> list[str]:
-        by_name = ["owner__search_text"] if may_view(request, Profile) else []
-        return [*self.search_fields, *by_name]
-
-    def _shown(self, request: HttpRequest, name: Any) -> Any:
-        """Return the field to show: not the name of the owner to those who may not see profiles."""
-        return "owner_key" if name == "owner" and not may_view(request, Profile) else name
-
-    @admin.display(description=_("owner"))
-    def owner_key(self, document: Document) -> str:
-        return str(document.owner_id)
-
-    @admin.display(description=_("file"), ordering="file")
-    def file_name(self, document: Document) -> str:
-        return file_summary(document.file.facts)
-
-    @admin.display(description=_("file"))
-    def file_link(self, document: Document) -> str:
-        return download_link(document, "file")
-
-    @admin.display(description="SHA-256")
-    def sha256(self, document: Document) -> str:
-        facts = document.file.facts
-        return (facts and facts["sha256"]) or ""
+    list_filter = ["visibility", *PrivateFileAdmin.list_filter]

@@ -157,10 +157,10 @@ def picture_models() -> list[type[PictureModel]]:
     return [model for model in apps.get_models() if issubclass(model, PictureModel)]
 
 
-def renditions_index(prefix: str) -> models.Index:
+def renditions_index(name: str) -> models.Index:
     """Return the index by which the sweep finds the rows whose renditions are due."""
     return models.Index(
         fields=["renditions_due_at"],
         condition=Q(renditions_due_at__isnull=False),
-        name=f"{prefix}_renditions_due",
+        name=name,
     )

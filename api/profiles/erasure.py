@@ -1,4 +1,6 @@
-"""Erases a member: documents, their objects, tickets, avatar and profile.
+"""Erases a member: documents and other rows with an owner, their objects, tickets, avatar and profile.
+
+The fields of these rows name their owner: see `owner_field` of UploadField.
 
 The transaction that deletes a row schedules the removal of its objects. So an erasure that stops at any point
 leaves no row without its file, and the next call finishes it. Rows are deleted by compare-and-swap, so that a
@@ -9,12 +11,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import product
+from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import IntegrityError, models, transaction
 
-from api.documents.models import Document
+from api.base_models import owned_models
 from api.exceptions import Refused
 from api.idempotency import IdempotencyKey
 from api.profiles.models import Profile
@@ -23,12 +27,12 @@ from api.uploads.attachments import keys_in, objects_of
 from api.uploads.models import Removal, Upload
 from storage.base import SignedStorage
 from storage.errors import StorageError
-from storage.fields import all_as_read, stored_files
+from storage.fields import all_as_read, stored_files, upload_fields_of
 
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """Something that was deleted. `kind` is document, object, ticket or profile.
+    """Something that was deleted. `kind` is object, ticket, profile, or another name of a model.
 
     `name` is the id of a row, or `<bucket>/<key>` of an object.
     """
@@ -42,19 +46,23 @@ def erase(member: UUID) -> Iterator[Deletion]:
 
     A generator: nothing is deleted until it is iterated. Raises StorageUnavailable before anything is
     deleted, and Refused while a file of the member is being verified; then the next call deletes what is
-    left. If the storage fails to delete an object, the sweep deletes it: see `is_pending`.
+    left. If the storage fails to delete an object, the sweep deletes it: see `is_pending`. Raises
+    IntegrityError if a row that is not one of `owned_models` protects the profile.
     """
     found = _objects_in_folders(member)  # also objects that no row names
     while True:
-        for document in Document.objects.filter(owner_id=member):
-            yield from _delete_resource(document, member)
+        for rows in _rows_of(member):
+            for row in rows:
+                yield from _delete_resource(row, member)
         yield from _delete_tickets(Upload.objects.filter(owner=member), member)
         IdempotencyKey.objects.filter(owner=member).delete()
         try:
             profile = Profile.objects.filter(pk=member).first() or Profile(pk=member)
             yield from _delete_resource(profile, member)
         except IntegrityError:
-            continue  # the member created another document meanwhile
+            if not any(rows.exists() for rows in _rows_of(member)):
+                raise  # a row without a file, which only its own app can delete, refers to the profile
+            continue  # the member created another row meanwhile
         break
     # Those of requests that were in progress. Later ones find no profile.
     yield from _delete_tickets(Upload.objects.filter(owner=member), member)
@@ -71,10 +79,23 @@ def is_pending(member: UUID) -> bool:
     return Removal.objects.filter(resource_id=member).exists()
 
 
+def kinds_of_summary() -> list[str]:
+    """Return the keys of `summary`: `documents`, those of other owned models, `objects` and `tickets`."""
+    return [f"{kind}s" for kind in (*(_kind(model) for model in owned_models()), "object", "ticket")]
+
+
 def summary(deletions: Iterable[Deletion]) -> dict[str, int]:
-    """Return how many were deleted, as `{documents, objects, tickets}`."""
-    kinds = Counter(deletion.kind for deletion in deletions)
-    return {f"{kind}s": kinds[kind] for kind in ("document", "object", "ticket")}
+    """Return how many were deleted, by kind."""
+    numbers = Counter(f"{deletion.kind}s" for deletion in deletions)
+    return {kind: numbers[kind] for kind in kinds_of_summary()}
+
+
+def _kind(model: type[models.Model]) -> str:
+    return model._meta.model_name or ""
+
+
+def _rows_of(member: UUID) -> list[models.QuerySet[Any]]:
+    return [model._base_manager.filter(**{owner: member}) for model, owner in owned_models().items()]
 
 
 def _delete_resource(resource: models.Model, member: UUID) -> Iterator[Deletion]:
@@ -82,7 +103,7 @@ def _delete_resource(resource: models.Model, member: UUID) -> Iterator[Deletion]
     while True:
         yield from _delete_tickets(Upload.objects.for_resource(resource), member)
         if _delete_row(resource, member):
-            yield Deletion(resource._meta.model_name or "", str(resource.pk))
+            yield Deletion(_kind(type(resource)), str(resource.pk))
             return
         try:
             resource.refresh_from_db()  # a file was recorded, or a ticket issued, meanwhile
@@ -132,7 +153,7 @@ def _delete_ticket(upload: Upload, member: UUID) -> bool:
 
 def _cancel_unless_completed(upload: Upload) -> None:
     try:
-        lifecycle.cancel(upload, keep_resource=True)  # the documents are deleted one by one
+        lifecycle.cancel(upload, keep_resource=True)  # the rows are deleted one by one
     except Refused as refused:
         if refused.code != "ticket_completed":
             raise
@@ -147,9 +168,9 @@ def _recorded_keys(upload: Upload) -> set[str]:
 
 def _objects_in_folders(member: UUID) -> list[tuple[SignedStorage, str]]:
     """Return all objects in the member's folders, also those that no row names. Raises StorageUnavailable."""
-    resources: list[models.Model] = [
+    resources = [
         Profile(pk=member),
-        *(Document(owner_id=member, visibility=each) for each in Document.Visibility),
+        *(row for model, owner in owned_models().items() for row in _possible_rows(model, owner, member)),
     ]
     return [
         (store, key)
@@ -160,6 +181,19 @@ def _objects_in_folders(member: UUID) -> list[tuple[SignedStorage, str]]:
         )
         for key in keys_in(store, folder)
     ]
+
+
+def _possible_rows(model: Any, owner: str, member: UUID) -> Iterator[models.Model]:
+    """Yield a row, which is not saved, for every folder where the files of this member may be."""
+    names = sorted({name for field in upload_fields_of(model) for name in field.placed_by})
+    for values in product(*(_possible_values(model._meta.get_field(name)) for name in names)):
+        yield model(**{owner: member}, **dict(zip(names, values, strict=True)))
+
+
+def _possible_values(field: Any) -> list[Any]:
+    if isinstance(field, models.BooleanField):
+        return [False, True]
+    return [value for value, _label in field.flatchoices] or [field.get_default()]
 
 
 def _remove_objects(member: UUID) -> Iterator[Deletion]:

@@ -65,7 +65,7 @@ class Profile(Resource, PictureModel):
         ordering = ["display_name", "id"]
         indexes = [
             *ordering_indexes("profile", "display_name", "created_at", "updated_at"),
-            renditions_index("profile"),
+            renditions_index("profile_renditions_due"),
         ]
 
     def __str__(self) -> str:

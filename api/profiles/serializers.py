@@ -9,9 +9,10 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_sc
 from rest_framework import serializers
 
 from api.auth.principal import Principal
-from api.permissions import STAFF_PERMISSIONS, permissions_of
+from api.permissions import permissions_of, staff_permissions
 from api.pictures.serializers import IMAGE
 from api.profiles.avatars import SignedImageSerializer, avatar_image, shown_rows, signed_avatars
+from api.profiles.erasure import kinds_of_summary
 from api.profiles.models import Profile
 from api.serializer_fields import ModelSerializer
 from api.uploads import quotas
@@ -61,7 +62,7 @@ LISTED = {name: value for name, value in PROFILE.items() if name not in OWN}
 ROLE = {"type": "string", "enum": ["member", "staff"], "nullable": True}
 PERMISSIONS = {
     "type": "array",
-    "items": {"type": "string", "enum": list(STAFF_PERMISSIONS)},
+    "items": {"type": "string", "enum": staff_permissions()},
     "nullable": True,
 }
 
@@ -154,6 +155,9 @@ def _role(principal: Principal) -> str:
 class ErasedSerializer(serializers.Serializer[Any]):
     """How many documents, objects and tickets this call removed."""
 
-    documents = serializers.IntegerField()
-    objects = serializers.IntegerField(help_text="Objects in the file storage, including the avatar.")
-    tickets = serializers.IntegerField()
+    def get_fields(self) -> dict[str, serializers.Field]:
+        fields: dict[str, serializers.Field] = {
+            kind: serializers.IntegerField() for kind in kinds_of_summary()
+        }
+        fields["objects"].help_text = "Objects in the file storage, including the avatar."
+        return fields

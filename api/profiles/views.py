@@ -79,7 +79,6 @@ class ProfileViewSet(
         "options",
     )  # no PUT: most of it is optional
     filterset_class = ProfileFilters
-    search_fields = ("search_text",)
     ordering_fields = ("display_name", "created_at", "updated_at")
     problems = {
         "list": ["permission_denied"],

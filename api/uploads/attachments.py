@@ -195,13 +195,27 @@ def lock_unused(upload: Upload) -> models.Model | None:
 
 
 def with_parts(row: models.Model) -> list[models.Model]:
-    """Lock the rows with files that are deleted with this row. Returns the row and these rows."""
+    """Lock the rows that are deleted with this row, if they or their own parts have files.
+
+    Returns the row and those rows.
+    """
     rows = [row]
-    for relation in row._meta.related_objects:
-        if relation.on_delete is models.CASCADE and upload_fields_of(relation.related_model):
-            parts: Any = relation.related_model._base_manager
-            rows += parts.select_for_update().filter(**{relation.field.name: row})
+    for relation in _parts_with_files(type(row)):
+        parts: Any = relation.related_model._base_manager
+        for part in parts.select_for_update().filter(**{relation.field.name: row}):
+            rows += with_parts(part)
     return rows
+
+
+def _parts_with_files(model: Any, above: tuple[Any, ...] = ()) -> list[Any]:
+    """Return the relations by which rows with files, or with such parts, are deleted with their row."""
+    return [
+        relation
+        for relation in model._meta.related_objects
+        if relation.on_delete is models.CASCADE and relation.related_model not in (model, *above)
+        if upload_fields_of(relation.related_model)
+        or _parts_with_files(relation.related_model, (model, *above))
+    ]
 
 
 def files_beside(file: StoredFile) -> list[StoredFile]:

@@ -1,6 +1,6 @@
 """The views of tickets, and mixins that add tickets and download URLs to the viewset of a resource."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -203,9 +203,13 @@ class TicketMixin:
 
 
 class UploadURLMixin(TicketMixin):
-    """Adds `upload-url/` to a viewset, which issues a ticket for the field `upload_field`."""
+    """Adds `upload-url/` to a viewset, which issues a ticket for the field `upload_field`.
+
+    `upload_fields` are all fields that clients have tickets for: `upload-rules/` has their rules.
+    """
 
     upload_field: str
+    upload_fields: Sequence[str] = ()  # by default `upload_field`
     problems = {"upload_url": ["storage_unavailable"]}
 
     @extend_schema(

@@ -273,7 +273,7 @@ def _just_before_the_write(monkeypatch: pytest.MonkeyPatch, change: Callable[[],
             change()
             return original(*args, **options)
 
-        for module in ("api.documents.serializers", "api.documents.views", "api.uploads.views"):
+        for module in ("api.private_files.serializers", "api.private_files.views", "api.uploads.views"):
             monkeypatch.setattr(f"{module}.{name}", late, raising=False)
 
 

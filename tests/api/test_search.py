@@ -5,6 +5,7 @@ import subprocess
 import sys
 import unicodedata
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -14,7 +15,8 @@ from django.db import connection
 from django.db.models import Value
 from django.db.models.functions import Concat
 
-from api.models import EducationalService, Exhibition, Species
+from api.filters import BoundedSearchFilter
+from api.models import EducationalService, Exhibition, Species, Upload
 from api.search import fold
 from tests.storage.project import empty_database, server_url, skip_without_postgresql
 from tests.support.cast import Caller, Keeper
@@ -312,3 +314,10 @@ def test_without_the_right_to_create_the_extension_search_works_and_migrate_says
         tables = ("document", "educationalservice", "exhibition", "profile", "species")
         assert [index for (index,) in database.execute(INDEXES)] == [f"api_{each}_search" for each in tables]
         assert manage("migrate", "-v0") == ""
+
+
+def test_a_model_without_the_column_has_no_parameter():
+    for model, names in ((Species, ["search"]), (Upload, [])):
+        view = SimpleNamespace(queryset=model.objects.none())
+        parameters = BoundedSearchFilter().get_schema_operation_parameters(view)
+        assert [parameter["name"] for parameter in parameters] == names

@@ -27,15 +27,15 @@ CLIENTS = ROOT / "tests" / "clients"
 class Server:
     """A gunicorn with `workers` processes that keeps its database and files in `folder`.
 
-    `environment` adds to or overrides that of development.
+    `environment` adds to or overrides that of development. `root` has the code: this checkout, or a copy.
     """
 
     #: A file in which all processes of a test run share an empty, migrated database; None: each migrates.
     template: Path | None = None
     ready_path = "/readyz"  # answers 200 when the server has started
 
-    def __init__(self, folder: Path, *, workers: int = 2, **environment: str) -> None:
-        self.folder, self.workers = folder, workers
+    def __init__(self, folder: Path, *, workers: int = 2, root: Path = ROOT, **environment: str) -> None:
+        self.folder, self.workers, self.root = folder, workers, root
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -62,7 +62,11 @@ class Server:
 
     def migrate(self) -> None:
         """Make the database: a copy of the template if there is one and the server runs on SQLite."""
-        if self.template is None or str(self.database) not in self.environment["DATABASE_URL"]:
+        if (
+            self.root != ROOT
+            or self.template is None
+            or str(self.database) not in self.environment["DATABASE_URL"]
+        ):
             self.manage("migrate", "-v0")
             return
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -82,7 +86,7 @@ class Server:
         """Run a management command, and return what it prints."""
         done = subprocess.run(
             [sys.executable, "manage.py", *command],
-            cwd=ROOT,
+            cwd=self.root,
             env=self.environment,
             capture_output=True,
             text=True,
@@ -95,7 +99,7 @@ class Server:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "gunicorn", "--workers", str(self.workers)],
-                cwd=ROOT,
+                cwd=self.root,
                 env=self.environment,
                 stdout=log,
                 stderr=log,

@@ -1,7 +1,8 @@
 """Django's `migrate`, with what PostgreSQL needs besides. With --wait it waits for the database to start.
 
-The schema DATABASE_SCHEMA is created first if it does not exist, and the indexes for search last. No
-migration has them, because they need an extension that the database user may not be allowed to create.
+The schema DATABASE_SCHEMA and the function for search are created first if they do not exist, and the
+indexes for search last. No migration has those, because they need an extension that the database user may not
+be allowed to create.
 """
 
 import time
@@ -13,7 +14,7 @@ from django.core.management.commands import migrate
 from django.db import DatabaseError, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from api.search import create_indexes
+from api.search import create_function, create_indexes
 
 #: Asked first, because CREATE SCHEMA IF NOT EXISTS needs the right to create schemas in any case.
 SCHEMA_EXISTS = "SELECT 1 FROM pg_namespace WHERE nspname = %s"
@@ -37,8 +38,13 @@ class Command(migrate.Command):
                 cursor.execute(SCHEMA_EXISTS, [settings.DATABASE_SCHEMA])
                 if cursor.fetchone() is None:
                     cursor.execute(f"CREATE SCHEMA {connection.ops.quote_name(settings.DATABASE_SCHEMA)}")
+        changes_database = connection.vendor == "postgresql" and not (
+            options["plan"] or options["check_unapplied"]
+        )
+        if changes_database:
+            create_function(connection)
         super().handle(*args, **options)
-        if connection.vendor == "postgresql" and not (options["plan"] or options["check_unapplied"]):
+        if changes_database:
             try:
                 create_indexes(connection)
             except DatabaseError as error:

@@ -692,7 +692,7 @@ def test_a_file_that_is_moved_or_replaced_meanwhile_goes_too(change: str, alice:
             alice.patch(f"documents/{document['id']}/", {"visibility": "authenticated"})
         return delete_file(row, field_name)
 
-    monkeypatch.setattr("api.documents.views.delete_file", be_overtaken)
+    monkeypatch.setattr("api.private_files.views.delete_file", be_overtaken)
 
     assert alice.delete(f"documents/{document['id']}/file/").status_code == 204
     assert keys_of("documents") == set()

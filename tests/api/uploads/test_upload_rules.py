@@ -27,7 +27,7 @@ def rules(who: Caller) -> dict[str, dict[str, Any]]:
 
 
 def test_every_field_has_rules(nobody: Caller):
-    assert {(route, name) for route, names in rules(nobody).items() for name in names} == FIELDS
+    assert {(route, name) for route, names in rules(nobody).items() for name in names} >= FIELDS
 
 
 def test_the_rules_of_documents_and_pictures(nobody: Caller, settings):
