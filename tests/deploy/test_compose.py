@@ -1,4 +1,4 @@
-"""compose.yaml keeps its promises, and the page's three settings lead to each store."""
+"""compose.yaml keeps its promises, and the three settings of docs/hosting.md lead to each store."""
 
 import os
 import re
