@@ -78,6 +78,11 @@ BLOCKS: dict[tuple[str, str, str], str] = {
     ): "not run: they need an engine for containers; tests/deploy/test_image.py builds and runs the image",
     (
         "docs/hosting.md",
+        "Without containers",
+        "console",
+    ): "not run: packages, a user and a clone; test_without_containers.py makes its own folder instead",
+    (
+        "docs/hosting.md",
         "With containers",
         "bash",
     ): "tests/deploy/test_compose.py::test_the_settings_of_the_page",

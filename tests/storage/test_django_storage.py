@@ -56,7 +56,7 @@ def test_its_packages_are_all_that_is_imported():
     names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
     modules = {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"storage"}
 
-    listed = re.search(r"install `(django [^`]*)`", TEXT)[1].split()
+    listed = re.search(r"install\s+`(django [^`]*)`", TEXT)[1].split()
 
     assert {PACKAGES.get(module, module) for module in modules} == set(listed)
 
