@@ -64,9 +64,13 @@ class UTCDateTimeField(serializers.DateTimeField):
     """A DateTimeField that writes times in UTC as they are, without looking for the current time zone."""
 
     def to_representation(self, value: Any) -> Any:
-        if isinstance(value, datetime) and value.tzinfo is UTC:
-            return f"{value.replace(tzinfo=None).isoformat()}Z"
-        return super().to_representation(value)
+        is_utc = isinstance(value, datetime) and value.tzinfo is UTC
+        return utc_text(value) if is_utc else super().to_representation(value)
+
+
+def utc_text(time: datetime) -> str:
+    """Return a time in UTC as responses have it: `2026-11-21T02:44:00Z`."""
+    return f"{time.replace(tzinfo=None).isoformat()}Z"
 
 
 #: Fields that write a value of the database as it is.

@@ -21,7 +21,10 @@ class PrivateFileQuerySet(models.QuerySet[Any]):
 
     def with_owner(self) -> Self:
         """Load the owner of each row in the same query, with what members are told of each other."""
-        untold = ("bio", "language", "search_text", "avatar_facts")
+        untold = (
+            *("bio", "language", "search_text", "created_at", "updated_at"),
+            *("avatar_facts", "avatar_size", "avatar_content_type", "rendition_attempts", "rendition_error"),
+        )
         return self.select_related("owner").defer(*(f"owner__{name}" for name in untold))
 
 

@@ -196,7 +196,7 @@ def test_of_many_requests_at_once_as_many_as_allowed_get_through(
     settings, monkeypatch, clock, hasty_threads, location: str
 ):
     if location:
-        redis = "django.core.cache.backends.redis.RedisCache"
+        redis = "backend.redis_cache.RedisCache"
         settings.CACHES = {"default": {"BACKEND": redis, "LOCATION": location}}
     monkeypatch.setitem(TicketRateThrottle.THROTTLE_RATES, "tickets", "300/min")
     request: Any = SimpleNamespace(user=SimpleNamespace(pk=uuid4()))
