@@ -1,6 +1,7 @@
 """The configuration of gunicorn, which reads this file from the current folder: run `gunicorn`."""
 
 import atexit
+import gc
 import glob
 import os
 import re
@@ -98,6 +99,7 @@ def post_worker_init(worker):  # type: ignore[no-untyped-def]
 
     worker.on_refusal = count_problem
     open_pool()
+    gc.freeze()  # what is loaded by now stays: the garbage collector need not look at it again and again
     if os.environ.get("SHOW_BANNER") and worker.age == 1:
         with suppress(OSError):  # nobody reads it
             print(banner(), flush=True)
