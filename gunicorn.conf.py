@@ -16,6 +16,22 @@ from contextlib import suppress
 import structlog
 from gunicorn import util
 
+PROJECT = ("api", "backend", "storage")
+if (
+    "backend.settings" in sys.modules
+):  # SIGHUP: this file is read again, and new processes are forked from here
+    done = subprocess.run(
+        [sys.executable, "-c", "import backend.settings"], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        print(
+            f"The new settings cannot be used, the old ones stay: {done.stderr.strip()[-500:]}",
+            file=sys.stderr,
+        )
+    else:
+        for name in [name for name in sys.modules if name.partition(".")[0] in PROJECT]:
+            del sys.modules[name]
+
 from api.demo.accounts import ACCOUNTS, PASSWORD
 from backend.access_log import AccessLogger
 from backend.request_reader import MAX_HEAD
@@ -31,8 +47,9 @@ from backend.settings import (
     SUPABASE_URL,
     SWEEP_EVERY,
     THREADS,
+    WEB_CONCURRENCY,
 )
-from backend.worker import write_error
+from backend.worker import refusal_observers, write_error
 
 
 def delete_in(process: int, folder: str) -> None:
@@ -45,6 +62,7 @@ wsgi_app = "backend.wsgi"
 bind = [f"127.0.0.1:{PORT}", *filter(None, [METRICS_BIND])]
 worker_class = "backend.worker.Worker"
 worker_connections = 1000  # of each process; beyond them, those that have sent the least are closed
+workers = WEB_CONCURRENCY
 threads = THREADS  # each slow upload or download of the local store occupies one
 timeout = 60
 forwarded_allow_ips = ",".join(FORWARDED_ALLOW_IPS)
@@ -97,7 +115,7 @@ def post_worker_init(worker):  # type: ignore[no-untyped-def]
     from backend.metrics import count_problem  # noqa: PLC0415  (Django is set up by now, in this process)
     from backend.wsgi import open_pool  # noqa: PLC0415
 
-    worker.on_refusal = count_problem
+    refusal_observers.append(count_problem)
     open_pool()
     gc.freeze()  # what is loaded by now stays: the garbage collector need not look at it again and again
     if os.environ.get("SHOW_BANNER") and worker.age == 1:

@@ -152,10 +152,7 @@ def check_connections() -> Iterator[CheckMessage]:
         f"This server may open {needed} connections: {each} for each of {processes} processes, and "
         f"{OTHER_CONNECTIONS} for commands. PostgreSQL allows {allowed}, to all servers together."
     )
-    cure = (
-        "Set a lower DATABASE_POOL_SIZE or WEB_CONCURRENCY, raise max_connections, or use a transaction "
-        "pooler."
-    )
+    cure = "Set THREADS or WEB_CONCURRENCY lower, raise max_connections, or use a transaction pooler."
     if not settings.DATABASE_POOL_SIZE:
         cure = f"Unset DATABASE_POOL_SIZE=0, so that the threads of a process share connections. {cure}"
     yield warning(9, what, cure)

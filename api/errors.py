@@ -16,7 +16,6 @@ from django.core.exceptions import (
     SuspiciousOperation,
 )
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.functional import Promise
 from django.utils.translation import gettext, gettext_noop
@@ -25,6 +24,7 @@ from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
 from rest_framework.views import set_rollback
 
+from api import database_outages
 from api.auth.jwks_client import KeysUnavailable
 from api.auth.sessions import SessionsUnavailable
 from api.auth.tokens import TokenInvalid
@@ -121,8 +121,6 @@ EXCEPTION_CODES: dict[type[Exception], str] = {
     ScannerUnavailable: "scanner_unavailable",
     KeysUnavailable: "keys_unavailable",
     SessionsUnavailable: "sessions_unavailable",
-    OperationalError: "not_ready",  # the database does not answer, or has no time or connection for this
-    InterfaceError: "not_ready",
     ObjectMissing: "file_missing",
     Http404: "not_found",
     ObjectDoesNotExist: "not_found",
@@ -239,6 +237,8 @@ def problem_of(error: Exception) -> Problem | None:
         case exceptions.APIException() if error.get_codes() in ERROR_CODES:
             return Problem(str(error.get_codes()))
     code = next((code for kind, code in EXCEPTION_CODES.items() if isinstance(error, kind)), None)
+    if database_outages.is_outage(error):
+        code = "not_ready"
     if code is None:
         return None
     if ERROR_CODES[code][0] < 500:

@@ -14,10 +14,10 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.sessions.models import Session
-from django.db import InterfaceError, OperationalError
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from api import database_outages
 from api.admin_site.login_limits import AttemptCount
 from api.catalog import qr_codes
 from api.catalog.models import Species
@@ -45,10 +45,15 @@ State = Upload.State
 
 def sweep(options: Options) -> Iterator[Result]:
     """Run all steps, and yield what was done. A step that fails does not keep the others from running."""
-    outages = (StorageError, ScannerUnavailable, OperationalError, InterfaceError)
     limits = partial(request_budget, settings.STORAGE_TIMEOUT)
     steps = chain(map(Step, STEPS), leftover_steps())
-    return run_steps(steps, replace(options, outages=outages, limits=limits))
+    return run_steps(steps, replace(options, is_outage=is_outage, limits=limits))
+
+
+def is_outage(error: Exception) -> bool:
+    """Return True if a service does not work, so that the next sweep may do what failed."""
+    is_service = isinstance(error, StorageError | ScannerUnavailable)
+    return is_service or database_outages.is_outage(error)
 
 
 # --- Tickets ------------------------------------------------------------------------------------------

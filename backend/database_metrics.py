@@ -2,11 +2,12 @@
 
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from time import monotonic
 
 from django.db import Error as AnyDatabaseError
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Count, Min
 from django.utils import timezone
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -16,6 +17,8 @@ from api import sweep_status
 from api.pictures.models import picture_models
 from api.uploads.models import Removal, Upload
 
+DATABASE_UP = "1 if the database answered these queries in time."
+MAX_SECONDS = 3  # of each query; PostgreSQL only
 KEPT_FOR = 10.0  # seconds, so that several readers, or a fast one, cost no more queries
 
 
@@ -32,24 +35,37 @@ class DatabaseCollector(Collector):
         return []
 
     def collect(self) -> Iterable[Metric]:
-        with self._lock:
-            if monotonic() - self._collected_at >= KEPT_FOR:
-                self._metrics = self._ask()
-                self._collected_at = monotonic()
-            return self._metrics
+        if self._lock.acquire(blocking=False):  # else another thread asks: one that waits would be missed
+            try:
+                if monotonic() - self._collected_at >= KEPT_FOR:
+                    self._metrics = self._ask()
+                    self._collected_at = monotonic()
+            finally:
+                self._lock.release()
+        return self._metrics
 
     def _ask(self) -> list[Metric]:
         started = monotonic()
         try:
-            found = [*tickets(), *removals(), *renditions(), *sweep(), *connections()]
+            with transaction.atomic(), time_limit():
+                found = [*tickets(), *removals(), *renditions(), *sweep(), *connections()]
         except AnyDatabaseError:
-            return [gauge("database_up", "1 if the database answered.", 0)]
+            return [gauge("database_up", DATABASE_UP, 0)]
         seconds = monotonic() - started
         return [
-            gauge("database_up", "1 if the database answered.", 1),
+            gauge("database_up", DATABASE_UP, 1),
             gauge("database_metrics_seconds", "How long the queries of these metrics took.", seconds),
             *found,
         ]
+
+
+@contextmanager
+def time_limit() -> Iterator[None]:
+    """End each query of this block, which is in a transaction, after MAX_SECONDS."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{MAX_SECONDS}s"])
+    yield
 
 
 def tickets() -> Iterator[Metric]:

@@ -107,9 +107,12 @@ def observe_pool() -> None:
 
 
 def came_by_metrics_port(request: HttpRequest) -> bool:
-    """Return True if the request was sent to METRICS_BIND. gunicorn takes the port from its own socket."""
+    """Return True if the request was sent to METRICS_BIND, as gunicorn's socket says: headers may lie."""
     port = settings.METRICS_BIND.rpartition(":")[2]
-    return bool(port) and request.META["SERVER_PORT"] == port
+    if not port or "gunicorn.socket" not in request.META:
+        return False
+    address = request.META["gunicorn.socket"].getsockname()  # of a Unix socket it is a path
+    return isinstance(address, tuple) and address[1] == int(port)
 
 
 def exposition(request: HttpRequest) -> HttpResponse:

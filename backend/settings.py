@@ -107,7 +107,9 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[:
 PORT = env.int("PORT", 8000)
 if not 0 < PORT < 65536:
     raise ImproperlyConfigured("PORT must be a number from 1 to 65535.")
-WEB_CONCURRENCY = env.count("WEB_CONCURRENCY", 1)  # gunicorn reads it: the number of its processes
+WEB_CONCURRENCY = env.int("WEB_CONCURRENCY", 1)  # the processes of gunicorn
+if WEB_CONCURRENCY < 1:
+    raise ImproperlyConfigured("WEB_CONCURRENCY must be at least 1.")
 THREADS = env.int("THREADS", 16)  # of each process of gunicorn; half of them may wait for Supabase Storage
 if THREADS < 2:
     raise ImproperlyConfigured("THREADS must be at least 2.")
@@ -223,6 +225,12 @@ if DATABASE_SCHEMA and not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", DATABASE_SCHEM
     raise ImproperlyConfigured("DATABASE_SCHEMA is not a plain lower-case name such as vivarium.")
 #: The connections of each process of gunicorn to PostgreSQL; 0: each thread keeps its own. See `wsgi.py`.
 DATABASE_POOL_SIZE = env.count("DATABASE_POOL_SIZE", THREADS, maximum=1000)
+# A request keeps its connection while it waits for the storage, as half of the threads may.
+if 0 < DATABASE_POOL_SIZE <= THREADS // 2:
+    raise ImproperlyConfigured(
+        f"DATABASE_POOL_SIZE must be above half of THREADS ({THREADS}), which may all wait for the storage: "
+        "set THREADS lower instead."
+    )
 DATABASES = {"default": env.db_url("DATABASE_URL", f"sqlite:///{BASE_DIR / 'db.sqlite3'}")}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
@@ -233,7 +241,8 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         timeout=20,
         init_command="PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     )
-elif DATABASES["default"]["ENGINE"].endswith("postgresql"):
+elif DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
+    DATABASES["default"]["ENGINE"] = "backend.postgresql"
     # A transaction pooler may use another connection for each transaction: no prepared statements.
     DATABASES["default"].update(CONN_MAX_AGE=60, CONN_HEALTH_CHECKS=True, DISABLE_SERVER_SIDE_CURSORS=True)
     options = DATABASES["default"].setdefault("OPTIONS", {})

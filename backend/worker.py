@@ -25,6 +25,9 @@ from backend.request_reader import (
     now,
 )
 
+#: Called with the error code of each request that is refused here.
+refusal_observers: list[Callable[[str], None]] = []
+
 LONG_REQUESTS_PER_THREAD = 2  # they mostly wait: 30 phones that upload at once do not wait for each other
 REASONS = {400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fields Too Large"}
 #: The error codes of what gunicorn refuses itself. All others are `malformed`.
@@ -43,9 +46,6 @@ class Worker(ThreadWorker):
     LONG_REQUESTS_PER_THREAD more.
     All methods but `handle_request` run in the main thread, and do not wait.
     """
-
-    #: Called with the error code of each request that is refused here.
-    on_refusal: "Callable[[str], None]" = staticmethod(lambda code: None)
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
@@ -177,7 +177,6 @@ class Worker(ThreadWorker):
 
     def _write_refusal(self, conn: TConn, status: int, code: str) -> None:
         self.log.warning("Refused a request from %s: %s", conn.client, code)
-        self.on_refusal(code)
         with suppress(OSError):
             write_problem(conn.sock, status, REASONS[status], code)
 
@@ -221,6 +220,8 @@ def _should_close(request: Any, conn: TConn) -> bool:
 
 def write_problem(sock: socket.socket, status: int, reason: str, code: str) -> None:
     """Answer with problem+json what never reaches Django. Every origin may read it: it has no secret."""
+    for observe in refusal_observers:
+        observe(code)
     body = json.dumps(
         {
             "type": "about:blank",

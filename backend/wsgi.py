@@ -21,17 +21,17 @@ def use_pool(database: dict[str, Any]) -> None:
     """Let all threads share DATABASE_POOL_SIZE connections to PostgreSQL. Commands have one thread, and one.
 
     At most half of the threads wait for a connection, so that a database that does not answer leaves threads
-    for requests that do not need it.
+    for requests that do not need it. `backend.postgresql` looks at each connection before it is used.
     """
     if settings.DATABASE_POOL_SIZE and database["ENGINE"].endswith("postgresql"):
+        waiting = settings.THREADS // 2
         database["CONN_MAX_AGE"] = 0
-        # A check before each request would take as long as a query. If the database has been started again,
-        # each connection costs one request, which gets 503.
         database["CONN_HEALTH_CHECKS"] = False
         database["OPTIONS"]["pool"] = {
-            "min_size": settings.DATABASE_POOL_SIZE,
+            # Open at any time, so that no more than `waiting` must wait if all threads ask at once.
+            "min_size": min(settings.DATABASE_POOL_SIZE, settings.THREADS - waiting),
             "max_size": settings.DATABASE_POOL_SIZE,
-            "max_waiting": settings.THREADS // 2,
+            "max_waiting": waiting,
             "timeout": POOL_TIMEOUT,
             # Later the next request tries again. By itself the pool would wait longer each time.
             "reconnect_timeout": POOL_TIMEOUT,

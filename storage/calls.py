@@ -1,5 +1,6 @@
 """Tells observers about the calls of stores: which method was called, how it ended, and how long it took."""
 
+import logging
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import wraps
@@ -14,6 +15,7 @@ from storage.errors import (
     StorageUnavailable,
 )
 
+logger = logging.getLogger("storage.calls")
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
@@ -49,7 +51,11 @@ def observed(method: Callable[Arguments, Result]) -> Callable[Arguments, Result]
             raise
         finally:
             _is_running.reset(token)
+            seconds = perf_counter() - started
             for observe in observers:
-                observe(method.__name__, outcome, perf_counter() - started)
+                try:
+                    observe(method.__name__, outcome, seconds)
+                except Exception:  # the call is done, whatever the observer does
+                    logger.exception("observer_failed")
 
     return call

@@ -19,18 +19,23 @@ MAX_FAILURES = 3  # in a row, after which a step ends: the storage does not answ
 logger = logging.getLogger("storage.sweep")  # not structlog, which prints to stdout if it is not configured
 
 
+def is_storage_error(error: Exception) -> bool:
+    return isinstance(error, StorageError)
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """`limit`: how many items each step handles at most. `dry_run`: change nothing.
 
-    `retry_all`: also do what waits because the storage has failed. `outages`: the exceptions that say that a
-    service does not work; others are logged. `limits` returns a context in which a task is found, or run.
+    `retry_all`: also do what waits because the storage has failed. `is_outage` returns whether an exception
+    says that a service does not work; others are logged. `limits` returns a context in which a task is found,
+    or run.
     """
 
     limit: int = 1000
     dry_run: bool = False
     retry_all: bool = False
-    outages: tuple[type[Exception], ...] = (StorageError,)
+    is_outage: Callable[[Exception], bool] = is_storage_error
     limits: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
@@ -123,7 +128,7 @@ def _run(task: Task, options: Options) -> Result | None:
 
 
 def _failure(action: str, name: str, error: Exception, options: Options) -> Result:
-    is_outage = isinstance(error, options.outages)
+    is_outage = options.is_outage(error)
     if not is_outage:
         logger.error("sweep_failed", exc_info=error)
     return Result(action, name, f"{type(error).__name__}: {error}", is_outage)

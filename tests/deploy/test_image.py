@@ -217,7 +217,7 @@ def what_the_image_says_about_itself(image: Image):
     config = image.config
 
     assert config["User"] == "10001:10001"
-    assert config["Cmd"] == ["gunicorn", "--bind=0.0.0.0:8000"]
+    assert config["Cmd"] == ["sh", "-c", "exec gunicorn --bind=0.0.0.0:${PORT:-8000}"]
     assert not config.get("Entrypoint")
     assert config["Healthcheck"]["Test"] == ["CMD", "python", "deploy/healthcheck.py"]
     assert config["Labels"]["org.opencontainers.image.title"] == "Vivarium"

@@ -94,3 +94,13 @@ def test_a_call_after_one_that_failed_is_heard(store: SignedStorage, heard: list
             store.describe("a/none.pdf")
 
     assert heard == [("describe", "missing")] * 2
+
+
+def test_an_observer_that_fails_changes_nothing(store: SignedStorage, monkeypatch):
+    def fail(call: str, outcome: str, seconds: float) -> None:
+        raise RuntimeError("no room")
+
+    monkeypatch.setattr(calls, "observers", [fail])
+    store.put("a/b.pdf", [b"%PDF-"], **OPTIONS)
+
+    assert store.has_object("a/b.pdf")

@@ -25,7 +25,7 @@ CLIENTS = ROOT / "tests" / "clients"
 
 
 class Server:
-    """A gunicorn with `workers` processes that keeps its database and files in `folder`.
+    """A gunicorn with `workers` processes, by default those of its settings, and with a `folder` of its own.
 
     `environment` adds to or overrides that of development. `root` has the code: this checkout, or a copy.
     """
@@ -34,7 +34,9 @@ class Server:
     template: Path | None = None
     ready_path = "/readyz"  # answers 200 when the server has started
 
-    def __init__(self, folder: Path, *, workers: int = 2, root: Path = ROOT, **environment: str) -> None:
+    def __init__(
+        self, folder: Path, *, workers: int | None = 2, root: Path = ROOT, **environment: str
+    ) -> None:
         self.folder, self.workers, self.root = folder, workers, root
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -98,7 +100,12 @@ class Server:
     def start(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "--workers", str(self.workers)],
+                [
+                    sys.executable,
+                    "-m",
+                    "gunicorn",
+                    *(["--workers", str(self.workers)] if self.workers else []),
+                ],
                 cwd=self.root,
                 env=self.environment,
                 stdout=log,

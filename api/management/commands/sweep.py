@@ -15,9 +15,10 @@ from threading import Event
 from typing import Any
 
 import structlog
-from django.db import InterfaceError, OperationalError, close_old_connections
+from django.db import close_old_connections
 
 from api import sweep_status
+from api.database_outages import is_outage
 from api.sweep import ACTIONS, sweep
 from storage.management.commands import sweep as base
 from storage.management.commands.sweep import Report, positive
@@ -96,10 +97,11 @@ class Command(base.Command):
                 self.run(options)
                 if options["touch"]:
                     options["touch"].touch()
-            except (InterfaceError, OperationalError) as error:  # the next run tries again
-                logger.warning("sweep_failed", outage="database", exc_info=error)
-            except Exception:
-                logger.exception("sweep_failed")
+            except Exception as error:  # the next run tries again
+                if is_outage(error):
+                    logger.warning("sweep_failed", outage="database", exc_info=error)
+                else:
+                    logger.exception("sweep_failed")
             self._pause(options["every"], options["parent"])
 
     def _pause(self, seconds: int, parent: int | None) -> None:

@@ -1,0 +1,1 @@
+"""Django's backend for PostgreSQL, whose pool gives no connection that the server has closed."""
