@@ -484,7 +484,7 @@ def plain(default: str) -> str:
 
 #: Names of other programs, and of other Django projects, that look like settings.
 OTHERS = {
-    *("ENV_FILE", "GUNICORN_CMD_ARGS", "SCRIPT_NAME", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+    *("ENV_FILE", "NAME_FILE", "GUNICORN_CMD_ARGS", "SCRIPT_NAME", "OTEL_EXPORTER_OTLP_ENDPOINT"),
     *("STORAGES", "INSTALLED_APPS", "MEDIA_URL", "DEFAULT_THROTTLE_RATES", "UPLOAD_FIELDS"),
 }
 
