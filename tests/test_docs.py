@@ -484,7 +484,7 @@ def plain(default: str) -> str:
 
 #: Names of other programs, and of other Django projects, that look like settings.
 OTHERS = {
-    *("GUNICORN_CMD_ARGS", "SCRIPT_NAME", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+    *("ENV_FILE", "NAME_FILE", "GUNICORN_CMD_ARGS", "SCRIPT_NAME", "OTEL_EXPORTER_OTLP_ENDPOINT"),
     *("STORAGES", "INSTALLED_APPS", "MEDIA_URL", "DEFAULT_THROTTLE_RATES", "UPLOAD_FIELDS"),
 }
 
@@ -521,26 +521,26 @@ def test_every_file_that_design_names_exists():
                 assert (ROOT / code).exists() or page.name == "docs/extending.md", f"{page.name}: {code}"
 
 
-def rooms() -> dict[str, str]:
-    """The folders at the top in the picture of the rooms, each with the lines that describe what is in it."""
-    [picture] = PAGES["docs/design.md"].code("", "Rooms")
+def pictured_folders() -> dict[str, str]:
+    """The folders at the top in the picture, each with the lines that describe what is in it."""
+    [picture] = PAGES["docs/design.md"].code("", "Folders")
     lines = re.split(r"^(?=\S)", picture, flags=re.MULTILINE)
     return {line.split()[0].strip(",/"): line for line in lines if line}
 
 
-def test_every_module_in_the_picture_of_the_rooms_exists():
-    for folder, text in rooms().items():
+def test_every_module_in_the_picture_of_the_folders_exists():
+    for folder, text in pictured_folders().items():
         there = {path.name for path in (ROOT / folder).rglob("*.py")}
         assert set(re.findall(r"\b\w+\.py\b", text)) <= there | {"manage.py"}, folder
 
 
-def test_the_picture_of_the_rooms_has_every_package():
+def test_the_picture_of_the_folders_has_every_package():
     for app in ("api", "storage"):
         packages = {path.parent.name for path in (ROOT / app).glob("*/__init__.py")} - {
             "migrations",
             "management",
         }
-        missing = {name for name in packages if not re.search(rf"\b{name}/", rooms()[app])}
+        missing = {name for name in packages if not re.search(rf"\b{name}/", pictured_folders()[app])}
         assert missing == set(), app
 
 
