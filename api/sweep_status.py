@@ -20,9 +20,10 @@ class LastSweep(models.Model):
 
 
 def record(seconds: float, failed: int) -> None:
-    """Record a run that has just finished."""
-    values = {"finished_at": timezone.now(), "seconds": seconds, "failed": failed}
-    LastSweep.objects.update_or_create(id=1, defaults=values)
+    """Record a run that has just finished, in one statement: several may finish at once."""
+    last = LastSweep(finished_at=timezone.now(), seconds=seconds, failed=failed)
+    columns = ["finished_at", "seconds", "failed"]
+    LastSweep.objects.bulk_create([last], update_conflicts=True, unique_fields=["id"], update_fields=columns)
 
 
 def last_sweep() -> LastSweep | None:

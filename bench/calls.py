@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path[0] = str(Path(__file__).resolve().parent.parent)  # not this folder: it has a module `requests`
 os.environ.update(ENV_FILE=os.devnull, DEBUG="true", DJANGO_SETTINGS_MODULE="backend.settings")
 
 import django
@@ -24,8 +24,8 @@ django.setup()
 
 import httpx
 from django.conf import settings
-from migration import Bench
 
+from bench.migration import Bench
 from storage.supabase.client import TIMEOUT, request
 
 THREADS = 16

@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import IO, BinaryIO
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path[0] = str(Path(__file__).resolve().parent.parent)  # not this folder: it has a module `requests`
 os.environ.update(ENV_FILE=os.devnull, DEBUG="true", DJANGO_SETTINGS_MODULE="backend.settings")
 
 import django

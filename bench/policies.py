@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any, LiteralString
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path[0] = str(Path(__file__).resolve().parent.parent)  # not this folder: it has a module `requests`
 os.environ.update(ENV_FILE="/dev/null", DEBUG="true", DJANGO_SETTINGS_MODULE="backend.settings")
 
 import django

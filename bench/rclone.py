@@ -23,11 +23,11 @@ from pathlib import Path
 from statistics import median
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[0] = str(ROOT)  # not this folder: it has a module `requests`
 
 import httpx
-from migration import MANAGE, Bench
 
+from bench.migration import MANAGE, Bench
 from storage import keys
 
 TRANSFERS = 8

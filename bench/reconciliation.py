@@ -11,7 +11,7 @@ import tracemalloc
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path[0] = str(Path(__file__).resolve().parent.parent)  # not this folder: it has a module `requests`
 FOLDER = TemporaryDirectory()
 os.environ.update(
     ENV_FILE="/dev/null",

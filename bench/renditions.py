@@ -14,7 +14,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path[0] = str(Path(__file__).resolve().parent.parent)  # not this folder: it has a module `requests`
 os.environ.update(ENV_FILE=os.devnull, DEBUG="true", DJANGO_SETTINGS_MODULE="backend.settings")
 
 import django

@@ -92,6 +92,7 @@ function advice(problem: NotCreated): string {
       return 'sign in'
     case 'throttled':
     case 'request_timeout':
+    case 'not_ready':
     case 'storage_unavailable':
     case 'keys_unavailable':
     case 'sessions_unavailable':

@@ -15,7 +15,7 @@ from threading import Event
 from typing import Any
 
 import structlog
-from django.db import close_old_connections
+from django.db import Error, close_old_connections
 
 from api import sweep_status
 from api.database_outages import is_outage
@@ -74,8 +74,15 @@ class Command(base.Command):
         failed, dry_run = len(report.errors), options["dry_run"]
         logger.info("sweep_finished", **report.counts, failed=failed, dry_run=dry_run, seconds=seconds)
         if not dry_run:
-            sweep_status.record(seconds, failed)
+            self._record(seconds, failed)
         return report
+
+    def _record(self, seconds: float, failed: int) -> None:
+        """What was done is done, also if this fails."""
+        try:
+            sweep_status.record(seconds, failed)
+        except Error as error:
+            logger.warning("sweep_not_recorded", outage="database", exc_info=error)
 
     def print_result(self, result: Result, options: dict[str, Any]) -> None:
         """With --every, what failed is in the logs: an outage once a minute, a fault when it happens."""
