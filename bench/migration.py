@@ -84,7 +84,7 @@ class Bench:
         command = [sys.executable, "-m", "gunicorn", "--workers", "2", "--log-level", "error"]
         environment = {**self.target, "MEDIA_ROOT": str(media), "SLOW_SERVER_DELAY": str(delay)}
         server = subprocess.Popen(
-            [*command, "slow_server:application"], cwd=ROOT, env=environment, stderr=subprocess.DEVNULL
+            [*command, "bench.slow_server:application"], cwd=ROOT, env=environment, stderr=subprocess.DEVNULL
         )
         try:
             self._wait_until_ready()

@@ -73,16 +73,17 @@ class Command(base.Command):
         seconds = round(time.monotonic() - started, 3)
         failed, dry_run = len(report.errors), options["dry_run"]
         logger.info("sweep_finished", **report.counts, failed=failed, dry_run=dry_run, seconds=seconds)
-        if not dry_run:
-            self._record(seconds, failed)
+        self.is_recorded = not dry_run and self._record(seconds, failed)
         return report
 
-    def _record(self, seconds: float, failed: int) -> None:
-        """What was done is done, also if this fails."""
+    def _record(self, seconds: float, failed: int) -> bool:
+        """Return False if the database does not answer. What was done is done."""
         try:
             sweep_status.record(seconds, failed)
         except Error as error:
             logger.warning("sweep_not_recorded", outage="database", exc_info=error)
+            return False
+        return True
 
     def print_result(self, result: Result, options: dict[str, Any]) -> None:
         """With --every, what failed is in the logs: an outage once a minute, a fault when it happens."""
@@ -102,7 +103,7 @@ class Command(base.Command):
             try:
                 close_old_connections()
                 self.run(options)
-                if options["touch"]:
+                if options["touch"] and self.is_recorded:
                     options["touch"].touch()
             except Exception as error:  # the next run tries again
                 if is_outage(error):
