@@ -39,6 +39,12 @@ DASHBOARD = ROOT / "deploy" / "grafana" / "vivarium.json"
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
+@pytest.fixture(autouse=True)
+def _nothing_asked(monkeypatch) -> None:
+    """What the database said in the test before is forgotten."""
+    monkeypatch.setattr(metrics, "DATABASE", database_metrics.DatabaseCollector())
+
+
 @pytest.fixture
 def enabled(settings, monkeypatch) -> None:
     settings.METRICS_TOKEN = TOKEN
@@ -249,6 +255,7 @@ def test_without_a_database_the_other_metrics_are_shown(monkeypatch):
         raise OperationalError("the server closed the connection")
 
     monkeypatch.setattr(sweep_status, "last_sweep", fail)
+    ask(path="/livez")
     samples = shown()
 
     assert value(samples, "database_up") == 0
@@ -259,7 +266,6 @@ def test_without_a_database_the_other_metrics_are_shown(monkeypatch):
 @pytest.mark.usefixtures("enabled", "db")
 def test_the_database_is_asked_once_in_a_while(monkeypatch, django_assert_num_queries):
     monkeypatch.setattr(database_metrics, "KEPT_FOR", 60.0)
-    monkeypatch.setattr(metrics, "DATABASE", database_metrics.DatabaseCollector())
     shown()
 
     with django_assert_num_queries(0):
