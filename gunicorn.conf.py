@@ -17,17 +17,14 @@ import structlog
 from gunicorn import util
 
 PROJECT = ("api", "backend", "storage")
-if (
-    "backend.settings" in sys.modules
-):  # SIGHUP: this file is read again, and new processes are forked from here
+# SIGHUP: this file is read again, and the new processes are forked from this one, with its modules.
+if "backend.settings" in sys.modules:
     done = subprocess.run(
         [sys.executable, "-c", "import backend.settings"], capture_output=True, text=True, check=False
     )
     if done.returncode:
-        print(
-            f"The new settings cannot be used, the old ones stay: {done.stderr.strip()[-500:]}",
-            file=sys.stderr,
-        )
+        reason = done.stderr.strip()[-500:]
+        print(f"The new settings cannot be used, the old ones stay: {reason}", file=sys.stderr)
     else:
         for name in [name for name in sys.modules if name.partition(".")[0] in PROJECT]:
             del sys.modules[name]

@@ -34,17 +34,16 @@ def start() -> None:
     )
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
-    DjangoInstrumentor().instrument(request_hook=hide_query, response_hook=name_route)
+    DjangoInstrumentor().instrument(request_hook=hide_url, response_hook=name_route)
     PsycopgInstrumentor().instrument()
     RedisInstrumentor().instrument()
     calls.observers.append(add_storage_call)
 
 
-def hide_query(span: Span, request: HttpRequest) -> None:
+def hide_url(span: Span, request: HttpRequest) -> None:
     """Leave out the URL: its query may have the token of a signed URL, and its path has keys."""
-    for name in ("http.target", "http.url", "url.full", "url.path"):
+    for name in ("http.target", "http.url", "url.full", "url.path", "url.query"):
         span.set_attribute(name, "")
-    span.set_attribute("url.query", "")
 
 
 def name_route(span: Span, request: HttpRequest, response: HttpResponse) -> None:

@@ -1,8 +1,5 @@
 """What `check --deploy` says of a configuration that works, but not for long."""
 
-import os
-import subprocess
-import sys
 import tempfile
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +12,8 @@ from django.utils import timezone
 
 from api import sweep_status
 from api.auth.local.models import LocalUser
-from tests.support.server import ROOT
+from tests.backend.test_settings import PRODUCTION as ENVIRONMENT
+from tests.backend.test_settings import python
 
 PRODUCTION = {
     "DEBUG": False,
@@ -156,21 +154,8 @@ def test_the_limit_of_postgresql_is_read(production):
 
 def test_without_a_database_the_rest_is_told():
     """As when an image is built."""
-    environment = {
-        "ENV_FILE": os.devnull,
-        "SECRET_KEY": "zK8v!q2Lx$Rw7Tn4Yb9Hc3Jd6Fg1Ms5PaEoUiQtZkXyVbNmWe%Ap0^Sl2",
-        "SUPABASE_JWT_SECRET": "f3a9c1d47e5b60829bd1e4f7a2c58360d94be17f",
-        "DATABASE_URL": "postgres://nobody@127.0.0.1:9/none",
-        "SWEEP_EVERY": "0",
-    }
-    done = subprocess.run(
-        [sys.executable, "manage.py", "check", "--deploy"],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    unreachable = {"DATABASE_URL": "postgres://nobody@127.0.0.1:9/none", "CACHE_URL": "", "SWEEP_EVERY": "0"}
+    done = python("manage.py", "check", "--deploy", **{**ENVIRONMENT, **unreachable})
 
     assert done.returncode == 0, done.stderr
     assert "api.W005" in done.stderr

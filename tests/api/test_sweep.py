@@ -29,6 +29,7 @@ from tests.api.uploads.test_lifecycle import hold
 from tests.api.uploads.test_races import prepare, served
 from tests.support.cast import PDF, Caller, body, code, down, expire, fetch, send
 from tests.support.server import ROOT, Server
+from tests.support.waiting import wait_until
 
 OTHER = PDF + b"%other"
 
@@ -371,14 +372,6 @@ def test_every_pass_is_logged_with_its_counts(alice: Caller, caplog):
 
 
 # --- Beside the server ------------------------------------------------------------------------------------
-
-
-def wait_until(condition) -> None:
-    for _ in range(300):
-        if condition():
-            return
-        time.sleep(0.1)
-    raise AssertionError("it did not happen within 30 seconds")
 
 
 def sweeps_of(process_id: int) -> list[int]:

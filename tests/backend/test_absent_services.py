@@ -1,7 +1,6 @@
 """A server that starts before its database, cache or storage says so, and works when they are there."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from tests.storage.project import empty_database, skip_without_postgresql
 from tests.support.cast import announcement
 from tests.support.server import Server
 from tests.support.tcp_proxy import TCPProxy
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -56,14 +56,6 @@ def ask(server: Server, path: str, **options: Any) -> httpx.Response:
     )
 
 
-def wait_for(act: Callable[[], bool]) -> None:
-    for _ in range(150):
-        if act():
-            return
-        time.sleep(0.1)
-    raise AssertionError("it did not come true within 15 seconds")
-
-
 def test_without_a_database_it_says_so_and_works_when_it_is_there(
     database: str, proxy: TCPProxy, tmp_path: Path
 ):
@@ -84,7 +76,7 @@ def test_without_a_database_it_says_so_and_works_when_it_is_there(
         )  # of the API, the pool and the sweep, once a minute each
 
         proxy.start()
-        wait_for(lambda: ask(server, "/readyz").status_code == 200)
+        wait_until(lambda: ask(server, "/readyz").status_code == 200)
         assert ask(server, SPECIES).status_code == 200
 
         proxy.cut()  # the database starts again

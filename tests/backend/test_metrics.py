@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,6 +30,7 @@ from tests.support.auth_server import KeyServer
 from tests.support.cast import PDF, Caller, announcement, send
 from tests.support.pages import Page
 from tests.support.server import ROOT, Server
+from tests.support.waiting import wait_until
 
 TOKEN = "r7Yq2nXw9Lk4Tz8Vb3Mh6Cd1"
 ALERTS = ROOT / "deploy" / "prometheus" / "alerts.yml"
@@ -300,16 +300,16 @@ def test_all_processes_are_added_up_with_the_sweep_and_after_a_reload(tmp_path: 
 
         assert len(list(tmp_path.glob("vivarium-metrics-*/counter_*.db"))) >= 2
         assert [species() for _ in range(5)] == [40] * 5  # whoever answers
-        found = wait_for(lambda: value(samples(), "verification_seconds_count", outcome="verified"))
+        found = wait_until(lambda: value(samples(), "verification_seconds_count", outcome="verified"))
         assert found == 1  # by the sweep
         assert value(samples(), "storage_call_seconds_count", call="upload_token", outcome="ok") == 1
         assert value(samples(), "problems_total", code="too_large") == 1
         # The database is asked once in ten seconds.
-        assert time.time() - wait_for(lambda: value(samples(), "sweep_finished_timestamp_seconds")) < 60
+        assert time.time() - wait_until(lambda: value(samples(), "sweep_finished_timestamp_seconds")) < 60
 
         before = server.log.read_text().count("Booting worker")
         server.process.send_signal(signal.SIGHUP)
-        assert wait_for(lambda: server.log.read_text().count("Booting worker") - before) >= 1
+        assert wait_until(lambda: server.log.read_text().count("Booting worker") - before) >= 1
         assert species() == 40
     assert not list(tmp_path.glob("vivarium-metrics-*")), "the folder of the counts was left behind"
 
@@ -325,15 +325,6 @@ def send_a_head_that_is_too_long(server: Server) -> None:
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 70_000)
         assert b"431" in connection.recv(100)
-
-
-def wait_for(find: Callable[[], float]) -> float:
-    """The first value that is not 0."""
-    for _ in range(300):
-        if found := find():
-            return found
-        time.sleep(0.1)
-    raise AssertionError("nothing came within thirty seconds")
 
 
 @pytest.mark.slow

@@ -7,7 +7,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -30,6 +29,7 @@ from api.uploads.child_process import (
 )
 from tests.support import child_functions
 from tests.support.server import ROOT
+from tests.support.waiting import wait_until
 
 MODULES = [child_functions.__name__]
 LIMITS = Limits(memory=256 * 1024 * 1024, processor_seconds=60, seconds=60)
@@ -70,14 +70,6 @@ def is_running(process: int) -> bool:
     """An ended process whose parent has not noticed yet is not running."""
     state = subprocess.run(["ps", "-o", "stat=", "-p", str(process)], capture_output=True, text=True).stdout
     return bool(state.strip()) and not state.startswith("Z")
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    for _ in range(1000):
-        if condition():
-            return
-        time.sleep(0.02)
-    raise AssertionError("it never happened")
 
 
 def test_a_function_gets_open_files_and_arguments(children: ChildProcesses):

@@ -9,16 +9,19 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from storage.supabase.client import ATTEMPTS
+from tests.support import waiting
 from tests.support.proxy import Fault, Plan, Proxy, delayed
 from tests.support.server import ROOT, Server
 from tests.support.site import Site
 
 pytestmark = pytest.mark.slow  # each starts processes
+wait_until = partial(waiting.wait_until, interval=0.005)  # to be there before it is over
 
 NAMES = ["plan.pdf", "guía.pdf", "año/niño.pdf", "map.pdf"]
 # Root without the right to pass over permissions.
@@ -516,11 +519,3 @@ def retarget(site: Site, url: str) -> None:
     if not site.journal.exists():
         return
     site.journal.write_text(site.journal.read_text().replace(url, site.server.url))
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    for _ in range(6000):
-        if true():
-            return
-        time.sleep(0.005)
-    raise AssertionError("it never came to this")
