@@ -1,6 +1,7 @@
 """Serializer fields that clean text, and that take the JSON type in the schema and no other."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, ClassVar, TypeVar
@@ -75,6 +76,34 @@ def utc_text(time: datetime) -> str:
 
 #: Fields that write a value of the database as it is.
 PLAIN_FIELDS = (TextField, serializers.ChoiceField, StrictBooleanField, StrictIntegerField)
+#: Fields that need nothing but the value to write it: no context, and no other field.
+INDEPENDENT_FIELDS = (
+    *PLAIN_FIELDS,
+    UTCDateTimeField,
+    serializers.DateField,
+    serializers.DecimalField,
+    serializers.IntegerField,
+    serializers.JSONField,
+    serializers.UUIDField,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ShownField:
+    """How a member of a response is written: by a method of the serializer, or by its field.
+
+    `column` is "" if the field finds its value in another way. `is_plain`: the value is written as it is.
+    """
+
+    name: str
+    method: str
+    column: str
+    is_plain: bool
+    field: Any
+
+    @property
+    def is_independent(self) -> bool:
+        return bool(self.method or (self.column and type(self.field) in INDEPENDENT_FIELDS))
 
 
 class ModelSerializer(serializers.ModelSerializer[Row]):
@@ -100,21 +129,32 @@ class ModelSerializer(serializers.ModelSerializer[Row]):
         field_class, arguments = self._built[key]
         return field_class, dict(arguments)
 
-    @cached_property
-    def _columns(self) -> list[tuple[str, str, bool, Any]]:
-        """The name of each field in a response, its column, whether it is plain, and the field itself.
+    #: The fields of each class whose serializers all write them in the same way.
+    _shown_by_class: ClassVar[dict[type, list[ShownField] | None]] = {}
 
-        The column is "" if the field finds its value in another way.
-        """
+    @property
+    def _shown(self) -> list[ShownField]:
+        """The fields of a response. DRF makes them for each serializer, which takes longer than using them."""
+        kind = type(self)
+        if "fields" in vars(self) or kind.get_fields is not serializers.ModelSerializer.get_fields:
+            return self._own_shown  # they may have been changed for this serializer
+        if kind not in self._shown_by_class:
+            shown = kind()._own_shown
+            self._shown_by_class[kind] = shown if all(each.is_independent for each in shown) else None
+        return self._shown_by_class[kind] or self._own_shown
+
+    @cached_property
+    def _own_shown(self) -> list[ShownField]:
         model: type[models.Model] = self.Meta.model
         columns = {column.name for column in model._meta.concrete_fields}
         fields: Iterable[Any] = self._readable_fields
         return [
-            (
-                field.field_name,
-                field.source if field.source in columns and _reads_attribute(field) else "",
-                type(field) in PLAIN_FIELDS,
-                field,
+            ShownField(
+                name=field.field_name,
+                method=field.method_name if type(field) is serializers.SerializerMethodField else "",
+                column=field.source if field.source in columns and _reads_attribute(field) else "",
+                is_plain=type(field) in PLAIN_FIELDS,
+                field=field,
             )
             for field in fields
         ]
@@ -122,9 +162,13 @@ class ModelSerializer(serializers.ModelSerializer[Row]):
     def to_representation(self, instance: Any) -> dict[str, Any]:
         """Return what DRF returns. It asks each field for each row what is known before the first one."""
         shown: dict[str, Any] = {}
-        for name, column, is_plain, field in self._columns:
-            value = getattr(instance, column) if column else field.get_attribute(instance)
-            shown[name] = value if is_plain or value is None else field.to_representation(value)
+        for each in self._shown:
+            if each.method:
+                shown[each.name] = getattr(self, each.method)(instance)
+                continue
+            value = getattr(instance, each.column) if each.column else each.field.get_attribute(instance)
+            is_written = each.is_plain or value is None
+            shown[each.name] = value if is_written else each.field.to_representation(value)
         return shown
 
 

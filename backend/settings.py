@@ -175,10 +175,10 @@ MIDDLEWARE = [
     "backend.middleware.AdminSecurityMiddleware",
     "backend.middleware.RequestBodyMiddleware",  # after all that add headers to each response
     "django.middleware.common.CommonMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "backend.admin_middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
+    "backend.admin_middleware.AuthenticationMiddleware",
+    "backend.admin_middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 TEMPLATES = [

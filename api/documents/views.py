@@ -14,7 +14,7 @@ from api.private_files.views import PrivateFileViewSet
         "object is deleted: repeat the request.",
     ),
 )
-class DocumentViewSet(PrivateFileViewSet):
+class DocumentViewSet(PrivateFileViewSet, compiles_queries=True):
     queryset = Document.objects.none()
     serializer_class = DocumentSerializer
     new_serializer_class = NewDocumentSerializer

@@ -17,6 +17,7 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import ModelViewSet
 
 from api.auth.principal import principal_of
+from api.compiled_queries import CompiledQueriesMixin
 from api.conditional_requests import ConditionalMixin
 from api.exceptions import Refused
 from api.idempotency import IDEMPOTENCY_KEY, RecordKey, run_once
@@ -60,6 +61,7 @@ class PrivateFileViewSet(
     DeletionMixin,
     UploadURLMixin,
     DownloadURLMixin,
+    CompiledQueriesMixin,
     ModelViewSet[Any],
 ):
     """Members read and change their own rows and files, staff those of all.

@@ -1,0 +1,161 @@
+"""Queries that are compiled once, for views that send the same SQL with most requests.
+
+Django compiles a query each time it runs. For one row that takes three times as long as to send the SQL and
+to read the row.
+"""
+
+from collections.abc import Callable
+from copy import copy
+from types import SimpleNamespace
+from typing import Any, ClassVar, Generic, TypeVar, cast
+
+from django.core.exceptions import ValidationError
+from django.db import connections, models
+from django.db.models import Expression, Field, QuerySet, UUIDField
+from django.http import Http404, QueryDict
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+Row = TypeVar("Row", bound=models.Model)
+Rows = QuerySet[Any]
+
+
+class Parameter(Expression):
+    """A value in a query that is given when the query runs."""
+
+    def __init__(self, name: str, output_field: Field) -> None:
+        super().__init__(output_field=output_field)
+        self.name = name
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
+        return "%s", [self]
+
+
+class CompiledQuery(Generic[Row]):
+    """The SQL of a queryset that has Parameters. It can be used by several threads."""
+
+    def __init__(self, queryset: QuerySet[Row]) -> None:
+        self._queryset: Any = queryset
+        self._using = queryset.db
+        self._compiler: Any = queryset.query.get_compiler(self._using)
+        self.sql, self.parameters = self._compiler.as_sql()
+        self._converters = self._compiler.get_converters([selected for selected, *_ in self._compiler.select])
+        self._compiler.connection = None  # that of this thread
+
+    def rows(self, values: dict[str, Any], part: slice | None = None) -> list[Row]:
+        """Return the rows, or a part of them, for these values of the Parameters.
+
+        Raises ValidationError for a malformed value.
+        """
+        query: Any = SimpleNamespace(get_compiler=lambda using: self._bound_compiler(values, part))
+        queryset: Any = QuerySet(self._queryset.model, query, self._using)
+        queryset._prefetch_related_lookups = self._queryset._prefetch_related_lookups
+        return list(queryset)
+
+    def count(self, values: dict[str, Any]) -> int:
+        """Return the number of rows for these values. Raises as `rows` does."""
+        connection = connections[self._using]
+        with connection.cursor() as cursor:
+            sql = f"SELECT COUNT(*) FROM ({self.sql}) counted"  # noqa: S608  (made by Django)
+            cursor.execute(sql, self._bound(connection, values))
+            [number] = cursor.fetchone()
+        return int(number)
+
+    def _bound_compiler(self, values: dict[str, Any], part: slice | None) -> Any:
+        """Return a compiler that has compiled the query already."""
+        compiler = copy(self._compiler)
+        compiler.connection = connections[self._using]
+        sql, parameters = self.sql, self._bound(compiler.connection, values)
+        if part:
+            sql, parameters = f"{sql} LIMIT %s OFFSET %s", (*parameters, part.stop - part.start, part.start)
+        compiler.as_sql = lambda: (sql, parameters)
+        compiler.get_converters = lambda expressions: self._converters
+        return compiler
+
+    def _bound(self, connection: Any, values: dict[str, Any]) -> tuple[Any, ...]:
+        return tuple(
+            each.output_field.get_db_prep_value(values[each.name], connection)
+            if isinstance(each, Parameter)
+            else each
+            for each in self.parameters
+        )
+
+
+class CompiledRows:
+    """The rows of a list as a Paginator takes them: it asks for their number, and for one page."""
+
+    def __init__(self, rows: CompiledQuery[Any], ids: CompiledQuery[Any], values: dict[str, Any]) -> None:
+        self._rows, self._ids, self._values = rows, ids, values
+
+    def count(self) -> int:
+        return self._ids.count(self._values)
+
+    def __getitem__(self, part: slice) -> list[Any]:
+        return self._rows.rows(self._values, part)
+
+
+class CompiledQueriesMixin:
+    """A mixin for viewsets: a class with `compiles_queries=True` has its plain queries compiled once.
+
+    These are the query of `get_object`, and those of a list without filters. The class must choose its rows
+    by `self.action`, and by `id` and `is_staff` of `request.user`, alone: anything else that `get_queryset`
+    or `visible_to` read, such as the time, would be read only once. Subclasses do not inherit the option.
+    """
+
+    _compiles_queries: ClassVar[bool] = False
+    _compiled_queries: ClassVar[dict[Any, CompiledQuery[Any]]] = {}
+
+    def __init_subclass__(cls, *, compiles_queries: bool = False, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls._compiles_queries = compiles_queries
+        cls._compiled_queries = {}
+
+    def get_object(self) -> Any:
+        if not self._compiles_queries:
+            return super().get_object()  # type: ignore[misc]
+        view: Any = self
+        name = view.lookup_field
+        looked_up = Parameter("looked_up", _field(view.queryset.model, name))
+        query = self._compiled("one", lambda rows: rows.order_by().filter(**{name: looked_up}))
+        try:
+            found = query.rows({**self._values(), "looked_up": view.kwargs[view.lookup_url_kwarg or name]})
+        except (TypeError, ValueError, ValidationError):  # as for `get_object_or_404` of DRF
+            found = []
+        if not found:
+            raise Http404
+        view.check_object_permissions(view.request, found[0])
+        return found[0]
+
+    def list(self, request: Request, *args: Any, **options: Any) -> Response:
+        view: Any = self
+        if not self._compiles_queries or request.query_params.keys() - {"page", "page_size"}:
+            return cast(Response, super().list(request, *args, **options))  # type: ignore[misc]
+        ids = self._compiled("ids", lambda rows: rows.order_by().values("pk"))
+        page = view.paginate_queryset(CompiledRows(self._compiled("list"), ids, self._values()))
+        return cast(Response, view.get_paginated_response(view.get_serializer(page, many=True).data))
+
+    def _compiled(self, name: str, change: Callable[[Rows], Rows] = lambda rows: rows) -> CompiledQuery[Any]:
+        """Return the query of the rows of this action, changed so, for callers like this one."""
+        view: Any = self
+        user = view.request.user
+        key = name, view.action, user.is_authenticated, user.is_staff
+        if key not in self._compiled_queries:
+            self._compiled_queries[key] = CompiledQuery(change(self._rows_of_any(user)))
+        return self._compiled_queries[key]
+
+    def _rows_of_any(self, user: Any) -> Rows:
+        """Return the rows of a caller whose id is a Parameter, and who is else like this user."""
+        view: Any = copy(self)
+        id_ = Parameter("caller", UUIDField()) if user.is_authenticated else None
+        caller = SimpleNamespace(id=id_, is_authenticated=user.is_authenticated, is_staff=user.is_staff)
+        view.request = SimpleNamespace(user=caller, query_params=QueryDict())
+        rows: Rows = view.filter_queryset(view.get_queryset())
+        return rows
+
+    def _values(self) -> dict[str, Any]:
+        view: Any = self
+        return {"caller": view.request.user.id}
+
+
+def _field(model: type[models.Model], name: str) -> Any:
+    return model._meta.pk if name == "pk" else model._meta.get_field(name)
