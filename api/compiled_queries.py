@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from django.core.exceptions import ValidationError
-from django.db import connections, models
+from django.db import connections, models, router
 from django.db.models import Expression, Field, QuerySet, UUIDField
 from django.http import Http404, QueryDict
 from rest_framework.request import Request
@@ -27,7 +27,7 @@ class Parameter(Expression):
         super().__init__(output_field=output_field)
         self.name = name
 
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
         return "%s", [self]
 
 
@@ -81,6 +81,29 @@ class CompiledQuery(Generic[Row]):
         )
 
 
+class CompiledInsert:
+    """The INSERT of a model. It sends no signals, and returns nothing that the database would add."""
+
+    def __init__(self, model: type[models.Model]) -> None:
+        self._fields: Any = model._meta.local_concrete_fields
+        self._using = router.db_for_write(model)
+        quote: Any = connections[self._using].ops.quote_name
+        columns = ", ".join(quote(field.column) for field in self._fields)
+        values = ", ".join("%s" for _ in self._fields)
+        self.sql = f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({values})"  # noqa: S608
+
+    def save(self, row: models.Model) -> None:
+        """Insert a new row, which has a value for each field. Raises IntegrityError."""
+        connection = connections[self._using]
+        values = [
+            field.get_db_prep_save(field.pre_save(row, add=True), connection=connection)
+            for field in self._fields
+        ]
+        with connection.cursor() as cursor:
+            cursor.execute(self.sql, values)
+        row._state.adding, row._state.db = False, self._using
+
+
 class CompiledRows:
     """The rows of a list as a Paginator takes them: it asks for their number, and for one page."""
 
@@ -91,7 +114,7 @@ class CompiledRows:
         return self._ids.count(self._values)
 
     def __getitem__(self, part: slice) -> list[Any]:
-        return self._rows.rows(self._values, part)
+        return self._rows.rows(self._values, part) if part.stop > part.start else []
 
 
 class CompiledQueriesMixin:

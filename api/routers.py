@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.urls import URLPattern, URLResolver, include, path
 from rest_framework.routers import SimpleRouter
 
 from api.base_models import Resource
@@ -19,6 +20,14 @@ class ResourceRouter(SimpleRouter):
         for name, each in below.items():
             row = rf"(?P<{viewset.lookup_field}>{viewset.lookup_value_regex})"
             super().register(f"{prefix}/{row}/{name}", each)
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        """Return the URLs in one group for each prefix, so that a path is only compared with those of one."""
+        groups: dict[str, SimpleRouter] = {}
+        for prefix, viewset, basename in self.registry:
+            first, _, rest = prefix.partition("/")
+            groups.setdefault(first, SimpleRouter()).register(rest, viewset, basename)
+        return [path(f"{first}/", include(group.urls)) for first, group in groups.items()]
 
     def upload_fields(self) -> dict[str, dict[str, type[Resource]]]:
         """Return by prefix and field the model of the rows that clients upload files for."""

@@ -134,7 +134,7 @@ class ModelSerializer(serializers.ModelSerializer[Row]):
 
     @property
     def _shown(self) -> list[ShownField]:
-        """The fields of a response. DRF makes them for each serializer, which takes longer than using them."""
+        """The fields of a response. DRF makes them for each serializer, which takes longer than their use."""
         kind = type(self)
         if "fields" in vars(self) or kind.get_fields is not serializers.ModelSerializer.get_fields:
             return self._own_shown  # they may have been changed for this serializer

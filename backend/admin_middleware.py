@@ -1,6 +1,6 @@
 """The middleware of Django that only the admin needs, for the admin alone: the API has access tokens."""
 
-from collections.abc import Callable
+from typing import Any, cast
 
 from django.contrib.auth import middleware as auth
 from django.contrib.messages import middleware as messages
@@ -12,13 +12,14 @@ from django.http.response import HttpResponseBase
 class AdminMixin:
     """A mixin for middleware that does nothing for requests of other paths."""
 
-    get_response: Callable[[HttpRequest], HttpResponseBase]
+    get_response: Any
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if request.path_info.startswith("/admin/"):
-            response: HttpResponseBase = super().__call__(request)  # type: ignore[misc]
-            return response
-        return self.get_response(request)
+            response = super().__call__(request)  # type: ignore[misc]
+        else:
+            response = self.get_response(request)
+        return cast(HttpResponseBase, response)
 
 
 class SessionMiddleware(AdminMixin, sessions.SessionMiddleware):

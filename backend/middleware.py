@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC
 from functools import lru_cache
 from urllib.parse import urlsplit
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import structlog
 from django.conf import settings
@@ -64,8 +64,14 @@ def log_fields(request: HttpRequest) -> dict[str, str | None]:
     user = getattr(request, "user", None)
     principal = None
     if type(user) is Principal:  # in the admin it is a lazy object, which would query the database
-        principal = salted_hmac("vivarium.access_log", str(user.id), algorithm="sha256").hexdigest()[:16]
+        principal = _hash_of(user.id)
     return {"route": route_of(request), "principal": principal}
+
+
+@lru_cache(maxsize=10_000)
+def _hash_of(member: UUID) -> str:
+    hashed: str = salted_hmac("vivarium.access_log", str(member), algorithm="sha256").hexdigest()
+    return hashed[:16]
 
 
 def route_of(request: HttpRequest) -> str | None:

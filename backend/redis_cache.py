@@ -22,10 +22,10 @@ class RedisCacheClient(redis.RedisCacheClient):
 
     def count(self, key: str, delta: int, seconds: float) -> int:
         """Add to a counter, which begins with 0 and lives for so many seconds, and return the sum."""
-        pipeline = self.get_client(key, write=True).pipeline(transaction=True)
+        pipeline = self.get_client(key, write=True).pipeline(transaction=False)
+        pipeline.set(key, 0, ex=int(seconds), nx=True)  # first: a counter never lives without its end
         pipeline.incrby(key, delta)
-        pipeline.expire(key, int(seconds))
-        total, _ = pipeline.execute()
+        _, total = pipeline.execute()
         return int(total)
 
 

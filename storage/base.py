@@ -10,6 +10,7 @@ import os
 import re
 from contextlib import suppress
 from datetime import datetime
+from functools import cache
 from pathlib import PurePath
 from typing import IO, Any
 from urllib.parse import quote
@@ -277,11 +278,16 @@ def signed_stores() -> list[SignedStorage]:
 
 def _may_sign(entry: Any) -> bool:
     """Return False if the BACKEND of this entry of STORAGES is a class of stores that cannot sign URLs."""
+    return "BACKEND" not in entry or _may_be_signed_storage(entry["BACKEND"])
+
+
+@cache
+def _may_be_signed_storage(backend: str) -> bool:
     try:
-        backend = import_string(entry["BACKEND"])
-    except (KeyError, ImportError):  # `storages[alias]` says what is wrong
+        imported = import_string(backend)
+    except ImportError:  # `storages[alias]` says what is wrong
         return True
-    return not isinstance(backend, type) or issubclass(backend, SignedStorage)
+    return not isinstance(imported, type) or issubclass(imported, SignedStorage)
 
 
 def incoming_store() -> SignedStorage:

@@ -18,6 +18,7 @@ from api.catalog.filters import EducationalServiceFilters, EntryFilters, Exhibit
 from api.catalog.gallery_views import gallery_viewset
 from api.catalog.models import UPLOADS, EducationalService, Exhibition, Species
 from api.catalog.serializers import EducationalServiceSerializer, ExhibitionSerializer, SpeciesSerializer
+from api.compiled_queries import CompiledQueriesMixin
 from api.conditional_requests import ConditionalMixin
 from api.permissions import IsStaffOrReadOnly
 from api.query_parameters import KnownParametersMixin
@@ -43,6 +44,7 @@ class EntryViewSet(
     ConditionalMixin,
     DeletionMixin,
     UploadURLMixin,
+    CompiledQueriesMixin,
     ModelViewSet[Any],
 ):
     """The base class of the views of entries, with their galleries below them.
@@ -83,7 +85,7 @@ class EntryViewSet(
         return {"Location": reverse(f"{self.basename}-detail", args=[data["slug"]], request=self.request)}
 
 
-class SpeciesViewSet(EntryViewSet):
+class SpeciesViewSet(EntryViewSet, compiles_queries=True):
     queryset = Species.objects.all()
     serializer_class = SpeciesSerializer
     filterset_class = SpeciesFilters
@@ -114,7 +116,7 @@ class SpeciesViewSet(EntryViewSet):
         return Response(self.get_serializer(species).data)
 
 
-class ExhibitionViewSet(EntryViewSet):
+class ExhibitionViewSet(EntryViewSet, compiles_queries=True):
     queryset = Exhibition.objects.all()
     serializer_class = ExhibitionSerializer
     filterset_class = ExhibitionFilters
@@ -135,7 +137,7 @@ class ExhibitionViewSet(EntryViewSet):
         serializer.instance = self.get_queryset().get(pk=serializer.save().pk)
 
 
-class EducationalServiceViewSet(EntryViewSet):
+class EducationalServiceViewSet(EntryViewSet, compiles_queries=True):
     queryset = EducationalService.objects.all()
     serializer_class = EducationalServiceSerializer
     filterset_class = EducationalServiceFilters

@@ -5,6 +5,7 @@ of a field without it, as those of the catalogue, do not count.
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from django.db.models.fields.json import KT
 from django.db.models.functions import Cast
 from django.utils.translation import gettext
 
+from api.compiled_queries import CompiledQuery, Parameter
 from api.exceptions import Refused
 from api.uploads.models import Upload
 from storage.fields import StoredFile, UploadField, upload_fields
@@ -42,20 +44,37 @@ def usage(member: UUID) -> Usage:
     return Usage(sum(used or 0 for used, _ in rows), sum(count for _, count in rows))
 
 
-def lock(file: StoredFile) -> None:
+def are_limited() -> bool:
+    """Return True if there is a quota."""
+    return bool(settings.QUOTA_BYTES or settings.QUOTA_OPEN_TICKETS)
+
+
+def lock(file: StoredFile, *, shared: bool = False) -> None:
     """Make other transactions that call this for a file of the same owner wait for the end of this one.
 
-    Those that change or delete the row of the file wait too. Raises its DoesNotExist if it, or the owner, was
-    deleted meanwhile.
+    Those that change or delete the row of the file wait too. With `shared`, others with `shared` do not wait.
+    Raises the row's DoesNotExist if it, or the owner, was deleted meanwhile.
     """
     if file.owner_id is None:
         return
-    owner: Any = file.field.owner()
-    locked = file.field.model._base_manager.select_for_update(no_key=True).only("pk")
+    model: Any = file.field.model
+    if not _locking(file.field, shared).rows({"id": file.instance.pk}):
+        raise model.DoesNotExist
+
+
+@cache
+def _locking(field: UploadField, shared: bool) -> CompiledQuery[Any]:
+    """Return the query that locks a row with this field, and its owner."""
+    model: Any = field.model
+    owner: Any = field.owner()
+    locked = model._base_manager.select_for_update(no_key=True).only("pk")
     if owner.related_model:
         locked = locked.select_for_update(no_key=True, of=("self", owner.name))
         locked = locked.select_related(owner.name).only(f"{owner.name}__{owner.target_field.name}")
-    locked.get(pk=file.instance.pk)
+    query = CompiledQuery(locked.order_by().filter(pk=Parameter("id", model._meta.pk)))
+    if shared:
+        query.sql = query.sql.replace("FOR NO KEY UPDATE", "FOR SHARE")  # which Django cannot write
+    return query
 
 
 def check(file: StoredFile, size: int) -> None:
@@ -63,7 +82,7 @@ def check(file: StoredFile, size: int) -> None:
 
     The result is valid until the end of the transaction if `lock` was called in it.
     """
-    if file.owner_id is not None and (settings.QUOTA_BYTES or settings.QUOTA_OPEN_TICKETS):
+    if file.owner_id is not None and are_limited():
         found = usage(file.owner_id)
         _check_bytes(found, size)
         _check_open_tickets(found)

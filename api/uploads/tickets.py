@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from uuid import UUID
 
 from django.conf import settings
@@ -13,6 +14,7 @@ from django.utils.translation import gettext
 from uuid_utils.compat import uuid7
 
 from api.base_models import Resource
+from api.compiled_queries import CompiledInsert
 from api.exceptions import Refused
 from api.uploads import quotas
 from api.uploads.attachments import objects_of
@@ -56,11 +58,11 @@ def issue(
     with transaction.atomic():
         if create_resource:
             create_resource()
-        quotas.lock(file)
+        quotas.lock(file, shared=not quotas.are_limited())
         if on_create:
             on_create(upload_id)  # before the check: a repeated request is not checked again
         quotas.check(file, declared["size"])
-        upload = Upload.objects.create(
+        upload = Upload(
             id=upload_id,
             owner=owner,
             content_type=ContentType.objects.get_for_model(resource),
@@ -70,7 +72,9 @@ def issue(
             path=signed.key,
             expires_at=signed.expires_at,
             creates_resource=create_resource is not None,
+            held_key="",
         )
+        _insert().save(upload)
     return Ticket(upload, signed)
 
 
@@ -123,6 +127,11 @@ def reissue_created(resource: Resource) -> Ticket | None:
     upload = Upload.objects.for_resource(resource).filter(creates_resource=True).first()
     ticket = upload and reissue(upload.pk, resource)
     return ticket if isinstance(ticket, Ticket) else None
+
+
+@cache
+def _insert() -> CompiledInsert:
+    return CompiledInsert(Upload)
 
 
 def _sign(file: StoredFile, key: str, declared: Declared) -> SignedUpload:

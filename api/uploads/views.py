@@ -20,6 +20,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from api.auth.principal import principal_of
 from api.base_models import Resource
+from api.compiled_queries import CompiledQueriesMixin
 from api.conditional_requests import ConditionalMixin
 from api.filters import FilterBackend, StrictOrderingFilter
 from api.idempotency import IDEMPOTENCY_KEY, RecordKey, run_once
@@ -81,9 +82,11 @@ DOWNLOAD = OpenApiParameter(
 class UploadViewSet(
     KnownParametersMixin,
     ConditionalMixin,
+    CompiledQueriesMixin,
     mixins.RetrieveModelMixin,
     mixins.ListModelMixin,
     GenericViewSet[Upload],
+    compiles_queries=True,
 ):
     serializer_class = UploadSerializer
     permission_classes = (IsTicketOwner,)

@@ -6,9 +6,11 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
-from api.models import Species, Upload
+from api.models import Document, Profile, Species, Upload
+from api.uploads import quotas
 from tests.support.cases import DATABASES
 from tests.support.cast import PDF, Caller, Keeper, announcement, code, expire, send
 from tests.support.server import Server
@@ -250,3 +252,50 @@ def test_thirty_requests_at_once_get_as_many_tickets_as_there_is_room_for(where:
     assert (len(granted), len(refused)) == (21, 9)  # of 48 MiB each in 1 GiB
     assert {body["code"] for body in refused} == {"quota_exceeded"}
     assert alice.get("/api/v1/profiles/me/").json()["storage"]["used"] == 21 * 48 * 1024**2
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite locks the whole database")
+@pytest.mark.parametrize(
+    ("ours", "theirs", "waits"),
+    [
+        ("shared", "FOR SHARE", False),
+        ("shared", "FOR NO KEY UPDATE", True),  # a change, or a lock that is not shared
+        ("shared", "FOR UPDATE", True),  # a deletion
+        ("alone", "FOR SHARE", True),
+        ("alone", "FOR NO KEY UPDATE", True),
+    ],
+)
+@pytest.mark.parametrize("table", ["api_document", "api_profile"])
+def test_who_waits_for_whom(transactional_db, table: str, ours: str, theirs: str, waits: bool):
+    owner = Profile.objects.create(id=uuid4())
+    document = Document.objects.create(owner=owner, title="Feeding plan")
+    other = connection.copy()
+    try:
+        with transaction.atomic():
+            quotas.lock(document.upload_file("file", uuid4()), shared=ours == "shared")
+            with other.cursor() as cursor:
+                try:
+                    cursor.execute(f"SELECT id FROM {table} {theirs} NOWAIT")
+                except OperationalError:
+                    assert waits
+                else:
+                    assert not waits
+    finally:
+        other.close()
+
+
+def test_tickets_share_the_lock_only_without_quotas(alice: Caller, settings, monkeypatch):
+    shared = []
+    lock = quotas.lock
+    monkeypatch.setattr(
+        quotas, "lock", lambda file, **options: shared.append(options["shared"]) or lock(file, **options)
+    )
+    document = alice.document()
+
+    ask(alice, document)
+    settings.QUOTA_OPEN_TICKETS = 0
+    ask(alice, document)
+    settings.QUOTA_BYTES = 0
+    ask(alice, document)
+
+    assert shared == [False, False, True]
