@@ -200,9 +200,12 @@ class TicketMixin:
         found = run_once(request, issue, partial(tickets.reissue, resource=resource))
         context = self.get_serializer_context()
         if isinstance(found, Upload):
-            return Response(UploadSerializer(found, context=context).data, headers=_headers(request, found))
-        headers = _headers(request, found.upload)
-        return Response(TicketSerializer(found, context=context).data, status=201, headers=headers)
+            location = reverse("upload-detail", args=[found.pk], request=request)
+            body, status = UploadSerializer(found, context=context).data, 200
+        else:
+            body, status = TicketSerializer(found, context=context).data, 201
+            location = body["complete_url"].removesuffix("complete/")
+        return Response(body, status=status, headers={**NO_STORE, "Location": location})
 
 
 class UploadURLMixin(TicketMixin):
@@ -241,10 +244,6 @@ def _issue(
     declared.is_valid(raise_exception=True)
     ticket: Ticket = declared.save(owner=principal_of(request).id, on_create=on_create)
     return ticket
-
-
-def _headers(request: Request, upload: Upload) -> dict[str, str]:
-    return {**NO_STORE, "Location": reverse("upload-detail", args=[upload.pk], request=request)}
 
 
 class NoStoreMixin:
