@@ -241,7 +241,8 @@ def _store(file: StoredFile, content: BinaryIO, reservations: ExitStack) -> str:
     key = file.new_key(content_type, "")
     reservations.enter_context(removals.reserve(file.storage, key, file.instance.pk, CLAIMED_FOR))
     content.seek(0)
-    file.storage.put(key, read_chunks(content), content_type=content_type, cache_control=_cache_control(file))
+    options = {"content_type": content_type, "cache_control": _cache_control(file)}
+    file.storage.put_at_new_key(key, read_chunks(content), **options)
     return key
 
 

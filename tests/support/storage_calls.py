@@ -18,7 +18,7 @@ from storage.base import SignedStorage
 from storage.errors import StorageError, StorageUnavailable
 from tests.support.proxy import Handling, Passing, Proxy, lost, reset
 
-VERBS = ("describe", "put", "move", "copy", "read", "delete_object", "walk", "listdir")
+VERBS = ("describe", "put", "move", "copy", "read", "open_object", "delete_object", "walk", "listdir")
 WRITES = ("put", "move", "copy", "delete_object")
 
 
