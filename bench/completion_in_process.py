@@ -2,7 +2,8 @@
 
 Run: `python -m bench.completion_in_process FOLDER [milliseconds]`. For each line on stdin, which names one of
 KINDS, it sends a file of this kind, and prints what `Measured` has as JSON. The milliseconds are added to
-each HTTP request of the store. Read by `bench/completion.py`, which sets the environment and fills the folder.
+each HTTP request of the store. Read by `bench/completion.py`, which sets the environment, and writes the
+files.
 """
 
 import json

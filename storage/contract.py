@@ -194,8 +194,9 @@ class ObjectStorage(Storage):
     ) -> None:
         """Create the object under a random key that only the caller knows. Raises ObjectRefused.
 
-        If it raises, there may be an object under this key, which the caller deletes. A store for which it
-        takes requests to keep simultaneous calls with one key apart overrides this.
+        Use each key once. If it raises, there may be an object under the key, also some minutes later: delete
+        it, and use another key. A store for which it takes requests to keep simultaneous calls with one key
+        apart overrides this.
         """
         self.put(key, chunks, content_type=content_type, cache_control=cache_control)
 

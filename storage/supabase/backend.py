@@ -119,17 +119,16 @@ class SupabaseStorage(ProtocolStorage):
     def put_at_new_key(
         self, key: str, chunks: Iterable[bytes], *, content_type: str, cache_control: str
     ) -> None:
-        """Create the object without a staging key if it has at most TUS_CHUNK_SIZE bytes."""
-        with _spool(chunks) as (file, size, md5):
-            put = self.put_file if size > TUS_CHUNK_SIZE else self._put_at_new_key
-            put(
-                key,
-                file,
-                size,
-                content_type=content_type,
-                cache_control=cache_control,
-                verify=lambda sent_key: self._has_content(sent_key, size, md5),
-            )
+        """Create the object with one upload, and compare what arrived. Large files need a staging key."""
+        options = {"content_type": content_type, "cache_control": cache_control}
+        with _spool(chunks) as (file, size, md5), deadline(PUT_SECONDS + transfer_seconds(size)):
+            if size > TUS_CHUNK_SIZE:
+                return self.put_file(
+                    key, file, size, verify=lambda sent: self._has_content(sent, size, md5), **options
+                )
+            self._uploader(file, size, keys.check(key), content_type, cache_control, upsert=False)()
+            if not self._has_content(key, size, md5):
+                raise StorageUnavailable("The object that arrived differs from the file that was sent")
 
     def move(self, key: str, to: ObjectStorage, new_key: str) -> None:
         self._move_or_copy("move", key, to, new_key)
@@ -293,6 +292,12 @@ class SupabaseStorage(ProtocolStorage):
         self, file: BinaryIO, size: int, key: str, content_type: str, cache_control: str, *, upsert: bool
     ) -> str:
         """Upload the file under the key with one request, and retries. Return the id of the object."""
+        return retry(self._uploader(file, size, key, content_type, cache_control, upsert=upsert))
+
+    def _uploader(
+        self, file: BinaryIO, size: int, key: str, content_type: str, cache_control: str, *, upsert: bool
+    ) -> Callable[[], str]:
+        """Return a function that uploads the file once, and returns the id of the object."""
         headers = {
             "Content-Type": content_type,
             "Content-Length": str(size),
@@ -308,18 +313,7 @@ class SupabaseStorage(ProtocolStorage):
             with translate_errors(key):
                 return str(json_object(response, key)["Id"])
 
-        return retry(send)
-
-    def _put_at_new_key(
-        self, key: str, *file: Any, verify: Callable[[str], bool | None], **options: Any
-    ) -> None:
-        try:
-            self.put_file_directly(key, *file, verify=verify, **options)
-        except ObjectExists:  # the response to an earlier attempt was lost
-            if not verify(key):
-                raise StorageUnavailable(
-                    "The object that arrived differs from the file that was sent"
-                ) from None
+        return send
 
     def _has_content(self, key: str, size: int, md5: str) -> bool:
         """Return True if the object has this size and MD5. It is read if its etag is not this MD5."""
