@@ -87,7 +87,7 @@ class ObjectStorage(Storage):
     observed_methods: ClassVar[frozenset[str]] = frozenset(
         {
             *("describe", "read", "open_object", "list_folder", "check_ready"),
-            *("put", "put_at_new_key", "replace", "move", "copy", "delete_object", "delete_objects"),
+            *("put", "put_at_new_key", "replace", "move", "copy", "delete_object"),
             *("sign_upload", "sign_downloads", "sign_download"),
         }
     )
