@@ -52,7 +52,13 @@ class Side:
     def __init__(self, folder: Path, settings: dict[str, str], delay: float) -> None:
         command = [sys.executable, "-m", "bench.completion_in_process", str(folder), str(delay)]
         self.running = subprocess.Popen(
-            command, cwd=ROOT, env=settings, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command,
+            cwd=ROOT,
+            env=settings,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # its log
+            text=True,
         )
 
     def measure(self, kind: str) -> dict[str, Any]:

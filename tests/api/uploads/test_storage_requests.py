@@ -1,4 +1,4 @@
-"""How many HTTP requests to Supabase Storage each operation takes: not one more than docs/supabase.md says."""
+"""The HTTP requests of each operation to Supabase Storage: not one more than docs/supabase.md says."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -19,7 +19,12 @@ WIDE = picture("JPEG", (2600, 20))  # so wide that it has all renditions
 LONG_JPEG = picture("JPEG", (400, 300), comment=b"") + bytes(LARGE)
 
 SIGN_UPLOAD, SIGN = "POST /object/upload/sign", "POST /object/sign"
-MOVE, COPY, READ, DELETE = "POST /object/move", "POST /object/copy", "GET /object/authenticated", "DELETE /object"
+MOVE, COPY, READ, DELETE = (
+    "POST /object/move",
+    "POST /object/copy",
+    "GET /object/authenticated",
+    "DELETE /object",
+)
 RENDITIONS = 5 * ["POST /object", "GET /object/info"]
 ROUTE = re.compile(r"\w+ /object(/(authenticated|info|move|copy|sign|upload/sign|list-v2)\b)?")
 
