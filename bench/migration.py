@@ -52,7 +52,7 @@ class Bench:
             "ENV_FILE": os.devnull,
             "DEBUG": "true",
             "PORT": port,
-            "PYTHONPATH": f"{ROOT}:{ROOT / 'bench'}",
+            "PYTHONPATH": str(ROOT),
         }
         self.target = {
             **os.environ,

@@ -36,6 +36,15 @@ class ObjectInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenObject:
+    """An object that is open for reading: close `file`. `size` in bytes."""
+
+    file: BinaryIO
+    size: int
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True)
 class SignedURL:
     """A URL that serves one object until `expires_at`."""
 
@@ -77,8 +86,8 @@ class ObjectStorage(Storage):
     #: The methods whose calls `storage.calls` tells its observers about.
     observed_methods: ClassVar[frozenset[str]] = frozenset(
         {
-            *("describe", "read", "list_folder", "check_ready"),
-            *("put", "replace", "move", "copy", "delete_object"),
+            *("describe", "read", "open_object", "list_folder", "check_ready"),
+            *("put", "put_at_new_key", "replace", "move", "copy", "delete_object"),
             *("sign_upload", "sign_downloads", "sign_download"),
         }
     )
@@ -171,6 +180,25 @@ class ObjectStorage(Storage):
         """Raise StorageUnavailable if objects cannot be read and written. Writes nothing."""
 
     # --- Optional -----------------------------------------------------------------------------------
+
+    def open_object(self, key: str, length: int | None = None) -> OpenObject:
+        """Open the object, of which the caller reads the first `length` bytes, or all. Raises ObjectMissing.
+
+        A store that is told size and content type when it reads an object overrides this, to save a request.
+        """
+        info = self.describe(key)
+        return OpenObject(self.read(key), info.size, info.content_type)
+
+    def put_at_new_key(
+        self, key: str, chunks: Iterable[bytes], *, content_type: str, cache_control: str
+    ) -> None:
+        """Create the object under a random key that only the caller knows. Raises ObjectRefused.
+
+        Use each key once. If it raises, there may be an object under the key, also some minutes later: delete
+        it, and use another key. A store for which it takes requests to keep simultaneous calls with one key
+        apart overrides this.
+        """
+        self.put(key, chunks, content_type=content_type, cache_control=cache_control)
 
     def has_folder(self, folder: str) -> bool:
         """Return True if there is an object whose key starts with `folder`, which ends with a slash."""

@@ -150,7 +150,7 @@ def _verify_copy_and_record(
 ) -> None:
     """Raises RowChanged, VerificationFailed, GalleryFull, Refused, StorageError, ClaimLost."""
     _check_quota_if_late(upload, file)
-    _move_to_final_key(upload, file, renew_lease)
+    move_to_final_key(upload, file, renew_lease)
     found = verification.verify(upload.final_key, upload.declared, file.field, renew_lease, copy)
     match _scan(upload, found, renew_lease):
         case Hold():
@@ -159,7 +159,7 @@ def _verify_copy_and_record(
             return _reject(upload, verdict, found.as_json())
     if found.is_mislabelled:
         _relabel(upload, file, found.content_type, renew_lease)
-    _record(upload, file, found)
+    record(upload, file, found)
     renditions.make_at_once(file.instance, upload.final_key, copy)
 
 
@@ -257,7 +257,7 @@ def _cancel(upload: Upload, *, keep_resource: bool) -> None:
             unused.delete()
 
 
-def _move_to_final_key(upload: Upload, file: StoredFile, renew_lease: Callable[[], None]) -> None:
+def move_to_final_key(upload: Upload, file: StoredFile, renew_lease: Callable[[], None]) -> None:
     """Move the object to `final_key`, in the folder where a file of the resource belongs now.
 
     Each key is saved before the object is moved there, so that the object can be found after a crash.
@@ -292,7 +292,9 @@ def _relabel(upload: Upload, file: StoredFile, content_type: str, renew_lease: C
     A copy would be served with the old type, whatever its metadata says (measured on Storage v1.36.4).
     """
     store, verified = file.storage, upload.final_key
-    cache_control = store.describe(verified).cache_control
+    info = store.describe(verified)
+    if info.content_type == content_type:
+        return  # a gateway in front of the store has sent another spelling of it
     _choose_final_key(upload, file)
 
     def chunks() -> Iterator[bytes]:
@@ -301,10 +303,10 @@ def _relabel(upload: Upload, file: StoredFile, content_type: str, renew_lease: C
             yield chunk
 
     with store.read(verified) as source:
-        store.put(upload.final_key, chunks(), content_type=content_type, cache_control=cache_control)
+        store.put(upload.final_key, chunks(), content_type=content_type, cache_control=info.cache_control)
 
 
-def _record(upload: Upload, file: StoredFile, found: VerifiedFile) -> None:
+def record(upload: Upload, file: StoredFile, found: VerifiedFile) -> None:
     """Update the ticket and the resource in one transaction, then remove the object of the old file.
 
     An earlier claim may still move an object to the key that it chose, so those keys are removed too.

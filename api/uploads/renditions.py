@@ -27,7 +27,13 @@ from api.uploads.models import Removal
 from api.uploads.renderer import RENDITIONS, OutOfTime, Rendered, Renderer, RenditionsFailed
 from api.uploads.verification import MODULES, PILLOW_FORMATS, temporary_file
 from storage.base import PRIVATE_MAX_AGE, PUBLIC_MAX_AGE, SignedStorage
-from storage.errors import ObjectMissing, ObjectRefused, StorageError, translate_os_errors
+from storage.errors import (
+    ObjectMissing,
+    ObjectRefused,
+    StorageError,
+    StorageUnavailable,
+    translate_os_errors,
+)
 from storage.fields import StoredFile, stored_file
 from storage.files import read_chunks
 
@@ -236,12 +242,25 @@ def _store_and_record(row: PictureModel, source: StoredFile, rendered: Rendered)
 
 
 def _store(file: StoredFile, content: BinaryIO, reservations: ExitStack) -> str:
-    """Store a rendition under a new key. Returns the key."""
+    """Store a rendition under a new key. Returns the key.
+
+    After a failure it is tried once more, under another key: the server may only have closed a connection.
+    """
+    try:
+        return _put(file, content, reservations)
+    except StorageUnavailable:
+        return _put(file, content, reservations)
+
+
+def _put(file: StoredFile, content: BinaryIO, reservations: ExitStack) -> str:
     [content_type] = file.field.accepts
+    options = {"content_type": content_type, "cache_control": _cache_control(file)}
     key = file.new_key(content_type, "")
-    reservations.enter_context(removals.reserve(file.storage, key, file.instance.pk, CLAIMED_FOR))
-    content.seek(0)
-    file.storage.put(key, read_chunks(content), content_type=content_type, cache_control=_cache_control(file))
+    with ExitStack() as reservation:
+        reservation.enter_context(removals.reserve(file.storage, key, file.instance.pk, CLAIMED_FOR))
+        content.seek(0)
+        file.storage.put_at_new_key(key, read_chunks(content), **options)
+        reservations.enter_context(reservation.pop_all())
     return key
 
 

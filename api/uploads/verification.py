@@ -30,7 +30,7 @@ from api.uploads.child_process import (
 )
 from api.uploads.models import Declared, Problem
 from storage import content_types
-from storage.base import SignedStorage
+from storage.contract import OpenObject
 from storage.errors import translate_os_errors
 from storage.fields import UploadField
 from storage.files import read_chunks
@@ -131,26 +131,52 @@ def verify(
 def _verify(
     key: str, declared: Declared, field: UploadField, renew_lease: Callable[[], None], copy: BinaryIO
 ) -> VerifiedFile:
-    store = field.storage
-    renew_lease()
-    found = _check_metadata(store, key, declared, field)
-    if found.content_type not in PILLOW_FORMATS:
-        return _check_content(store, key, declared, found, renew_lease)
+    if declared["content_type"] not in PILLOW_FORMATS:
+        return read_object(key, declared, field, renew_lease)
     with child_process(renew_lease) as child:
-        found = _check_content(store, key, declared, found, renew_lease, copy)
-        _check_image(child, copy, found, renew_lease)
+        found = read_object(key, declared, field, renew_lease, copy)
+        check_image(child, copy, found, renew_lease)
     return found
 
 
-def _check_metadata(store: SignedStorage, key: str, declared: Declared, field: UploadField) -> VerifiedFile:
-    info = store.describe(key)
-    stored_type = content_types.canonical(info.content_type)
+def read_object(
+    key: str,
+    declared: Declared,
+    field: UploadField,
+    renew_lease: Callable[[], None],
+    copy: BinaryIO | None = None,
+) -> VerifiedFile:
+    """Check the metadata, the first bytes and the SHA-256. Raises as `verify` does.
+
+    The object is opened and read once, and written to `copy` on the way. If there is nothing to do with all
+    of it, only its first bytes are read.
+    """
+    is_hashed = declared["size"] <= settings.CHECKSUM_MAX_BYTES
+    renew_lease()
+    opened = field.storage.open_object(key, None if is_hashed or copy else HEAD_SIZE)
+    with opened.file as file:
+        found = _check_metadata(opened, declared, field)
+        head = file.read(HEAD_SIZE)
+        if found.content_type not in content_types_of(head):
+            detail = WRONG_TYPE_MESSAGES.get(found.content_type, _("This file is not of the type %(sent)s."))
+            raise VerificationFailed("content_type_mismatch", detail, found, sent=found.content_type)
+        if is_hashed or copy:
+            chunks = chain([head], read_chunks(file))
+            found = replace(found, sha256=_sha256(chunks, is_hashed, renew_lease, copy))
+    if declared["sha256"] and found.sha256 and declared["sha256"] != found.sha256:
+        detail = _("The SHA-256 is not the declared one.")
+        raise VerificationFailed("checksum_mismatch", detail, found)
+    return found
+
+
+def _check_metadata(opened: OpenObject, declared: Declared, field: UploadField) -> VerifiedFile:
+    stored_type = content_types.canonical(opened.content_type)
     if stored_type == content_types.UNKNOWN:  # the client did not say: the bytes decide
         stored_type = declared["content_type"]
-    found = VerifiedFile(stored_type, info.size, is_mislabelled=stored_type != info.content_type)
-    if info.size != declared["size"]:
+    found = VerifiedFile(stored_type, opened.size, is_mislabelled=stored_type != opened.content_type)
+    if opened.size != declared["size"]:
         detail = _("Declared %(declared)s bytes, found %(size)s.")
-        raise VerificationFailed("size_mismatch", detail, found, declared=declared["size"], size=info.size)
+        raise VerificationFailed("size_mismatch", detail, found, declared=declared["size"], size=opened.size)
     if stored_type not in field.accepts:
         detail = _("The file was sent as %(sent)s.")
         raise VerificationFailed("content_type_not_allowed", detail, found, sent=stored_type)
@@ -160,29 +186,6 @@ def _check_metadata(store: SignedStorage, key: str, declared: Declared, field: U
         raise VerificationFailed(
             "content_type_mismatch", detail, found, declared=declared_type, sent=stored_type
         )
-    return found
-
-
-def _check_content(
-    store: SignedStorage,
-    key: str,
-    declared: Declared,
-    found: VerifiedFile,
-    renew_lease: Callable[[], None],
-    copy: BinaryIO | None = None,
-) -> VerifiedFile:
-    """Check the first bytes and the SHA-256. The file is read once, and written to `copy` on the way."""
-    renew_lease()
-    with store.read(key) as file:
-        head = file.read(HEAD_SIZE)
-        if found.content_type not in content_types_of(head):
-            detail = WRONG_TYPE_MESSAGES.get(found.content_type, _("This file is not of the type %(sent)s."))
-            raise VerificationFailed("content_type_mismatch", detail, found, sent=found.content_type)
-        chunks = chain([head], read_chunks(file))
-        found = replace(found, sha256=_sha256(chunks, found.size, renew_lease, copy))
-    if declared["sha256"] and found.sha256 and declared["sha256"] != found.sha256:
-        detail = _("The SHA-256 is not the declared one.")
-        raise VerificationFailed("checksum_mismatch", detail, found)
     return found
 
 
@@ -216,14 +219,12 @@ def _is_other_file(row: puremagic.PureMagic) -> bool:
 
 
 def _sha256(
-    chunks: Iterable[bytes], size: int, renew_lease: Callable[[], None], copy: BinaryIO | None
+    chunks: Iterable[bytes], is_hashed: bool, renew_lease: Callable[[], None], copy: BinaryIO | None
 ) -> str | None:
-    """Return the SHA-256 in hex, None above CHECKSUM_MAX_BYTES. Write the chunks to `copy`."""
-    digest = hashlib.sha256() if size <= settings.CHECKSUM_MAX_BYTES else None
-    if digest is None and copy is None:
-        return None
+    """Read the chunks, and write them to `copy`. Return their SHA-256 in hex, None unless `is_hashed`."""
+    digest = hashlib.sha256()
     for chunk in chunks:
-        if digest:
+        if is_hashed:
             digest.update(chunk)
         if copy:
             with translate_os_errors():  # the disk may be full
@@ -232,7 +233,7 @@ def _sha256(
     if copy:
         with translate_os_errors():
             copy.flush()
-    return digest.hexdigest() if digest else None
+    return digest.hexdigest() if is_hashed else None
 
 
 @contextmanager
@@ -257,7 +258,7 @@ def child_process(renew_lease: Callable[[], None]) -> Iterator[ForkServer]:
         raise Refused("not_ready", retry_after=RETRY_AFTER) from error
 
 
-def _check_image(
+def check_image(
     child: ForkServer, copy: BinaryIO, found: VerifiedFile, renew_lease: Callable[[], None]
 ) -> None:
     """Check the pixels of a picture in a child process. Raises VerificationFailed."""

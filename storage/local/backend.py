@@ -9,7 +9,7 @@ from typing import BinaryIO
 from django.utils.deconstruct import deconstructible
 
 from storage import keys, tokens, url_cache
-from storage.contract import ObjectInfo, ObjectStorage
+from storage.contract import ObjectInfo, ObjectStorage, OpenObject
 from storage.errors import ObjectMissing, StorageUnavailable
 from storage.local import disk, resumable_uploads
 from storage.local.objects import LocalObjects
@@ -40,6 +40,10 @@ class LocalStorage(ProtocolStorage):
 
     def read(self, key: str) -> BinaryIO:
         return self.objects.open(keys.check(key))[0]
+
+    def open_object(self, key: str, length: int | None = None) -> OpenObject:
+        file, found = self.objects.open(keys.check(key))
+        return OpenObject(file, found.size, found.content_type)
 
     def replace(self, key: str, chunks: Iterable[bytes], *, content_type: str, cache_control: str) -> None:
         self.objects.write(

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.deconstruct import deconstructible
 
 from storage import keys, tokens, url_cache
-from storage.contract import ObjectInfo, ObjectStorage
+from storage.contract import ObjectInfo, ObjectStorage, OpenObject
 from storage.errors import (
     ObjectExists,
     ObjectMissing,
@@ -21,12 +21,12 @@ from storage.errors import (
     StorageUnavailable,
     translate_os_errors,
 )
-from storage.files import read_chunks
+from storage.files import CHUNK_SIZE, read_chunks
 from storage.protocol import TUS_CHUNK_SIZE, ProtocolStorage
 from storage.supabase import tus
 from storage.supabase.client import call, json_object, request, retry, translate_errors
 from storage.supabase.deadlines import deadline, transfer_seconds
-from storage.supabase.range_reader import open_object
+from storage.supabase.range_reader import RangeReader, buffered
 
 if TYPE_CHECKING:
     from storage3._sync.file_api import SyncBucketProxy
@@ -116,6 +116,20 @@ class SupabaseStorage(ProtocolStorage):
                 self.delete_object(key)
                 raise StorageUnavailable("The object that arrived differs from the file that was sent")
 
+    def put_at_new_key(
+        self, key: str, chunks: Iterable[bytes], *, content_type: str, cache_control: str
+    ) -> None:
+        """Create the object with one upload, and compare what arrived. Large files need a staging key."""
+        options = {"content_type": content_type, "cache_control": cache_control}
+        with _spool(chunks) as (file, size, md5), deadline(PUT_SECONDS + transfer_seconds(size)):
+            if size > TUS_CHUNK_SIZE:
+                return self.put_file(
+                    key, file, size, verify=lambda sent: self._has_content(sent, size, md5), **options
+                )
+            self._uploader(file, size, keys.check(key), content_type, cache_control, upsert=False)()
+            if not self._has_content(key, size, md5):
+                raise StorageUnavailable("The object that arrived differs from the file that was sent")
+
     def move(self, key: str, to: ObjectStorage, new_key: str) -> None:
         self._move_or_copy("move", key, to, new_key)
         url_cache.delete(self.bucket, key)
@@ -124,8 +138,11 @@ class SupabaseStorage(ProtocolStorage):
         self._move_or_copy("copy", key, to, new_key)
 
     def read(self, key: str) -> BinaryIO:
-        path = ("object", "authenticated", self.bucket, keys.check(key))
-        return open_object(lambda headers: request("GET", *path, headers=headers, stream=True))
+        return buffered(self._reader(key, CHUNK_SIZE))
+
+    def open_object(self, key: str, length: int | None = None) -> OpenObject:
+        reader = self._reader(key, length)
+        return OpenObject(buffered(reader), reader.size, reader.content_type)
 
     def replace(self, key: str, chunks: Iterable[bytes], *, content_type: str, cache_control: str) -> None:
         """Replace the object with one request: who reads meanwhile gets the old one.
@@ -200,6 +217,10 @@ class SupabaseStorage(ProtocolStorage):
 
     # --- Calls --------------------------------------------------------------------------------------
 
+    def _reader(self, key: str, length: int | None) -> RangeReader:
+        path = ("object", "authenticated", self.bucket, keys.check(key))
+        return RangeReader(lambda headers: request("GET", *path, headers=headers, stream=True), length)
+
     def _call(self, act: Callable[["SyncBucketProxy"], Result], what: str) -> Result:
         """Call the SDK and process its response, with retries: the call must be safe to repeat."""
         return call(lambda sdk: act(sdk.from_(self.bucket)), what)
@@ -271,6 +292,12 @@ class SupabaseStorage(ProtocolStorage):
         self, file: BinaryIO, size: int, key: str, content_type: str, cache_control: str, *, upsert: bool
     ) -> str:
         """Upload the file under the key with one request, and retries. Return the id of the object."""
+        return retry(self._uploader(file, size, key, content_type, cache_control, upsert=upsert))
+
+    def _uploader(
+        self, file: BinaryIO, size: int, key: str, content_type: str, cache_control: str, *, upsert: bool
+    ) -> Callable[[], str]:
+        """Return a function that uploads the file once, and returns the id of the object."""
         headers = {
             "Content-Type": content_type,
             "Content-Length": str(size),
@@ -286,7 +313,7 @@ class SupabaseStorage(ProtocolStorage):
             with translate_errors(key):
                 return str(json_object(response, key)["Id"])
 
-        return retry(send)
+        return send
 
     def _has_content(self, key: str, size: int, md5: str) -> bool:
         """Return True if the object has this size and MD5. It is read if its etag is not this MD5."""

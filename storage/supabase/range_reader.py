@@ -1,4 +1,4 @@
-"""RangeReader: reads an object over HTTP as a file, with range requests, and never holds all of it."""
+"""RangeReader: reads an object over HTTP as a file, and never holds all of it."""
 
 import errno
 import io
@@ -15,30 +15,33 @@ from storage.supabase.client import RANGE_NOT_SATISFIABLE, retry
 
 #: Sends a GET request with these headers and returns the streamed response. Raises StorageError.
 SendGet = Callable[[dict[str, str]], httpx.Response]
-PARTIAL_CONTENT = 206
+OK, PARTIAL_CONTENT = 200, 206
 NO_COMPRESSION = {"Accept-Encoding": "identity"}  # compression by a gateway would change lengths and ranges
 
 
-def open_object(send_get: SendGet) -> BinaryIO:
-    """Return the object as a seekable file. Raises StorageError, also ObjectMissing: the first request is
-    sent at once.
-    """
-    return io.BufferedReader(RangeReader(send_get), CHUNK_SIZE)
+def buffered(reader: "RangeReader") -> BinaryIO:
+    """Return the object as a seekable file."""
+    return io.BufferedReader(reader, CHUNK_SIZE)
 
 
 class RangeReader(io.RawIOBase):
-    """A small file takes one request. A large file is streamed from the position of each read."""
+    """An object of `size` bytes. It is streamed from the position of each read.
 
-    def __init__(self, send_get: SendGet) -> None:
+    The first request is sent at once. It asks for the first `length` bytes, or for all: then the whole object
+    takes one request. Raises StorageError, also ObjectMissing.
+    """
+
+    def __init__(self, send_get: SendGet, length: int | None) -> None:
+        self.size = 0
+        self.content_type = ""
         self._send_get = send_get
         self._position = 0
         self._response: httpx.Response | None = None
         self._chunks: Any = iter(())
         self._buffered = b""
         self._etag = ""
-        self._size = 0
         self._announced_end = 0  # where the open response ends, by its Content-Length
-        self._request(length=CHUNK_SIZE)
+        self._request(length)
 
     def readable(self) -> bool:
         return True
@@ -50,7 +53,7 @@ class RangeReader(io.RawIOBase):
         return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
         if start + offset < 0:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))  # as files do; zipfile expects it
         if start + offset != self._position:
@@ -59,7 +62,7 @@ class RangeReader(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: Any) -> int:
-        if self._position >= self._size:
+        if self._position >= self.size:
             self._finish_response()
             return 0
         chunk = self._read_some(len(buffer))
@@ -77,7 +80,7 @@ class RangeReader(io.RawIOBase):
         Close it if its Content-Length goes beyond the end of the object: a Storage server on a file system
         does so for a range that is longer than the object (seen in v1.36.4), and sends no more bytes.
         """
-        if self._announced_end > self._size:
+        if self._announced_end > self.size:
             return self._close_response()
         with suppress(StorageUnavailable):
             self._next_chunk()
@@ -106,17 +109,26 @@ class RangeReader(io.RawIOBase):
     def _request(self, length: int | None = None) -> None:
         """Request `length` bytes from the position, or all bytes up to the end."""
         self._close_response()
-        end = self._position + length - 1 if length else ""
-        headers = {**NO_COMPRESSION, "Range": f"bytes={self._position}-{end}"}
-        response, size = retry(lambda: _with_total_size(self._send_get(headers)))
+        end = "" if length is None else self._position + length - 1
+        response, size = retry(lambda: _with_total_size(self._get(f"bytes={self._position}-{end}")))
         if size is None:
             return response.close()
         self._response = response
         etag = response.headers.get("ETag", "")
         if self._etag and etag != self._etag:
             raise StorageUnavailable("The object was replaced while it was read")
-        self._etag, self._size, self._chunks = etag, size, response.iter_raw()
+        self._etag, self.size, self._chunks = etag, size, response.iter_raw()
+        self.content_type = response.headers.get("Content-Type", "")
         self._announced_end = self._position + int(response.headers.get("Content-Length", 0))
+
+    def _get(self, wanted: str) -> httpx.Response:
+        """Request all bytes without a range, because an empty object has none: Storage answers 500."""
+        if wanted == "bytes=0-":
+            response = self._send_get(NO_COMPRESSION)
+            if "Content-Length" in response.headers:
+                return response
+            response.close()  # a gateway sends it in chunks, and the size is not told
+        return self._send_get({**NO_COMPRESSION, "Range": wanted})
 
     def _close_response(self) -> None:
         self._buffered, self._chunks = b"", iter(())
@@ -129,14 +141,18 @@ def _with_total_size(response: httpx.Response) -> tuple[httpx.Response, int | No
     """Return the response and the size of the whole object: 24 for `Content-Range: bytes 0-9/24`.
 
     The size is None if the range starts after the last byte. An empty object is sent without a
-    Content-Range; any other response without one comes from a gateway. Raises StorageUnavailable for that.
+    Content-Range; any other response to a range without one comes from a gateway. Raises StorageUnavailable
+    for that.
     """
     total = response.headers.get("Content-Range", "").rpartition("/")[2]
+    length = response.headers.get("Content-Length", "")
+    if response.status_code == OK and "Range" not in response.request.headers and length.isdecimal():
+        return response, int(length)
     if response.status_code == RANGE_NOT_SATISFIABLE:
         return response, None
     if response.status_code == PARTIAL_CONTENT and total.isdecimal():
         return response, int(total)
-    if response.headers.get("Content-Length") == "0":
+    if length == "0":
         return response, 0
     response.close()
     raise StorageUnavailable("Supabase Storage does not support range requests")

@@ -18,7 +18,7 @@ from storage.base import SignedStorage
 from storage.errors import StorageError, StorageUnavailable
 from tests.support.proxy import Handling, Passing, Proxy, lost, reset
 
-VERBS = ("describe", "put", "move", "copy", "read", "delete_object", "walk", "listdir")
+VERBS = ("describe", "put", "move", "copy", "read", "open_object", "delete_object", "walk", "listdir")
 WRITES = ("put", "move", "copy", "delete_object")
 
 
@@ -78,6 +78,7 @@ class StorageCalls:
 
     def _watched(self, verb: str, original: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **options: Any) -> Any:
+            # `carry_out` uses `arguments` as they are when it is called.
             def carry_out() -> Any:
                 return original(*arguments, **options)
 
@@ -85,6 +86,8 @@ class StorageCalls:
             if fault is None:
                 return carry_out()
             if fault.kind == "late" and verb in WRITES:
+                if verb == "put":  # its file is closed by then
+                    arguments = (*arguments[:2], list(arguments[2]))
                 self.late.append(carry_out)
             return _after(carry_out, fault) if fault.after else _before(carry_out, fault)
 

@@ -181,7 +181,7 @@ def test_late_is_not_lost(alice: Caller):
 # --- Trouble ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("verb", ["move", "describe", "read"])
+@pytest.mark.parametrize("verb", ["move", "open_object"])
 def test_a_store_in_trouble_leaves_the_ticket_as_it_was(verb: str, alice: Caller, monkeypatch):
     document = alice.document()
     ticket = alice.ticket(document)
@@ -355,7 +355,7 @@ def test_a_slow_one_that_gives_up_cannot_delete_what_was_completed_meanwhile(ali
     ticket = alice.ticket(document)
     send(ticket)
     with monkeypatch.context() as patch:
-        patch.setattr(LocalStorage, "describe", down)
+        patch.setattr(LocalStorage, "open_object", down)
         assert code(alice.complete(ticket)) == "storage_unavailable"
     atomic = transaction.atomic
 
@@ -483,18 +483,18 @@ def test_who_stalls_while_another_takes_over_does_not_go_on_with_its_claim(alice
     document = alice.document()
     ticket = alice.ticket(document)
     send(ticket)
-    record, claimed = lifecycle._record, []
+    record, claimed = lifecycle.record, []
 
     def stall(upload, *args):
         alice.patch(f"documents/{document['id']}/", {"visibility": "authenticated"})
-        monkeypatch.setattr(lifecycle, "_record", record)
+        monkeypatch.setattr(lifecycle, "record", record)
         try:
             return record(upload, *args)
         finally:
             Upload.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
             claimed.append(claims.claim(Upload.objects.get(), lifecycle.UNCLAIMED))
 
-    monkeypatch.setattr(lifecycle, "_record", stall)
+    monkeypatch.setattr(lifecycle, "record", stall)
     monkeypatch.setattr(lifecycle, "WAIT_SECONDS", 0.1)
     answer = alice.complete(ticket)
 

@@ -244,11 +244,11 @@ def test_a_picture_that_is_missing_in_storage_is_a_failure(ticket: dict, curator
 def test_while_the_store_fails_nothing_is_recorded(
     is_stored: bool, at: int, species: str, ticket: dict, curator: Caller, monkeypatch
 ):
-    """`at`: the rendition with which the store fails, before or after it has stored it."""
+    """`at`: the rendition with which the store fails, twice, before or after it has stored it."""
     put, numbers = LocalStorage.put, count(1)
 
     def fails(*args: Any, **options: Any) -> None:
-        is_failing = next(numbers) == at
+        is_failing = next(numbers) in (at, at + 1)
         if is_stored or not is_failing:
             put(*args, **options)
         if is_failing:
@@ -265,6 +265,27 @@ def test_while_the_store_fails_nothing_is_recorded(
     sweep(passed=timedelta(seconds=11))
     assert is_made()
     assert row().rendition_error == ""
+
+
+def test_a_rendition_whose_response_is_lost_is_stored_once_more(ticket: dict, curator: Caller, monkeypatch):
+    """... under another key, and the first object is removed, also if it appears later."""
+    put, keys = LocalStorage.put, []
+
+    def loses_the_first(store: Any, key: str, *args: Any, **options: Any) -> None:
+        put(store, key, *args, **options)
+        keys.append(key)
+        if len(keys) == 1:
+            raise StorageUnavailable("down")
+
+    monkeypatch.setattr(LocalStorage, "put", loses_the_first)
+    answer = curator.complete(ticket)
+
+    assert (answer.status_code, answer.json()["processing"]) == (200, False)
+    assert is_made()
+    [removal] = Removal.objects.all()
+    assert (removal.key, removal.is_reservation) == (keys[0], False)
+    assert removal.check_until
+    assert not store_of(removal.bucket).has_object(keys[0])
 
 
 def test_a_sweep_is_told_that_the_store_is_down(ticket: dict, curator: Caller, monkeypatch):

@@ -161,7 +161,7 @@ def test_a_release_that_the_storage_interrupts_is_finished_by_the_next(alice: Ca
     document, ticket = sent(alice, HOLD)
     alice.complete(ticket)
     with monkeypatch.context() as patch:
-        patch.setattr(LocalStorage, "describe", down)
+        patch.setattr(LocalStorage, "open_object", down)
         with pytest.raises(CommandError, match="run it again"):
             release_upload(ticket["id"])
 

@@ -126,7 +126,7 @@ def arrived(alice: Caller, ticket: dict) -> None:
 def moved_when_the_store_failed(alice: Caller, ticket: dict) -> None:
     send(ticket)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(LocalStorage, "describe", down)
+        patch.setattr(LocalStorage, "open_object", down)
         assert alice.complete(ticket).status_code == 503
 
 
