@@ -12,7 +12,7 @@ from django.utils.http import http_date, parse_http_date_safe
 
 from storage import keys
 from storage.base import ObjectInfo
-from storage.files import read_chunks
+from storage.files import CHUNK_SIZE, read_chunks
 from storage.local.objects import LocalObjects
 from storage.local.server.errors import ProtocolError
 
@@ -57,19 +57,24 @@ def _respond(request: HttpRequest, file: BinaryIO, info: ObjectInfo, *, ranges: 
     if request.method == "HEAD":
         return HttpResponse(status=status, headers=headers)
     file.seek(start)
-    return FileRangeResponse(file, end - start, status=status, headers=headers)
+    response = FileRangeResponse(file, end - start, status=status, headers=headers)
+    if "gunicorn.socket" in request.META:
+        response.file_to_stream = file
+    return response
 
 
 class FileRangeResponse(StreamingHttpResponse):
     """Streams `length` bytes of an open file. The file is closed with the response, read or not."""
 
-    def __init__(self, file: BinaryIO, length: int, **options: Any) -> None:
-        self.file = file
-        super().__init__(read_chunks(file, length), **options)
+    #: The file, if the server itself may send it, from its position, without reading it into memory. Django
+    #: hands it to `wsgi.file_wrapper`. gunicorn sends as many bytes as Content-Length says; the wrappers of
+    #: other servers would go on to the end of the file.
+    file_to_stream: BinaryIO | None = None
+    block_size = CHUNK_SIZE
 
-    def close(self) -> None:
-        super().close()
-        self.file.close()
+    def __init__(self, file: BinaryIO, length: int, **options: Any) -> None:
+        super().__init__(read_chunks(file, length), **options)
+        self._resource_closers.append(file.close)  # as it is now: Django replaces it by that of the response
 
 
 def _range(request: HttpRequest, info: ObjectInfo) -> tuple[int, int] | None:
