@@ -151,7 +151,7 @@ def nginx(folder: Path, site: str, port: int) -> Iterator[int]:
         errors.close()
 
 
-def proxy_site(folder: Path, port: int, upstream: str) -> str:
+def proxy_site(folder: Path, port: int, upstream: str, media: Path) -> str:
     """Return deploy/nginx.conf without TLS, which costs the same on every side, for these ports and folders."""
     site = (ROOT / "deploy" / "nginx.conf").read_text()
     replacements = {
@@ -163,6 +163,7 @@ def proxy_site(folder: Path, port: int, upstream: str) -> str:
         "ssl_certificate_key /etc/ssl/vivarium/key.pem;": "",
         "127.0.0.1:8000": upstream.removeprefix("http://"),
         "/var/log/nginx/": f"{folder}/log/",
+        "/var/lib/vivarium/media/": f"{media}/",
     }
     for old, new in replacements.items():
         assert old in site, old
@@ -217,7 +218,10 @@ def sides(folder: Path, media: Path, wanted: list[str]) -> Iterator[list[Side]]:
             Side("store", store, store_url, lambda: listeners(store)),
         ]
         if "proxy" in wanted:
-            found.append(proxied(stack, folder, "proxy", store))
+            found.append(proxied(stack, folder, "proxy", store, media))
+        if "accel" in wanted:
+            naming = start_store(stack, folder, media, "naming", ACCEL_REDIRECT="/internal-objects/")
+            found.append(proxied(stack, folder, "accel", naming, media))
         yield [side for side in found if side.name in wanted]
 
 
@@ -234,9 +238,10 @@ def start_store(stack: ExitStack, folder: Path, media: Path, name: str, **settin
     return stack.enter_context(served(Site(name, "backend.wsgi", values), folder / f"{name}.log", threads=16))
 
 
-def proxied(stack: ExitStack, folder: Path, name: str, store: str) -> Side:
+def proxied(stack: ExitStack, folder: Path, name: str, store: str, media: Path) -> Side:
     port = free_port()
-    process = stack.enter_context(nginx(folder / name, proxy_site(folder / name, port, store), port))
+    site = proxy_site(folder / name, port, store, media)
+    process = stack.enter_context(nginx(folder / name, site, port))
     return Side(
         name, f"http://127.0.0.1:{port}", store_url, lambda: [*family(process), *listeners(store)]
     )
@@ -423,7 +428,7 @@ def show(case: Case, found: dict[str, list[Measured]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="the cases whose names have this text")
-    parser.add_argument("--sides", default="nginx,disk,store,proxy", help="of them (all)")
+    parser.add_argument("--sides", default="nginx,disk,store,proxy,accel", help="of them (all)")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=2, help="of one turn of wrk (2)")
     options = parser.parse_args()
