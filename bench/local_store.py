@@ -11,6 +11,7 @@ writes a file, syncs it, renames it and syncs its folder; and the same for a sma
 import argparse
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -427,7 +428,7 @@ def show(case: Case, found: dict[str, list[Measured]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="", help="the cases whose names have this text")
+    parser.add_argument("--only", default="", help="the cases whose names match this pattern")
     parser.add_argument("--sides", default="nginx,disk,store,proxy,accel", help="of them (all)")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=2, help="of one turn of wrk (2)")
@@ -439,7 +440,7 @@ def main() -> None:
         with sides(folder, media, wanted) as everyone:
             check_contents(everyone, folder)
             print(f"{'':24} {'':8} {'requests/s':>10} {'MB/s':>10} {'of nginx':>8} {'ms of CPU':>10}")
-            for case in [case for case in CASES if options.only in case.name]:
+            for case in [case for case in CASES if re.search(options.only, case.name)]:
                 found: dict[str, list[Measured]] = {}
                 for turn in range(options.turns):
                     name = f"{case.clients}-{turn}"

@@ -109,6 +109,7 @@ class FileRangeResponse(StreamingHttpResponse):
     block_size = CHUNK_SIZE
 
     def __init__(self, file: BinaryIO, length: int, **options: Any) -> None:
+        self.file = file
         super().__init__(read_chunks(file, length), **options)
         self._resource_closers.append(file.close)  # as it is now: Django replaces it by that of the response
 
