@@ -149,7 +149,7 @@ class RequestReader(SocketUnreader):
     def read(self, size: int | None = None, read_ahead: int | None = None) -> bytes:
         """Read `size` bytes, fewer only at the end; without a size, what comes next.
 
-        What is read ahead is copied each time that a part of it is taken. That is worth it only for small parts.
+        What is read ahead is copied each time that a part of it is taken, so only small parts are worth it.
         """
         is_large = size is not None and size >= MAX_SHORT_BODY
         return bytes(super().read(size, None if is_large else read_ahead))

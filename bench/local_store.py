@@ -1,11 +1,13 @@
 """Measure transfers of the local store beside nginx, which serves the same files: the limit.
 
-Run: `python -m bench.local_store`. It needs nginx and wrk. The sides take turns, and each figure is the middle of
-its turns; compare figures of one run only. `--only "GET 100 MB"` measures the cases whose names have that.
-TMPDIR=/dev/shm leaves out the disk.
+Run: `python -m bench.local_store`. It needs nginx and wrk. The sides take turns, and each figure is the
+middle of its turns; compare figures of one run only. `--only "GET 100 MB"` measures the cases whose names
+match. TMPDIR=/dev/shm leaves out the disk.
 
-nginx writes uploads without syncing them. So `disk` does with the same bytes what the store owes to the disk: it
-writes a file, syncs it, renames it and syncs its folder; and the same for a small record.
+nginx does not sync uploads. So `disk` does with the same bytes what the store owes to the disk: it writes,
+syncs and renames a file and a small record, and syncs the folder.
+
+`proxy` is the store behind deploy/nginx.conf, without TLS; `accel` is the same with ACCEL_REDIRECT.
 """
 
 import argparse
@@ -29,7 +31,7 @@ from urllib.parse import quote
 
 import httpx
 
-from bench.requests import ROOT, SECRET, SERVICE_KEY, Site, environment, free_port, manage, served, token
+from bench.requests import ROOT, SERVICE_KEY, Site, environment, free_port, manage, served, token
 
 SMALL, LARGE, PART = 1000, 100_000_000, 1_000_000  # bytes
 PATHS = 4000  # different URLs for uploads in one turn of wrk
@@ -90,8 +92,19 @@ CASES = [
     Case("GET 1 kB, signed, 16", "GET", "signed", "small.bin", SMALL, 16),
     Case("GET 1 kB, public, 1", "GET", "public", "small.bin", SMALL, 1),
     Case("GET 1 kB, public, 16", "GET", "public", "small.bin", SMALL, 16),
-    Case("GET 1 MB of 100, 1", "GET", "signed", "large.bin", PART, 1, 100, {"Range": "bytes=50000000-50999999"}),
-    Case("GET 1 MB of 100, 16", "GET", "signed", "large.bin", PART, 16, 20, {"Range": "bytes=50000000-50999999"}),
+    Case(
+        "GET 1 MB of 100, 1", "GET", "signed", "large.bin", PART, 1, 100, {"Range": "bytes=50000000-50999999"}
+    ),
+    Case(
+        "GET 1 MB of 100, 16",
+        "GET",
+        "signed",
+        "large.bin",
+        PART,
+        16,
+        20,
+        {"Range": "bytes=50000000-50999999"},
+    ),
     Case("GET 100 MB, signed, 1", "GET", "signed", "large.bin", LARGE, 1, 8),
     Case("GET 100 MB, signed, 16", "GET", "signed", "large.bin", LARGE, 16, 2),
     Case("PUT 1 kB, 1", "PUT", "upload", "small.bin", SMALL, 1),
@@ -153,7 +166,7 @@ def nginx(folder: Path, site: str, port: int) -> Iterator[int]:
 
 
 def proxy_site(folder: Path, port: int, upstream: str, media: Path) -> str:
-    """Return deploy/nginx.conf without TLS, which costs the same on every side, for these ports and folders."""
+    """Return deploy/nginx.conf for these ports and folders, without TLS, which costs the same on each side."""
     site = (ROOT / "deploy" / "nginx.conf").read_text()
     replacements = {
         "listen 80;": f"listen 127.0.0.1:{free_port()};",
@@ -243,9 +256,7 @@ def proxied(stack: ExitStack, folder: Path, name: str, store: str, media: Path) 
     port = free_port()
     site = proxy_site(folder / name, port, store, media)
     process = stack.enter_context(nginx(folder / name, site, port))
-    return Side(
-        name, f"http://127.0.0.1:{port}", store_url, lambda: [*family(process), *listeners(store)]
-    )
+    return Side(name, f"http://127.0.0.1:{port}", store_url, lambda: [*family(process), *listeners(store)])
 
 
 def prepare(store: str, media: Path) -> None:
@@ -301,7 +312,15 @@ def wrk(case: Case, side: Side, folder: Path, seconds: int, turn: str) -> float:
         'function done(s) print("RATE " .. s.requests / s.duration * 1e6 .. " " .. s.errors.status) end',
     ]
     (folder / "wrk.lua").write_text("\n".join(lines))
-    command = ["wrk", "-t1", f"-c{case.clients}", f"-d{seconds}s", "-s", str(folder / "wrk.lua"), side.address]
+    command = [
+        "wrk",
+        "-t1",
+        f"-c{case.clients}",
+        f"-d{seconds}s",
+        "-s",
+        str(folder / "wrk.lua"),
+        side.address,
+    ]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     [line] = [line for line in printed.splitlines() if line.startswith("RATE")]
     _, rate, errors = line.split()
@@ -408,7 +427,9 @@ def check_contents(everyone: list[Side], folder: Path) -> None:
     wanted = (folder / "large.bin").read_bytes()
     for side in everyone:
         for kind in ("signed", "public"):
-            assert httpx.get(side.address + side.url(kind, "large.bin"), timeout=60).content == wanted, side.name
+            assert httpx.get(side.address + side.url(kind, "large.bin"), timeout=60).content == wanted, (
+                side.name
+            )
 
 
 def show(case: Case, found: dict[str, list[Measured]]) -> None:
@@ -458,5 +479,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    assert SECRET
     main()

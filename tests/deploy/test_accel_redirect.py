@@ -5,6 +5,7 @@ import os
 import pwd
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -35,14 +36,15 @@ OBJECTS = {
     "page.html": "text/html",
 }
 RANGES = [
-    *("bytes=0-9", "bytes=-5", "bytes=500000-", "bytes=7-7", "bytes=9-999999999", "bytes=-999999999", "bytes=0-"),
-    *("bytes = 0 - 9", "BYTES=0-9", "bytes=0-1,5-6", "bytes=9-3", "bytes=999999999-", "bytes=-0", "bytes=", "items=0-9"),
-]  # fmt: skip
+    *("bytes=0-9", "bytes=-5", "bytes=500000-", "bytes=7-7", "bytes=0-"),
+    *("bytes=9-999999999", "bytes=-999999999", "bytes = 0 - 9", "BYTES=0-9", "bytes=0-1,5-6"),
+    *("bytes=9-3", "bytes=999999999-", "bytes=-0", "bytes=", "items=0-9"),
+]
 
 
 @pytest.fixture(scope="module")
 def fronts(nginx: None, tmp_path_factory: Any) -> Iterator[tuple[Nginx, Nginx, Server]]:
-    """nginx that passes files on, nginx that sends them, and the server behind the second. The files are the same."""
+    """nginx that passes files on, nginx that sends the same files, and the server behind the second."""
     folder = tmp_path_factory.mktemp("accel")
     environment = {
         "DEBUG": "false",
@@ -81,7 +83,9 @@ def settings_of_signing() -> Iterator[None]:
 
 
 def signed(key: str) -> str:
-    return f"/storage/v1/object/sign/private/{quote(key)}?token={tokens.mint('download', 'private', key, 3600)}"
+    return (
+        f"/storage/v1/object/sign/private/{quote(key)}?token={tokens.mint('download', 'private', key, 3600)}"
+    )
 
 
 def public(key: str) -> str:
@@ -140,7 +144,12 @@ def test_conditions(clients: list[httpx.Client]):
     url = signed("plain/plan.pdf")
     found = answers(clients, url).headers
     tags = [found["etag"], f"W/{found['etag']}", '"other"', f'"other", {found["etag"]}', "*", "not a tag"]
-    times = [found["last-modified"], "Thu, 01 Jan 1970 00:00:00 GMT", "Fri, 01 Jan 2100 00:00:00 GMT", "never"]
+    times = [
+        found["last-modified"],
+        "Thu, 01 Jan 1970 00:00:00 GMT",
+        "Fri, 01 Jan 2100 00:00:00 GMT",
+        "never",
+    ]
     statuses = set()
     for name in ("If-None-Match", "If-Match"):
         statuses |= {answers(clients, url, **{name: tag}).status_code for tag in tags}
@@ -202,13 +211,15 @@ def test_a_file_that_was_replaced_in_between(
         (tmp_path / "new").write_bytes(b"new")
         os.replace(tmp_path / "new", path)
 
-    with Proxy(fronts[2].url, lambda *_: Fault(after=replace)) as between:
-        with Nginx(tmp_path / "nginx", int(between.url.rpartition(":")[2]), fronts[1].media) as front:
-            with front.client(http2=False) as client:
-                for byte_range in ("", "bytes=0-1"):
-                    shutil.copy(path.with_name("plan.pdf"), path)
-                    etag = clients[0].get(public("plain/replaced.pdf")).headers["etag"]
-                    headers = {"Range": byte_range, "If-Range": etag} if byte_range else {}
-                    answer = client.get(public("plain/replaced.pdf"), headers=headers)
-                    assert (answer.status_code, answer.content) == (200, b"new")
-                    assert "etag" not in answer.headers
+    with ExitStack() as stack:
+        between = stack.enter_context(Proxy(fronts[2].url, lambda *_: Fault(after=replace)))
+        port = int(between.url.rpartition(":")[2])
+        front = stack.enter_context(Nginx(tmp_path / "nginx", port, fronts[1].media))
+        client = stack.enter_context(front.client(http2=False))
+        for byte_range in ("", "bytes=0-1"):
+            shutil.copy(path.with_name("plan.pdf"), path)
+            etag = clients[0].get(public("plain/replaced.pdf")).headers["etag"]
+            headers = {"Range": byte_range, "If-Range": etag} if byte_range else {}
+            answer = client.get(public("plain/replaced.pdf"), headers=headers)
+            assert (answer.status_code, answer.content) == (200, b"new")
+            assert "etag" not in answer.headers

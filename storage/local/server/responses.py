@@ -110,8 +110,12 @@ class FileRangeResponse(StreamingHttpResponse):
 
     def __init__(self, file: BinaryIO, length: int, **options: Any) -> None:
         self.file = file
+        self.close_file = file.close  # Django replaces it by `close` of the response, for the server
         super().__init__(read_chunks(file, length), **options)
-        self._resource_closers.append(file.close)  # as it is now: Django replaces it by that of the response
+
+    def close(self) -> None:
+        super().close()
+        self.close_file()
 
 
 def _range(request: HttpRequest, info: ObjectInfo) -> tuple[int, int] | None:
