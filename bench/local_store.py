@@ -166,7 +166,7 @@ def nginx(folder: Path, site: str, port: int) -> Iterator[int]:
 
 
 def proxy_site(folder: Path, port: int, upstream: str, media: Path) -> str:
-    """Return deploy/nginx.conf for these ports and folders, without TLS, which costs the same on each side."""
+    """Return deploy/nginx.conf for these ports and folders, without TLS, which costs each side the same."""
     site = (ROOT / "deploy" / "nginx.conf").read_text()
     replacements = {
         "listen 80;": f"listen 127.0.0.1:{free_port()};",
@@ -295,11 +295,12 @@ def store_url(kind: str, file: str) -> str:
 
 def wrk(case: Case, side: Side, folder: Path, seconds: int, turn: str) -> float:
     """Return the requests a second of wrk, which takes less processor time than the servers."""
-    lines = ["local paths = {}"]
+    lines, body = ["local paths = {}"], "nil"
     urls = [side.url(case.kind, case.file)]
     if case.method == "PUT":
         urls = [side.url(case.kind, f"up/{turn}/{number}.bin") for number in range(PATHS)]
         (folder / "body").write_bytes((folder / "small.bin").read_bytes())
+        body = "body"
         lines.append(f'local body = io.open("{folder}/body", "rb"):read("*a")')
     (folder / "paths").write_text("\n".join(urls))
     lines += [
@@ -307,7 +308,7 @@ def wrk(case: Case, side: Side, folder: Path, seconds: int, turn: str) -> float:
         "local number = 0",
         "function request()",
         "  number = number % #paths + 1",
-        f'  return wrk.format("{case.method}", paths[number], nil, {"body" if case.method == "PUT" else "nil"})',
+        f'  return wrk.format("{case.method}", paths[number], nil, {body})',
         "end",
         'function done(s) print("RATE " .. s.requests / s.duration * 1e6 .. " " .. s.errors.status) end',
     ]
