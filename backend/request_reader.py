@@ -146,6 +146,14 @@ class RequestReader(SocketUnreader):
         """Let the rest of the request take at most this time, or less if that was said before."""
         self.end = min(self.end, now() + seconds)
 
+    def read(self, size: int | None = None, read_ahead: int | None = None) -> bytes:
+        """Read `size` bytes, fewer only at the end; without a size, what comes next.
+
+        What is read ahead is copied each time that a part of it is taken, so only small parts are worth it.
+        """
+        is_large = size is not None and size >= MAX_SHORT_BODY
+        return bytes(super().read(size, None if is_large else read_ahead))
+
     def chunk(self, size_hint: int | None = None) -> bytes:
         """Return the next bytes. Raises TimeoutError if the client is too slow, or nobody may wait for it."""
         self.sock.settimeout(0)

@@ -343,6 +343,10 @@ if not re.fullmatch(r"https?://[^\s/?#][^\s?#]*", PUBLIC_SITE_URL) or not PUBLIC
 # --- Files ---------------------------------------------------------------------------------------
 
 MEDIA_ROOT = env.str("MEDIA_ROOT", str(BASE_DIR / "media"))
+#: The internal location of nginx from which it sends the files of the local store itself.
+ACCEL_REDIRECT = env.str("ACCEL_REDIRECT", "")
+if not re.fullmatch(r"((/[A-Za-z0-9_-]+)+/)?", ACCEL_REDIRECT):
+    raise ImproperlyConfigured("ACCEL_REDIRECT is not a path such as /internal-objects/.")
 
 BUCKETS = {  # with the options of `storage.base.SignedStorage`
     "uploads": {"incoming": True},

@@ -14,6 +14,7 @@ from typing import Any
 from gunicorn import util
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
+from backend.client_socket import ClientSocket
 from backend.request_reader import (
     END_OF_HEAD,
     LONG_TOKEN,
@@ -201,6 +202,7 @@ class Worker(ThreadWorker):
 def _reader(conn: TConn) -> RequestReader:
     """Return the reader of the connection, which takes the place of gunicorn's own."""
     if not conn.initialized:
+        conn.sock = ClientSocket.of(conn.sock)
         conn.init()
         conn.parser.unreader = RequestReader(conn.sock)
     reader: RequestReader = conn.parser.unreader

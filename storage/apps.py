@@ -17,6 +17,7 @@ DEFAULTS = {
     "SUPABASE_STORAGE_BUCKET": "media",
     "STORAGE_WEBHOOK_SECRET": "",
     "STORAGE_WEBHOOK_URL": "",  # where the local store posts
+    "ACCEL_REDIRECT": "",  # of the local store behind nginx
     "STORAGE_FILE_SIZE_LIMIT": 50 * 1024 * 1024,  # bytes, of the local store
     "UPLOAD_URL_TTL": 1800,  # seconds
     "DOWNLOAD_URL_TTL": 300,  # seconds

@@ -191,3 +191,13 @@ def test_a_connection_that_the_client_closed_needs_no_patience(wire: Wire):
     wire.client.close()
 
     assert wire.reader.collect() is Progress.WHOLE
+
+
+def test_a_large_part_of_a_body_is_not_read_ahead(wire: Wire):
+    """What follows it stays in the socket. Else it would be copied with each part that is taken of it."""
+    wire.client.sendall(b"a" * MAX_SHORT_BODY + b"b" * 1000)
+    wire.start_body()
+
+    assert wire.reader.read(MAX_SHORT_BODY, read_ahead=MAX_SHORT_BODY + 1000) == b"a" * MAX_SHORT_BODY
+    assert wire.reader.received == b""
+    assert wire.reader.read(10, read_ahead=1000) == b"b" * 10

@@ -32,15 +32,20 @@ http {{
 
 
 class Nginx:
-    """In front of the server at `port`. `url` is its address with TLS, `plain_url` that without."""
+    """In front of the server at `port`, with its files in `media`.
 
-    def __init__(self, folder: Path, port: int) -> None:
+    `url` is its address with TLS, `plain_url` that without.
+    """
+
+    def __init__(self, folder: Path, port: int, media: Path | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.plain_port, self.port = free_port(), free_port()
         self.plain_url, self.url = f"http://127.0.0.1:{self.plain_port}", f"https://127.0.0.1:{self.port}"
         self.upstream = port
+        self.media = media or folder / "media"
         self.bodies = folder / "bodies"
+        self.user = getpass.getuser()  # of its workers, if root starts it
         self.access_log = folder / "log" / "vivarium.access.log"
 
     def replacements(self) -> dict[str, str]:
@@ -53,6 +58,7 @@ class Nginx:
             "127.0.0.1:8000": f"127.0.0.1:{self.upstream}",
             "/etc/ssl/vivarium/": f"{self.folder}/",
             "/var/log/nginx/": f"{self.folder}/log/",
+            "/var/lib/vivarium/media/": f"{self.media}/",
         }
 
     def __enter__(self) -> "Nginx":
@@ -63,7 +69,7 @@ class Nginx:
             site = site.replace(old, new)
         (self.folder / "log").mkdir()
         (self.folder / "site.conf").write_text(site)
-        main = MAIN.format(folder=self.folder, user=getpass.getuser(), types="/etc/nginx/mime.types")
+        main = MAIN.format(folder=self.folder, user=self.user, types="/etc/nginx/mime.types")
         (self.folder / "nginx.conf").write_text(main)
         command = [nginx_program(), "-p", str(self.folder), "-c", str(self.folder / "nginx.conf")]
         checked = subprocess.run([*command, "-t"], capture_output=True, text=True)

@@ -586,3 +586,34 @@ def test_without_keys_configured_an_empty_one_opens_nothing(settings):
     settings.SUPABASE_SECRET_KEY = settings.SUPABASE_PUBLISHABLE_KEY = ""
 
     assert refusal(Holder("").upload("things/a")) == DENIED
+
+
+# --- Sent by nginx ------------------------------------------------------------------------------------
+
+
+def test_nginx_sends_a_file_only_if_the_setting_says_so(settings):
+    service.upload("shown/a b/c.pdf")
+    path = "object/public/shown/a b/c.pdf"
+
+    sent = nobody.ask("GET", path)
+    settings.ACCEL_REDIRECT = "/internal-objects/"
+    named = nobody.ask("GET", path)
+
+    assert sent.body == PDF
+    assert "X-Accel-Redirect" not in sent.headers
+    assert named.body == b""
+    assert named.headers["X-Accel-Redirect"] == "/internal-objects/shown/a%20b/c.pdf"
+
+
+def test_nginx_does_not_judge_what_it_would_judge_differently(settings):
+    service.upload("shown/a.pdf")
+    path = "object/public/shown/a.pdf"
+    etag = nobody.ask("GET", path).headers["ETag"]
+    settings.ACCEL_REDIRECT = "/internal-objects/"
+
+    assert nobody.ask("GET", path, if_match=etag).body == PDF
+    assert nobody.ask("GET", path, if_unmodified_since="never").body == PDF
+    assert nobody.ask("GET", path, range="bytes = 0 - 3").body == PDF[:4]
+    assert nobody.ask("GET", path, range="bytes=0-3").body == b""
+    assert "X-Accel-Redirect" not in nobody.ask("HEAD", path).headers
+    assert "X-Accel-Redirect" not in nobody.ask("GET", path, if_none_match=etag).headers

@@ -1,0 +1,89 @@
+"""Files that the kernel sends to clients, who may be slow by a clock that the tests move."""
+
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from backend import client_socket
+from backend.client_socket import BLOCK, ClientSocket
+
+CONTENT = bytes(range(256)) * 8000
+
+
+class Pair:
+    """Both ends of a connection. The client takes `seconds` to receive so many bytes."""
+
+    def __init__(self) -> None:
+        one, self.client = socket.socketpair()
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+        self.server = ClientSocket.of(one)
+        self.server.settimeout(30)
+        self.client.settimeout(30)
+        self.time = 1000.0
+
+    def send(self, file: BinaryIO, offset: int, count: int, seconds: float, size: int) -> bytes:
+        """Send a part of the file, and return what the client has received when the connection is closed."""
+        with ThreadPoolExecutor() as pool:
+            receiving = pool.submit(self.receive, seconds, size)
+            try:
+                assert self.server.sendfile(file, offset, count) == count
+            finally:
+                self.server.close()
+                self.received = receiving.result()
+        return self.received
+
+    def receive(self, seconds: float, size: int) -> bytes:
+        received = bytearray()
+        while data := self.client.recv(1000):
+            if len(received) // size != (len(received) + len(data)) // size:
+                self.time += seconds
+            received += data
+        return bytes(received)
+
+
+@pytest.fixture
+def pair(monkeypatch) -> Iterator[Pair]:
+    pair = Pair()
+    monkeypatch.setattr(client_socket, "now", lambda: pair.time)
+    with pair.server, pair.client:
+        yield pair
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[BinaryIO]:
+    (tmp_path / "file").write_bytes(CONTENT)
+    with (tmp_path / "file").open("rb") as file:
+        yield file
+
+
+def test_a_part_of_a_file(pair: Pair, file: BinaryIO):
+    assert pair.send(file, 1000, 500_000, 0, BLOCK) == CONTENT[1000:501_000]
+
+
+def test_a_slow_client_may_take_long_for_the_whole_file(pair: Pair, file: BinaryIO):
+    assert pair.send(file, 0, len(CONTENT), client_socket.STALL_TIMEOUT / 3, BLOCK) == CONTENT
+
+
+def test_a_block_must_arrive_in_time(pair: Pair, file: BinaryIO):
+    """It is not enough that any byte does."""
+    with pytest.raises(TimeoutError):
+        pair.send(file, 0, len(CONTENT), client_socket.STALL_TIMEOUT / 3, BLOCK // 16)
+
+    assert 0 < len(pair.received) < BLOCK
+
+
+def test_a_client_that_receives_nothing(pair: Pair, file: BinaryIO, monkeypatch):
+    monkeypatch.setattr(client_socket, "STALL_TIMEOUT", 0.05)
+
+    with pytest.raises(TimeoutError):
+        pair.server.sendfile(file, 0, len(CONTENT))
+
+
+def test_a_file_that_is_shorter_than_announced(pair: Pair, file: BinaryIO):
+    """The response cannot be completed, so the connection must not be used again."""
+    with pytest.raises(OSError, match="shorter"):
+        pair.send(file, 0, len(CONTENT) + 1, 0, BLOCK)
