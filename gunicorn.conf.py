@@ -107,6 +107,10 @@ def when_ready(server):  # type: ignore[no-untyped-def]
         server.sweep = subprocess.Popen([*command, *options])  # noqa: S603  (no user input)
 
 
+def post_fork(server, worker):  # type: ignore[no-untyped-def]
+    gc.disable()  # while the application is loaded: none of it is garbage
+
+
 def post_worker_init(worker):  # type: ignore[no-untyped-def]
     """Prepare a worker that is about to answer. The first one prints the addresses for `make run`."""
     from backend.metrics import count_problem  # noqa: PLC0415  (Django is set up by now, in this process)
@@ -115,6 +119,7 @@ def post_worker_init(worker):  # type: ignore[no-untyped-def]
     refusal_observers.append(count_problem)
     open_pool()
     gc.freeze()  # what is loaded by now stays: the garbage collector need not look at it again and again
+    gc.enable()
     if os.environ.get("SHOW_BANNER") and worker.age == 1:
         with suppress(OSError):  # nobody reads it
             print(banner(), flush=True)
