@@ -33,8 +33,8 @@ def empty_database(name: str) -> Iterator[str]:
 class Usage:
     """What a process uses: memory in MiB, and numbers of open files and of threads.
 
-    `resident` counts pages that processes share in each of them, `proportional` (PSS) divides them among these,
-    and `unique` (USS) has only those of this process.
+    Pages that processes share are in the `resident` memory of each. They are divided among these in
+    `proportional` (PSS), and are not in `unique` (USS).
     """
 
     resident: float
@@ -61,8 +61,9 @@ def usage(pid: int) -> Usage:
 
 
 def children(pid: int) -> list[int]:
-    """Return the ids of the processes that this one has started and that run."""
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    """Return the ids of the processes that the threads of this one have started and that run."""
+    lists = [file.read_text() for file in Path(f"/proc/{pid}/task").glob("*/children")]
+    return [int(child) for each in lists for child in each.split()]
 
 
 def command(pid: int) -> str:

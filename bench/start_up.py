@@ -6,7 +6,6 @@ and a schema, and runs on the same Python with the same packages. A worker has s
 its first request, a list from the database. Each figure is the middle of the turns, in which both alternate.
 """
 
-import os
 import resource
 import signal
 import socket
@@ -222,12 +221,25 @@ def projects(folder: Path) -> Iterator[list[Project]]:
             DATABASE_URL=our_database,
             CACHE_URL="redis://127.0.0.1:6379/9",
         )
-        options = ["--no-control-socket", "-k", "gthread", "--threads", str(THREADS), "--timeout", "60", "-w", "1", "bare.wsgi"]
+        options = [
+            "--no-control-socket",
+            "-k",
+            "gthread",
+            "--threads",
+            str(THREADS),
+            "--timeout",
+            "60",
+            "-w",
+            "1",
+            "bare.wsgi",
+        ]
         both = [
             Project("bare", folder / "project", bare, options, "/api/v1/items/"),
             Project("ours", ROOT, ours, [], "/api/v1/species/"),
         ]
-        manage({**bare, "PYTHONPATH": str(both[0].folder)}, str(both[0].folder / "manage.py"), "makemigrations")
+        manage(
+            {**bare, "PYTHONPATH": str(both[0].folder)}, str(both[0].folder / "manage.py"), "makemigrations"
+        )
         for project in both:
             manage(project.environment, str(project.folder / "manage.py"), "migrate", "-v0")
         yield both
