@@ -68,6 +68,7 @@ class Found:
     statuses: Counter[Report] = field(default_factory=Counter)
     unexpected: Counter[Report] = field(default_factory=Counter)
     examples: dict[Report, str] = field(default_factory=dict)
+    reconnections: int = 0
 
     def add(self, method: str, url: str, status: int, expected: Iterable[int], text: str = "") -> None:
         report = (method, route_of(url), status)
@@ -203,13 +204,25 @@ class Client:
         if self.used % TOKEN_REQUESTS == 0:
             self.sign_in()
         sent = {"Authorization": f"Bearer {self.token}"} if signed_in else {}
-        try:
-            response = await self.http.request(method, url, headers={**sent, **(headers or {})}, **options)
-        except httpx.HTTPError as error:
-            self.found.add(method, url, 0, expected, repr(error))
-            return httpx.Response(0, json={}, request=httpx.Request(method, self.address))
+        for attempt in (1, 2):
+            try:
+                response = await self.http.request(
+                    method, url, headers={**sent, **(headers or {})}, **options
+                )
+                break
+            except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
+                # A server may close an idle connection just when it is used again. All clients try again then.
+                self.found.reconnections += 1
+                if attempt == 2:
+                    return self.no_response(method, url, expected, error)
+            except httpx.HTTPError as error:
+                return self.no_response(method, url, expected, error)
         self.found.add(method, url, response.status_code, expected, response.text[:300])
         return response
+
+    def no_response(self, method: str, url: str, expected: Iterable[int], error: Exception) -> httpx.Response:
+        self.found.add(method, url, 0, expected, repr(error))
+        return httpx.Response(0, json={}, request=httpx.Request(method, self.address))
 
     # --- Reading ------------------------------------------------------------------------------------
 
@@ -326,7 +339,7 @@ class Client:
                 await self.put(ticket, SMALL_PDF * 3, 200, 413)
                 await self.complete(ticket["complete_url"], 422)
             case 3:  # longer than the store takes
-                await self.raw(ticket, SMALL_PDF[:500], 413, length=TOO_LARGE)
+                await self.raw(ticket, SMALL_PDF[:500], 400, length=TOO_LARGE)
             case 4:
                 other = {**ticket, "headers": {**ticket["headers"], "content-type": "text/html"}}
                 await self.put(other, SMALL_PDF, 200, 400, 415)
@@ -342,9 +355,11 @@ class Client:
         if what == 2:
             upload = f"/api/v1/uploads/{ticket['id']}/"
             await self.send("GET", f"{upload}ticket/", 200, 409)
-            await self.send("DELETE", upload, 204, 202, 409)
-            await self.complete(ticket["complete_url"], 404, 409)
-            self.documents.pop()  # it goes with its ticket
+            # The sweep may have completed it meanwhile.
+            cancelled = await self.send("DELETE", upload, 204, 202, 409)
+            await self.complete(ticket["complete_url"], *((200,) if cancelled.status_code == 409 else (404,)))
+            if cancelled.status_code != 409:
+                self.documents.pop()  # it goes with its ticket
 
     async def resume_upload(self) -> None:
         """Send a file in two parts by the TUS protocol, or only its first part."""

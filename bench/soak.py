@@ -258,7 +258,8 @@ def has_grown(unit: str, second: float, last: float) -> bool:
 
 def report(found: Found, samples: Samples, logs: Counter[str], seconds: float) -> list[str]:
     """Print what was found, and return what is wrong."""
-    print(f"\n{found.total} responses in {seconds / 60:.0f} minutes, {found.total / seconds:.0f} a second\n")
+    print(f"\n{found.total} responses in {seconds / 60:.0f} minutes, {found.total / seconds:.0f} a second")
+    print(f"{found.reconnections} times a connection was closed just when it was used again\n")
     routes: dict[tuple[str, str], Counter[int]] = {}
     for (method, route, status), count in found.statuses.items():
         routes.setdefault((route, method), Counter())[status] += count
