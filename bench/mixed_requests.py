@@ -211,7 +211,7 @@ class Client:
                 )
                 break
             except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
-                # A server may close an idle connection just when it is used again. All clients try again then.
+                # A server may close an idle connection just when it is used again: clients try again.
                 self.found.reconnections += 1
                 if attempt == 2:
                     return self.no_response(method, url, expected, error)
