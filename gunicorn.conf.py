@@ -31,6 +31,7 @@ if "backend.settings" in sys.modules:
 
 from api.demo.accounts import ACCOUNTS, PASSWORD
 from backend.access_log import AccessLogger
+from backend.malloc import share_memory
 from backend.request_reader import MAX_HEAD
 from backend.settings import (
     BASE_DIR,
@@ -71,6 +72,7 @@ soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 enough = worker_connections + 32 * threads + 256
 if soft != resource.RLIM_INFINITY and soft < enough:
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(enough, hard) if hard > 0 else enough, hard))
+share_memory()  # of this process, and of those that it forks
 control_socket_disable = True
 forwarder_headers = ""  # gunicorn would cut the value of a header SCRIPT_NAME from the path
 

@@ -1,8 +1,9 @@
 """Measure the memory of a gunicorn worker after its first response, and after many mixed requests.
 
-Run: `python bench/worker_memory.py [requests]`, by default 10,000. It needs PostgreSQL on 127.0.0.1:5432, where
-root may create databases, and Redis on 127.0.0.1:6379. There is one worker, so that no memory of it is shared
-with another one. `--second-store` keeps files in a second copy of Vivarium, in the place of Supabase Storage.
+Run: `python bench/worker_memory.py [requests]`, by default 10,000. It needs PostgreSQL on 127.0.0.1:5432,
+where root may create databases, and Redis on 127.0.0.1:6379. There is one worker, so that it shares memory
+only with its master. `--second-store` keeps files in a second copy of Vivarium, in the place of Supabase
+Storage.
 """
 
 import argparse
