@@ -98,7 +98,7 @@ class Client:
     """A member who uses the API at `address`.
 
     It stops at `until`, a time of `time.monotonic`, or after about so many `requests`. `pause`: the seconds
-    between two of them, on average.
+    between two of them, on average. `asks_for_schema`: sometimes.
     """
 
     def __init__(
@@ -112,10 +112,11 @@ class Client:
         metrics_token: str,
         password: str,
         requests: float = float("inf"),
+        asks_for_schema: bool = True,
     ) -> None:
         self.number, self.found, self.until, self.pause = number, found, until, pause
         self.metrics_token, self.password, self.left = metrics_token, password, requests
-        self.address = address
+        self.address, self.asks_for_schema = address, asks_for_schema
         self.random = random.Random(number)
         self.id = str(uuid.UUID(int=self.random.getrandbits(128), version=4))
         self.is_staff = number % STAFF_EACH == 0
@@ -129,6 +130,12 @@ class Client:
             timeout=TIMEOUT,
             limits=httpx.Limits(keepalive_expiry=KEPT_ALIVE),
         )
+
+    async def do_each(self) -> None:
+        """Do everything once."""
+        async with self.http:
+            for action, _ in self.actions():
+                await action()
 
     # --- The loop -----------------------------------------------------------------------------------
 
@@ -265,7 +272,8 @@ class Client:
             await self.send("GET", self.one(), 200)
 
     async def read_pages(self) -> None:
-        path = self.random.choice(["/", "/livez", "/readyz", "/api/docs/", "/api/schema/", "/metrics"])
+        pages = ["/", "/livez", "/readyz", "/api/docs/", "/metrics"]
+        path = self.random.choice([*pages, "/api/schema/"] if self.asks_for_schema else pages)
         headers = {"Authorization": f"Bearer {self.metrics_token}"} if path == "/metrics" else {}
         await self.send("GET", path, 200, headers=headers, signed_in=False)
         preflight = {

@@ -1,5 +1,7 @@
 """Measure the memory of a gunicorn worker after its first response, and after many mixed requests.
 
+The second line is after each kind of request, one at a time. `/api/schema/` is asked for at the end.
+
 Run: `python bench/worker_memory.py [requests]`, by default 10,000. It needs PostgreSQL on 127.0.0.1:5432,
 where root may create databases, and Redis on 127.0.0.1:6379. There is one worker, so that it shares memory
 only with its master. `--second-store` keeps files in a second copy of Vivarium, in the place of Supabase
@@ -28,22 +30,24 @@ MINUTES = 60  # at most
 STEPS = (0.05, 0.1, 0.25, 0.5, 1)  # of all requests
 
 
+def client(server: Server, number: int, requests: float, found: Found, pause: float) -> Client:
+    return Client(
+        number,
+        server.address,
+        found,
+        until=time.monotonic() + MINUTES * 60,
+        pause=pause,
+        metrics_token=server.metrics_token,
+        password=server.password,
+        requests=requests,
+        asks_for_schema=False,
+    )
+
+
 async def send(server: Server, requests: int, found: Found, first: int, pause: float) -> None:
-    until = time.monotonic() + MINUTES * 60
-    clients = [
-        Client(
-            first + number,
-            server.address,
-            found,
-            until=until,
-            pause=pause,
-            metrics_token=server.metrics_token,
-            password=server.password,
-            requests=requests / CLIENTS,
-        )
-        for number in range(CLIENTS)
-    ]
-    await asyncio.gather(*(client.run() for client in clients))
+    each = requests / CLIENTS
+    clients = [client(server, first + number, each, found, pause) for number in range(CLIENTS)]
+    await asyncio.gather(*(one.run() for one in clients))
 
 
 def worker_of(server: Server) -> int:
@@ -79,14 +83,20 @@ def main() -> None:
             pid = worker_of(server)
             print(" requests  RSS, MiB  PSS, MiB  USS, MiB  threads  files  ratio")
             last = start = show(1, pid, 0)
-            for turn, step in enumerate(STEPS):
+            asyncio.run(client(server, 0, options.requests, found, 0).do_each())
+            warm = show(found.total, pid, start)
+            for turn, step in enumerate(STEPS, start=1):
                 wanted = max(1, int(options.requests * step) - found.total)
                 asyncio.run(send(server, wanted, found, turn * CLIENTS, options.pause))
                 last = show(found.total, pid, start)
+            httpx.get(f"{server.address}/api/schema/", timeout=60).raise_for_status()
+            schema = show(found.total + 1, pid, start)
             errors = exceptions(server.log)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    print(f"{last / start:.2f} times its start; wanted: at most {WANTED}")
+    print(f"{last / start:.2f} times its memory after the first response; wanted: at most {WANTED}")
+    print(f"{last / warm:.2f} times its memory after each kind of request")
+    print(f"{schema - last:.1f} MiB more after /api/schema/, which each process makes once")
     print(f"{found.failures} responses were 5xx, {sum(errors.values())} errors in the log")
     if found.failures or errors:
         sys.exit(f"Failed: {errors}")
