@@ -68,7 +68,7 @@ class Found:
     statuses: Counter[Report] = field(default_factory=Counter)
     unexpected: Counter[Report] = field(default_factory=Counter)
     examples: dict[Report, str] = field(default_factory=dict)
-    reconnections: int = 0
+    reconnections: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def add(self, method: str, url: str, status: int, expected: Iterable[int], text: str = "") -> None:
         report = (method, route_of(url), status)
@@ -219,7 +219,7 @@ class Client:
                 break
             except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
                 # A server may close an idle connection just when it is used again: clients try again.
-                self.found.reconnections += 1
+                self.found.reconnections[method, route_of(url)] += 1
                 if attempt == 2:
                     return self.no_response(method, url, expected, error)
             except httpx.HTTPError as error:
@@ -481,7 +481,7 @@ class Client:
                 )
             case 4:
                 await self.send("GET", other, 404)
-                await self.send("GET", f"/api/v1/{uuid.uuid4().hex}/", 404)
+                await self.send("GET", "/api/v1/nothing/", 404)
             case 5:
                 if ticket := await self.create(SMALL_PDF):  # its file is never sent
                     await self.complete(ticket["complete_url"])

@@ -46,7 +46,7 @@ UNITS = ("MiB", "files", "threads", "connections")
 LIMITS = {
     "SWEEP_EVERY": "5",
     "UPLOAD_URL_TTL": "60",
-    "DOWNLOAD_URL_TTL": "60",
+    "DOWNLOAD_URL_TTL": "300",
     "THROTTLE_FILES": "10/min",
     "THROTTLE_TICKETS": "300/min",
     "THROTTLE_COMPLETE": "600/min",
@@ -264,7 +264,10 @@ def has_grown(unit: str, second: float, last: float) -> bool:
 def report(found: Found, samples: Samples, logs: Counter[str], seconds: float) -> list[str]:
     """Print what was found, and return what is wrong."""
     print(f"\n{found.total} responses in {seconds / 60:.0f} minutes, {found.total / seconds:.0f} a second")
-    print(f"{found.reconnections} times a connection was closed just when it was used again\n")
+    print(f"{found.reconnections.total()} times a connection was closed just when it was used again:")
+    for (method, route), count in found.reconnections.most_common(5):
+        print(f"  {count} {method} {route}")
+    print()
     routes: dict[tuple[str, str], Counter[int]] = {}
     for (method, route, status), count in found.statuses.items():
         routes.setdefault((route, method), Counter())[status] += count
