@@ -12,9 +12,12 @@ import subprocess
 import sys
 import tempfile
 from contextlib import suppress
+from importlib import import_module
 
 import structlog
 from gunicorn import util
+
+gc.disable()  # while all is loaded: none of it is garbage
 
 PROJECT = ("api", "backend", "storage")
 # SIGHUP: this file is read again, and the new processes are forked from this one, with its modules.
@@ -31,9 +34,11 @@ if "backend.settings" in sys.modules:
 
 from api.demo.accounts import ACCOUNTS, PASSWORD
 from backend.access_log import AccessLogger
+from backend.malloc import share_memory
 from backend.request_reader import MAX_HEAD
 from backend.settings import (
     BASE_DIR,
+    CACHES,
     FORWARDED_ALLOW_IPS,
     LOCAL_AUTH,
     LOGGING,
@@ -71,6 +76,9 @@ soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 enough = worker_connections + 32 * threads + 256
 if soft != resource.RLIM_INFINITY and soft < enough:
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(enough, hard) if hard > 0 else enough, hard))
+if "redis" in CACHES["default"]["BACKEND"]:
+    import_module("redis")  # else the first use of the cache would, in each process: here all share it
+share_memory()  # of this process, and of those that it forks
 control_socket_disable = True
 forwarder_headers = ""  # gunicorn would cut the value of a header SCRIPT_NAME from the path
 
@@ -107,6 +115,10 @@ def when_ready(server):  # type: ignore[no-untyped-def]
         server.sweep = subprocess.Popen([*command, *options])  # noqa: S603  (no user input)
 
 
+def post_fork(server, worker):  # type: ignore[no-untyped-def]
+    gc.disable()  # while the application is loaded: none of it is garbage
+
+
 def post_worker_init(worker):  # type: ignore[no-untyped-def]
     """Prepare a worker that is about to answer. The first one prints the addresses for `make run`."""
     from backend.metrics import count_problem  # noqa: PLC0415  (Django is set up by now, in this process)
@@ -115,6 +127,7 @@ def post_worker_init(worker):  # type: ignore[no-untyped-def]
     refusal_observers.append(count_problem)
     open_pool()
     gc.freeze()  # what is loaded by now stays: the garbage collector need not look at it again and again
+    gc.enable()
     if os.environ.get("SHOW_BANNER") and worker.age == 1:
         with suppress(OSError):  # nobody reads it
             print(banner(), flush=True)
@@ -173,3 +186,4 @@ def post_request(worker, request, environ, response):  # type: ignore[no-untyped
 
 
 util.write_error = write_error
+gc.enable()

@@ -35,6 +35,7 @@ def main() -> None:
             STORAGE_FILE_SIZE_LIMIT=str(2 * size),
             DOCUMENT_MAX_BYTES=str(2 * size),
             CHECKSUM_MAX_BYTES=str(2 * size),
+            QUOTA_BYTES="0",  # both files are of one member
         )
         subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, check=True)
         server = subprocess.Popen(

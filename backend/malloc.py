@@ -1,0 +1,22 @@
+"""Sets how the C library keeps the memory of a process with many threads."""
+
+import ctypes
+import os
+
+#: Parameters of `mallopt` in glibc.
+M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
+LARGE = 128 * 1024  # bytes: a larger block goes back to the system as soon as it is free
+
+
+def share_memory() -> None:
+    """Let all threads use the same memory, and give large blocks back. Does nothing without glibc.
+
+    By itself glibc gives each thread an arena of its own, and after the first large body that is free again,
+    takes also such blocks from the arenas. So each thread keeps as much as its largest request needed: a
+    worker grew by a third between 2,500 and 10,000 requests (`bench/worker_memory.py`). Threads of Python
+    rarely allocate at the same time. MALLOC_ARENA_MAX in the environment has precedence.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt and "MALLOC_ARENA_MAX" not in os.environ:
+        mallopt(M_ARENA_MAX, 1)
+        mallopt(M_MMAP_THRESHOLD, LARGE)

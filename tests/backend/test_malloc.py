@@ -1,0 +1,40 @@
+"""All threads of a process share the memory of the C library."""
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+#: Prints how many arenas there are, after several threads have allocated at the same time.
+PROGRAM = """
+import ctypes, sys, threading
+from backend.malloc import share_memory
+if "shared" in sys.argv:
+    share_memory()
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+barrier = threading.Barrier(8)
+def allocate():
+    barrier.wait()
+    libc.malloc(1000)
+    barrier.wait()
+threads = [threading.Thread(target=allocate) for _ in range(8)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+libc.malloc_info(0, ctypes.c_void_p.in_dll(libc, "stdout"))
+libc.fflush(None)
+"""
+
+
+def arenas(*arguments: str) -> int:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, check=True, env={}
+    )
+    return done.stdout.count("<heap nr=")
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no arenas")
+def test_threads_share_one_arena():
+    assert arenas() > 1
+    assert arenas("shared") == 1

@@ -1,0 +1,53 @@
+"""What a command and a worker load when they start, and what the garbage collector looks at then."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.server import ROOT
+
+#: Libraries that are large, and that most processes never use. They are loaded on first use.
+ON_FIRST_USE = {
+    "opentelemetry",
+    "pydantic",
+    "redis",
+    "storage3",
+    "supabase",
+    "api.management.commands.sweep",
+    "storage.transfer",
+    "storage.supabase.doctor",
+}
+#: Runs `manage.py check` in this process, and prints the loaded modules, and whether they are frozen.
+CHECK = """
+import atexit, gc, json, runpy, sys
+atexit.register(lambda: print(json.dumps([sorted(sys.modules), gc.get_freeze_count(), gc.isenabled()])))
+sys.argv = ["manage.py", "check"]
+runpy.run_path("manage.py", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("store", ["local", "supabase"])
+def test_a_check_loads_no_library_that_it_does_not_use(tmp_path: Path, store: str):
+    environment = {
+        "PATH": os.environ["PATH"],
+        "ENV_FILE": os.devnull,
+        "DEBUG": "true",
+        "STORAGE": store,
+        "SUPABASE_URL": "http://127.0.0.1:9",
+        "SUPABASE_SECRET_KEY": "sb_secret_" + "Ab3_".join("xyzuvwklm"),
+        "CACHE_URL": "redis://127.0.0.1:9/0",
+        "DATABASE_URL": f"sqlite:///{tmp_path / 'db.sqlite3'}",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", CHECK], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    modules, frozen, is_enabled = json.loads(done.stdout.splitlines()[-1])
+
+    assert not ON_FIRST_USE & set(modules)
+    assert frozen > 100_000, "what was loaded is not left out of the garbage collection"
+    assert is_enabled
