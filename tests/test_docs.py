@@ -88,6 +88,11 @@ BLOCKS: dict[tuple[str, str, str], str] = {
     ): "tests/deploy/test_compose.py::test_the_settings_of_the_page",
     (
         "docs/hosting.md",
+        "Files that nginx sends",
+        "console",
+    ): "not run: a package and users of the system; test_accel_redirect.py has a file that nginx may not read",
+    (
+        "docs/hosting.md",
         "Without containers",
         "bash",
     ): "tests/deploy/test_without_containers.py::test_the_page",
