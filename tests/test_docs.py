@@ -90,7 +90,7 @@ BLOCKS: dict[tuple[str, str, str], str] = {
         "docs/hosting.md",
         "Files that nginx sends",
         "console",
-    ): "not run: a package and users of the system; test_accel_redirect.py has a file that nginx may not read",
+    ): "not run: a package and users; test_accel_redirect.py has a file that nginx may not read",
     (
         "docs/hosting.md",
         "Without containers",
