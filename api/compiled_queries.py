@@ -57,7 +57,7 @@ class CompiledQuery(Generic[Row]):
         connection = connections[self._using]
         with connection.cursor() as cursor:
             sql = f"SELECT COUNT(*) FROM ({self.sql}) counted"  # noqa: S608  (made by Django)
-            cursor.execute(sql, self._bound(connection, values))
+            cursor.execute(sql, self.bound(connection, values))
             [number] = cursor.fetchone()
         return int(number)
 
@@ -65,14 +65,15 @@ class CompiledQuery(Generic[Row]):
         """Return a compiler that has compiled the query already."""
         compiler = copy(self._compiler)
         compiler.connection = connections[self._using]
-        sql, parameters = self.sql, self._bound(compiler.connection, values)
+        sql, parameters = self.sql, self.bound(compiler.connection, values)
         if part:
             sql, parameters = f"{sql} LIMIT %s OFFSET %s", (*parameters, part.stop - part.start, part.start)
         compiler.as_sql = lambda: (sql, parameters)
         compiler.get_converters = lambda expressions: self._converters
         return compiler
 
-    def _bound(self, connection: Any, values: dict[str, Any]) -> tuple[Any, ...]:
+    def bound(self, connection: Any, values: dict[str, Any]) -> tuple[Any, ...]:
+        """Return the parameters of the SQL, with these values of the Parameters."""
         return tuple(
             each.output_field.get_db_prep_value(values[each.name], connection)
             if isinstance(each, Parameter)
@@ -82,26 +83,39 @@ class CompiledQuery(Generic[Row]):
 
 
 class CompiledInsert:
-    """The INSERT of a model. It sends no signals, and returns nothing that the database would add."""
+    """The INSERT of a model, if there is a row of the query `source`, when that is given.
 
-    def __init__(self, model: type[models.Model]) -> None:
+    It sends no signals, and returns nothing that the database would add.
+    """
+
+    def __init__(self, model: type[models.Model], source: CompiledQuery[Any] | None = None) -> None:
         self._fields: Any = model._meta.local_concrete_fields
+        self._source = source
         self._using = router.db_for_write(model)
         quote: Any = connections[self._using].ops.quote_name
         columns = ", ".join(quote(field.column) for field in self._fields)
         values = ", ".join("%s" for _ in self._fields)
-        self.sql = f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({values})"  # noqa: S608
+        rows = f"SELECT {values} FROM ({source.sql}) source" if source else f"VALUES ({values})"  # noqa: S608
+        self.sql = f"INSERT INTO {quote(model._meta.db_table)} ({columns}) {rows}"
 
-    def save(self, row: models.Model) -> None:
-        """Insert a new row, which has a value for each field. Raises IntegrityError."""
+    def save(self, row: models.Model, values: dict[str, Any] | None = None) -> bool:
+        """Insert a new row, which has a value for each field. `values` are those of the source's Parameters.
+
+        Returns False if the source has no row. Raises IntegrityError.
+        """
         connection = connections[self._using]
-        values = [
+        parameters = [
             field.get_db_prep_save(field.pre_save(row, add=True), connection=connection)
             for field in self._fields
         ]
+        if self._source:
+            parameters += self._source.bound(connection, values or {})
         with connection.cursor() as cursor:
-            cursor.execute(self.sql, values)
+            cursor.execute(self.sql, parameters)
+            if not cursor.rowcount:
+                return False
         row._state.adding, row._state.db = False, self._using
+        return True
 
 
 class CompiledRows:

@@ -103,7 +103,7 @@ def run_once(
     """
     keyed = _keyed(request)
     if keyed is None:
-        return create(lambda created_id: None)
+        return create(record_nothing)
     if (earlier := _repeat(keyed, repeat)) is not None:
         return earlier
     try:
@@ -112,6 +112,10 @@ def run_once(
         if (earlier := _repeat(keyed, repeat)) is not None:
             return earlier
         raise
+
+
+def record_nothing(created_id: UUID) -> None:
+    """The `record_key` of a request without a key."""
 
 
 def _repeat(keyed: KeyedRequest, repeat: Callable[[UUID], Created | None]) -> Created | None:

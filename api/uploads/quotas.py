@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Count, QuerySet, Sum, Value
 from django.db.models.fields.json import KT
 from django.db.models.functions import Cast
@@ -49,29 +49,31 @@ def are_limited() -> bool:
     return bool(settings.QUOTA_BYTES or settings.QUOTA_OPEN_TICKETS)
 
 
-def lock(file: StoredFile, *, shared: bool = False) -> None:
+def lock(file: StoredFile) -> None:
     """Make other transactions that call this for a file of the same owner wait for the end of this one.
 
-    Those that change or delete the row of the file wait too. With `shared`, others with `shared` do not wait.
-    Raises the row's DoesNotExist if it, or the owner, was deleted meanwhile.
+    Those that change or delete the row of the file wait too. Raises the row's DoesNotExist if it, or the
+    owner, was deleted meanwhile.
     """
-    if file.owner_id is None:
-        return
     model: Any = file.field.model
-    if not _locking(file.field, shared).rows({"id": file.instance.pk}):
+    if file.owner_id is not None and not locking(file.field, shared=False).rows({"id": file.instance.pk}):
         raise model.DoesNotExist
 
 
 @cache
-def _locking(field: UploadField, shared: bool) -> CompiledQuery[Any]:
-    """Return the query that locks a row with this field, and its owner."""
+def locking(field: UploadField, *, shared: bool) -> CompiledQuery[Any]:
+    """Return the query that locks the row with this `id`, which has this field, and its owner.
+
+    Those with `shared` do not wait for each other, but whoever changes or deletes the row waits for them.
+    """
     model: Any = field.model
     owner: Any = field.owner()
     locked = model._base_manager.select_for_update(no_key=True).only("pk")
     if owner.related_model:
         locked = locked.select_for_update(no_key=True, of=("self", owner.name))
         locked = locked.select_related(owner.name).only(f"{owner.name}__{owner.target_field.name}")
-    query = CompiledQuery(locked.order_by().filter(pk=Parameter("id", model._meta.pk)))
+    with transaction.atomic():  # outside of one, Django compiles no lock
+        query = CompiledQuery(locked.order_by().filter(pk=Parameter("id", model._meta.pk)))
     if shared:
         query.sql = query.sql.replace("FOR NO KEY UPDATE", "FOR SHARE")  # which Django cannot write
     return query

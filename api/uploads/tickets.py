@@ -1,9 +1,11 @@
 """Issues tickets, and signs a new URL for a ticket whose response a client has lost."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -22,7 +24,7 @@ from api.uploads.models import Declared, Upload
 from storage import keys
 from storage.base import PRIVATE_MAX_AGE, PUBLIC_MAX_AGE, SignedUpload, incoming_store
 from storage.errors import ObjectExists
-from storage.fields import StoredFile
+from storage.fields import StoredFile, UploadField
 
 State = Upload.State
 
@@ -55,27 +57,45 @@ def issue(
     upload_id = uuid7()
     file = resource.upload_file(field_name, upload_id)
     signed = _sign(file, keys.generate(str(upload_id), declared["content_type"]), declared)
-    with transaction.atomic():
+    upload = Upload(
+        id=upload_id,
+        owner=owner,
+        content_type=ContentType.objects.get_for_model(resource),
+        object_id=resource.pk,
+        field_name=field_name,
+        declared=declared,
+        path=signed.key,
+        expires_at=signed.expires_at,
+        creates_resource=create_resource is not None,
+        held_key="",
+    )
+    is_limited = quotas.are_limited()
+    # One statement needs no transaction.
+    with transaction.atomic() if create_resource or on_create or is_limited else nullcontext():
         if create_resource:
             create_resource()
-        quotas.lock(file, shared=not quotas.are_limited())
+        if is_limited:
+            quotas.lock(file)
         if on_create:
             on_create(upload_id)  # before the check: a repeated request is not checked again
         quotas.check(file, declared["size"])
-        upload = Upload(
-            id=upload_id,
-            owner=owner,
-            content_type=ContentType.objects.get_for_model(resource),
-            object_id=resource.pk,
-            field_name=field_name,
-            declared=declared,
-            path=signed.key,
-            expires_at=signed.expires_at,
-            creates_resource=create_resource is not None,
-            held_key="",
-        )
-        _insert().save(upload)
+        _insert(upload, file)
     return Ticket(upload, signed)
+
+
+def _insert(upload: Upload, file: StoredFile) -> None:
+    """Insert the row. Raises DoesNotExist if the resource, or the owner of its file, was deleted."""
+    model: Any = file.field.model
+    if file.owner_id is None:
+        _insert_of(None).save(upload)
+    elif not _insert_of(file.field).save(upload, {"id": file.instance.pk}):
+        raise model.DoesNotExist
+
+
+@cache
+def _insert_of(field: UploadField | None) -> CompiledInsert:
+    """Return the INSERT of a ticket. With a field it also locks the row of the file, and its owner."""
+    return CompiledInsert(Upload, quotas.locking(field, shared=True) if field else None)
 
 
 def reissue(upload_id: UUID, resource: Resource) -> Ticket | Upload | None:
@@ -127,11 +147,6 @@ def reissue_created(resource: Resource) -> Ticket | None:
     upload = Upload.objects.for_resource(resource).filter(creates_resource=True).first()
     ticket = upload and reissue(upload.pk, resource)
     return ticket if isinstance(ticket, Ticket) else None
-
-
-@cache
-def _insert() -> CompiledInsert:
-    return CompiledInsert(Upload)
 
 
 def _sign(file: StoredFile, key: str, declared: Declared) -> SignedUpload:

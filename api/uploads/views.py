@@ -23,7 +23,7 @@ from api.base_models import Resource
 from api.compiled_queries import CompiledQueriesMixin
 from api.conditional_requests import ConditionalMixin
 from api.filters import FilterBackend, StrictOrderingFilter
-from api.idempotency import IDEMPOTENCY_KEY, RecordKey, run_once
+from api.idempotency import IDEMPOTENCY_KEY, RecordKey, record_nothing, run_once
 from api.query_parameters import KnownParametersMixin
 from api.text import drop_invisible
 from api.throttling import CompletionRateThrottle, TicketRateThrottle, check_completion_rate
@@ -242,7 +242,10 @@ def _issue(
     context = {"resource": resource, "field_name": field_name}
     declared = UploadRequestSerializer(data=request.data, context=context)
     declared.is_valid(raise_exception=True)
-    ticket: Ticket = declared.save(owner=principal_of(request).id, on_create=on_create)
+    is_noticed = check or record_key is not record_nothing
+    ticket: Ticket = declared.save(
+        owner=principal_of(request).id, on_create=on_create if is_noticed else None
+    )
     return ticket
 
 

@@ -7,16 +7,18 @@ from uuid import uuid4
 
 import pytest
 from django.db import OperationalError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from api.models import Document, Profile, Species, Upload
-from api.uploads import quotas
+from api.uploads import tickets
 from tests.support.cases import DATABASES
 from tests.support.cast import PDF, Caller, Keeper, announcement, code, expire, send
 from tests.support.server import Server
 
 MEMBERS = ("quota", "used", "limit")
 SIZE = len(PDF)
+DECLARED = {"filename": "plan.pdf", "content_type": "application/pdf", "size": SIZE, "sha256": None}
 IMAGE = {"filename": "otter.png", "content_type": "image/png", "size": 5 * 1024**2}
 
 
@@ -256,23 +258,24 @@ def test_thirty_requests_at_once_get_as_many_tickets_as_there_is_room_for(where:
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite locks the whole database")
 @pytest.mark.parametrize(
-    ("ours", "theirs", "waits"),
+    ("limit", "theirs", "waits"),
     [
-        ("shared", "FOR SHARE", False),
-        ("shared", "FOR NO KEY UPDATE", True),  # a change, or a lock that is not shared
-        ("shared", "FOR UPDATE", True),  # a deletion
-        ("alone", "FOR SHARE", True),
-        ("alone", "FOR NO KEY UPDATE", True),
+        (0, "FOR SHARE", False),  # another ticket
+        (0, "FOR NO KEY UPDATE", True),  # a change, or the lock of a quota
+        (0, "FOR UPDATE", True),  # a deletion
+        (9, "FOR SHARE", True),
+        (9, "FOR NO KEY UPDATE", True),
     ],
 )
 @pytest.mark.parametrize("table", ["api_document", "api_profile"])
-def test_who_waits_for_whom(transactional_db, table: str, ours: str, theirs: str, waits: bool):
+def test_who_waits_for_a_ticket(transactional_db, settings, table: str, limit: int, theirs: str, waits: bool):
+    settings.QUOTA_BYTES, settings.QUOTA_OPEN_TICKETS = 0, limit
     owner = Profile.objects.create(id=uuid4())
     document = Document.objects.create(owner=owner, title="Feeding plan")
     other = connection.copy()
     try:
         with transaction.atomic():
-            quotas.lock(document.upload_file("file", uuid4()), shared=ours == "shared")
+            tickets.issue(document, "file", owner.id, DECLARED)
             with other.cursor() as cursor:
                 try:
                     cursor.execute(f"SELECT id FROM {table} {theirs} NOWAIT")
@@ -284,18 +287,26 @@ def test_who_waits_for_whom(transactional_db, table: str, ours: str, theirs: str
         other.close()
 
 
-def test_tickets_share_the_lock_only_without_quotas(alice: Caller, settings, monkeypatch):
-    shared = []
-    lock = quotas.lock
-    monkeypatch.setattr(
-        quotas, "lock", lambda file, **options: shared.append(options["shared"]) or lock(file, **options)
-    )
+@pytest.mark.parametrize("limit", [0, 9])
+@pytest.mark.parametrize("gone", [Document, Profile])
+def test_what_was_deleted_meanwhile_gets_no_ticket(transactional_db, settings, gone, limit: int):
+    settings.QUOTA_BYTES, settings.QUOTA_OPEN_TICKETS = 0, limit
+    owner = Profile.objects.create(id=uuid4())
+    document = Document.objects.create(owner=owner, title="Feeding plan")
+    Document.objects.filter(pk=document.pk).delete()
+    gone.objects.all().delete()
+
+    with pytest.raises(Document.DoesNotExist):
+        tickets.issue(document, "file", owner.id, DECLARED)
+    assert not Upload.objects.exists()
+
+
+def test_without_a_quota_a_ticket_is_one_statement(alice: Caller, settings):
+    settings.QUOTA_BYTES = settings.QUOTA_OPEN_TICKETS = 0
     document = alice.document()
-
-    ask(alice, document)
-    settings.QUOTA_OPEN_TICKETS = 0
-    ask(alice, document)
-    settings.QUOTA_BYTES = 0
     ask(alice, document)
 
-    assert shared == [False, False, True]
+    with CaptureQueriesContext(connection) as queries:
+        assert ask(alice, document).status_code == 201
+
+    assert [query["sql"].split()[0] for query in queries] == ["SELECT", "INSERT"]
