@@ -381,6 +381,32 @@ def request_rates(
     return {key: statistics.median(measured) for key, measured in found.items()}
 
 
+def liveness(site: Site, folder: Path, *, threads: int, seconds: int) -> tuple[float, float]:
+    """Return the milliseconds of `/livez`: alone, and while as many clients as threads wait for Storage."""
+    with served(site, folder / "liveness.log", threads=threads) as address:
+        alone = milliseconds_of_livez(address, seconds)
+        asking = threading.Thread(
+            target=wrk, args=(address, site.requests["upload-url"], seconds + 2, folder / "liveness.lua")
+        )
+        asking.start()
+        time.sleep(1)
+        beside = milliseconds_of_livez(address, seconds)
+        asking.join()
+    return alone, beside
+
+
+def milliseconds_of_livez(address: str, seconds: int) -> float:
+    """Return the middle of the times in which `/livez` answers during so many seconds."""
+    found, until = [], time.monotonic() + seconds
+    with httpx.Client() as client:
+        while time.monotonic() < until:
+            started = time.perf_counter()
+            client.get(f"{address}/livez").raise_for_status()
+            found.append((time.perf_counter() - started) * 1000)
+            time.sleep(0.02)
+    return statistics.median(found)
+
+
 def show(title: str, found: dict[tuple[str, str], float], which: int) -> None:
     """Print ours beside the yardstick, with the ratio and the wanted one."""
     print(f"\n{title}\n{'':20} {'yardstick':>10} {'ours':>8} {'ratio':>7} {'wanted':>7}")
@@ -421,6 +447,12 @@ def main() -> None:
                         everyone, folder, threads=threads, seconds=options.seconds, plain=options.plain
                     )
                     show(f"Requests a second, 2 processes with {threads} threads, 16 connections", found, 1)
+                if options.delay:
+                    [asking] = [site for site in everyone if site.name == "ours, asking"]
+                    alone, beside = liveness(
+                        asking, folder, threads=options.threads[0], seconds=options.seconds
+                    )
+                    print(f"\n/livez: {alone:.1f} ms alone, {beside:.1f} ms beside 16 upload-url that wait")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
