@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 from contextlib import suppress
-from importlib import import_module
 
 import structlog
 from gunicorn import util
@@ -38,7 +37,6 @@ from backend.malloc import share_memory
 from backend.request_reader import MAX_HEAD
 from backend.settings import (
     BASE_DIR,
-    CACHES,
     FORWARDED_ALLOW_IPS,
     LOCAL_AUTH,
     LOGGING,
@@ -76,8 +74,6 @@ soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 enough = worker_connections + 32 * threads + 256
 if soft != resource.RLIM_INFINITY and soft < enough:
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(enough, hard) if hard > 0 else enough, hard))
-if "redis" in CACHES["default"]["BACKEND"]:
-    import_module("redis")  # else the first use of the cache would, in each process: here all share it
 share_memory()  # of this process, and of those that it forks
 control_socket_disable = True
 forwarder_headers = ""  # gunicorn would cut the value of a header SCRIPT_NAME from the path

@@ -11,10 +11,10 @@ LARGE = 128 * 1024  # bytes: a larger block goes back to the system as soon as i
 def share_memory() -> None:
     """Let all threads use the same memory, and give large blocks back. Does nothing without glibc.
 
-    By itself glibc gives each thread an arena of its own, and after the first large body that is free again,
-    takes also such blocks from the arenas. So each thread keeps as much as its largest request needed: a
-    worker grew by a third between 2,500 and 10,000 requests (`bench/worker_memory.py`). Threads of Python
-    rarely allocate at the same time. MALLOC_ARENA_MAX in the environment has precedence.
+    By itself glibc gives each thread an arena of its own, and takes large blocks from it as soon as one was
+    free again. So each thread keeps as much as its largest request needed: after 10,000 requests a worker had
+    138 MiB instead of 110 (`bench/worker_memory.py`). Threads of Python rarely allocate at the same time.
+    MALLOC_ARENA_MAX in the environment has precedence.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt and "MALLOC_ARENA_MAX" not in os.environ:

@@ -9,6 +9,7 @@ import django
 from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
 from django.db import connection
+from django.urls import get_resolver
 from django.utils.http import parse_header_parameters
 
 POOL_TIMEOUT = 3  # seconds for which a request waits for a database connection
@@ -44,6 +45,7 @@ def open_pool() -> None:
     if pool is None:
         return
     pool.open()
+    get_resolver().url_patterns  # noqa: B018  (the views are loaded while the connections are made)
     until = time.monotonic() + WARM_UP
     while pool.get_stats()["pool_available"] < pool.min_size and time.monotonic() < until:
         time.sleep(0.01)

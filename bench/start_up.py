@@ -6,6 +6,7 @@ and a schema, and runs on the same Python with the same packages. A worker has s
 its first request, a list from the database. Each figure is the middle of the turns, in which both alternate.
 """
 
+import os
 import resource
 import signal
 import socket
@@ -21,7 +22,7 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parent.parent)  # not this folder: it has a module `requests`
 
-from bench.processes import empty_database
+from bench.processes import children, empty_database
 from bench.requests import BIN, ROOT, environment, free_port, manage
 
 TURNS = 9
@@ -263,10 +264,10 @@ def check(project: Project) -> Taken:
 
 
 def start(project: Project) -> Taken:
-    """Run gunicorn until its worker has answered. The processor time includes that of its end."""
+    """Run gunicorn until its worker has answered."""
     port = free_port()
     bind = [] if project.name == "ours" else ["-b", f"127.0.0.1:{port}"]
-    before, started = processor_seconds(), time.perf_counter()
+    started = time.perf_counter()
     with tempfile.TemporaryFile("w+") as log:
         running = subprocess.Popen(
             [str(BIN / "gunicorn"), *project.gunicorn, *bind],
@@ -278,13 +279,14 @@ def start(project: Project) -> Taken:
         try:
             status = first_status(port, project.path)
             wall = time.perf_counter() - started
+            processor = sum(map(seconds_of, [running.pid, *children(running.pid)]))
         finally:
             running.send_signal(signal.SIGTERM)
             running.wait()
         if status != 200:
             log.seek(0)
             sys.exit(f"{project.name} answered {status}:\n{log.read()}")
-    return Taken(wall, processor_seconds() - before)
+    return Taken(wall, processor)
 
 
 def first_status(port: int, path: str) -> int:
@@ -299,6 +301,12 @@ def first_status(port: int, path: str) -> int:
             if time.monotonic() > until:
                 raise
             time.sleep(0.005)
+
+
+def seconds_of(pid: int) -> float:
+    """Return the processor time of a process that runs."""
+    values = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(values[11]) + int(values[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def processor_seconds() -> float:
