@@ -76,7 +76,7 @@ def test_the_api_says_which(alice: Caller, monkeypatch, error: Exception, answer
     def fail(*args: Any) -> None:
         raise error
 
-    monkeypatch.setattr("api.documents.models.DocumentQuerySet.visible_to", fail)
+    monkeypatch.setattr("api.compiled_queries.CompiledQuery.count", fail)
     response = alice.get("documents/")
 
     assert (response.status_code, response.json()["code"]) == answer

@@ -1,26 +1,22 @@
 """Query parameters: those that a request does not take are refused, on every route of the API."""
 
-import re
 from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
-from django.urls import get_resolver
 
 from tests.api.test_schema import SCHEMA
 from tests.support.cast import Caller, code
+from tests.support.routes import routes
 
 SECRET = "a secret of the storage webhook"
 
 
 def operations() -> Iterator[tuple[str, str]]:
     """Each method and path of api.urls."""
-    for pattern in get_resolver("api.urls").url_patterns:
-        path = re.sub(r"\(\?P<(\w+)>[^)]+\)", lambda found: f"{{{found[1]}}}", str(pattern.pattern)).strip(
-            "^$"
-        )
-        methods = [name for name in ("get", "post") if hasattr(pattern.callback.cls, name)]
-        for method in getattr(pattern.callback, "actions", None) or methods:
+    for path, view in routes():
+        methods = [name for name in ("get", "post") if hasattr(view.cls, name)]
+        for method in getattr(view, "actions", None) or methods:
             yield method, path
 
 

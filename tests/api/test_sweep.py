@@ -99,7 +99,7 @@ def test_a_verification_that_the_storage_interrupted_is_finished(alice: Caller, 
     ticket = alice.ticket(document)
     send(ticket)
     with monkeypatch.context() as patch:
-        patch.setattr(LocalStorage, "describe", down)
+        patch.setattr(LocalStorage, "open_object", down)
         assert code(alice.complete(ticket)) == "storage_unavailable"
     assert keys_of("uploads") == set()
 
@@ -148,7 +148,7 @@ def test_a_late_file_that_the_storage_interrupts_is_not_lost(alice: Caller, monk
     expire(ticket)
     send(ticket)
     with monkeypatch.context() as patch:
-        patch.setattr(LocalStorage, "describe", down)
+        patch.setattr(LocalStorage, "open_object", down)
         assert code(alice.complete(ticket)) == "storage_unavailable"
         with pytest.raises(CommandError):
             sweep()
@@ -307,13 +307,13 @@ def test_one_ticket_that_cannot_be_handled_does_not_stop_the_others(alice: Calle
     tickets = [alice.ticket(alice.document()) for _ in range(3)]
     for ticket in tickets:
         send(ticket)
-    describe = LocalStorage.describe
+    open_object = LocalStorage.open_object
 
-    def break_once(self, key: str):
-        monkeypatch.setattr(LocalStorage, "describe", describe)
+    def break_once(self, key: str, length: int | None = None):
+        monkeypatch.setattr(LocalStorage, "open_object", open_object)
         raise ZeroDivisionError
 
-    monkeypatch.setattr(LocalStorage, "describe", break_once)
+    monkeypatch.setattr(LocalStorage, "open_object", break_once)
     with pytest.raises(CommandError):
         sweep()
 

@@ -78,7 +78,7 @@ def test_a_document(content: bytes, content_type: str, alice: Caller, requests):
     assert requests(lambda: alice.complete(replacing)) == [MOVE, READ, DELETE]
     assert requests(lambda: alice.post(f"{path}revoke-urls/")) == [COPY, DELETE]
     assert requests(lambda: alice.patch(path, {"visibility": "authenticated"})) == [COPY, DELETE]
-    assert requests(lambda: alice.delete(path)) == [DELETE]
+    assert requests(lambda: alice.delete(path)) == [DELETE, DELETE]  # the first ticket is still open
 
 
 def test_an_avatar(alice: Caller, requests):
