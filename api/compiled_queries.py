@@ -42,12 +42,12 @@ class CompiledQuery(Generic[Row]):
         self._converters = self._compiler.get_converters([selected for selected, *_ in self._compiler.select])
         self._compiler.connection = None  # that of this thread
 
-    def rows(self, values: dict[str, Any], part: slice | None = None) -> list[Row]:
-        """Return the rows, or a part of them, for these values of the Parameters.
+    def rows(self, values: dict[str, Any], limit: int | None = None) -> list[Row]:
+        """Return the rows, or as many of them, for these values of the Parameters.
 
         Raises ValidationError for a malformed value.
         """
-        query: Any = SimpleNamespace(get_compiler=lambda using: self._bound_compiler(values, part))
+        query: Any = SimpleNamespace(get_compiler=lambda using: self._bound_compiler(values, limit))
         queryset: Any = QuerySet(self._queryset.model, query, self._using)
         queryset._prefetch_related_lookups = self._queryset._prefetch_related_lookups
         return list(queryset)
@@ -61,13 +61,13 @@ class CompiledQuery(Generic[Row]):
             [number] = cursor.fetchone()
         return int(number)
 
-    def _bound_compiler(self, values: dict[str, Any], part: slice | None) -> Any:
+    def _bound_compiler(self, values: dict[str, Any], limit: int | None) -> Any:
         """Return a compiler that has compiled the query already."""
         compiler = copy(self._compiler)
         compiler.connection = connections[self._using]
         sql, parameters = self.sql, self.bound(compiler.connection, values)
-        if part:
-            sql, parameters = f"{sql} LIMIT %s OFFSET %s", (*parameters, part.stop - part.start, part.start)
+        if limit is not None:
+            sql, parameters = f"{sql} LIMIT %s", (*parameters, limit)
         compiler.as_sql = lambda: (sql, parameters)
         compiler.get_converters = lambda expressions: self._converters
         return compiler
@@ -119,7 +119,7 @@ class CompiledInsert:
 
 
 class CompiledRows:
-    """The rows of a list as a Paginator takes them: it asks for their number, and for one page."""
+    """The rows of a list as a Paginator takes them: it asks for their number, and for the first page."""
 
     def __init__(self, rows: CompiledQuery[Any], ids: CompiledQuery[Any], values: dict[str, Any]) -> None:
         self._rows, self._ids, self._values = rows, ids, values
@@ -127,16 +127,17 @@ class CompiledRows:
     def count(self) -> int:
         return self._ids.count(self._values)
 
-    def __getitem__(self, part: slice) -> list[Any]:
-        return self._rows.rows(self._values, part) if part.stop > part.start else []
+    def __getitem__(self, first_page: slice) -> list[Any]:
+        return self._rows.rows(self._values, first_page.stop) if first_page.stop else []
 
 
 class CompiledQueriesMixin:
     """A mixin for viewsets: a class with `compiles_queries=True` has its plain queries compiled once.
 
-    These are the query of `get_object`, and those of a list without filters. The class must choose its rows
-    by `self.action`, and by `id` and `is_staff` of `request.user`, alone: anything else that `get_queryset`
-    or `visible_to` read, such as the time, would be read only once. Subclasses do not inherit the option.
+    These are the query of `get_object`, and those of the first page of a list without filters. The class must
+    choose its rows by `self.action`, and by `id` and `is_staff` of `request.user`, alone: anything else that
+    `get_queryset` or `visible_to` read, such as the time, would be read only once. Subclasses do not inherit
+    the option.
     """
 
     _compiles_queries: ClassVar[bool] = False
@@ -165,7 +166,7 @@ class CompiledQueriesMixin:
 
     def list(self, request: Request, *args: Any, **options: Any) -> Response:
         view: Any = self
-        if not self._compiles_queries or request.query_params.keys() - {"page", "page_size"}:
+        if not self._compiles_queries or request.query_params.keys() - {"page_size"}:
             return cast(Response, super().list(request, *args, **options))  # type: ignore[misc]
         ids = self._compiled("ids", lambda rows: rows.order_by().values("pk"))
         page = view.paginate_queryset(CompiledRows(self._compiled("list"), ids, self._values()))

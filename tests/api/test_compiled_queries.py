@@ -80,7 +80,6 @@ def one_spelling(sql: str) -> str:
     """Without the parentheses around a parameter, the limits of `get`, the count's names and its subquery."""
     sql = re.sub(r"= \(('[^']*'(?:::\w+)?)\)", r"= \1", sql)
     sql = re.sub(r" LIMIT 21$", "", sql)
-    sql = re.sub(r" OFFSET 0$", "", sql)
     counted = re.fullmatch(r"SELECT COUNT\(\*\) FROM \(SELECT .*? FROM (.*)\) counted", sql)
     return f"COUNT {counted[1]}" if counted else re.sub(r'SELECT COUNT\(\*\) AS "__count" FROM', "COUNT", sql)
 
@@ -122,7 +121,7 @@ def test_a_request_like_an_earlier_one_compiles_nothing(alice: Caller, bob: Call
         compilations.clear()
         assert who.get(f"documents/{documents[1]['id']}/").json()["id"] == documents[1]["id"]
         assert who.get("documents/").json()["count"] == 3
-        assert who.get("documents/", page=2, page_size=2).json()["results"] == [documents[0]]
+        assert who.get("documents/", page_size=1).json()["results"] == [documents[2]]
 
     assert compilations == []
 
