@@ -132,8 +132,10 @@ class Cursor:
         return found[:size]
 
     def parts(self, queryset: QuerySet[Any]) -> Iterator[QuerySet[Any]]:
-        """Yield the rows behind the cursor, the nearest first: those with a value in the first field, and those
-        without one. PostgreSQL finds each of the two in an index, but not both in one query.
+        """Yield the rows behind the cursor, the nearest first.
+
+        Those with a value in the first field and those without one are two queries: PostgreSQL finds each of
+        them in an index, but not both at once.
         """
         ordered = queryset.order_by(*(key.order_by() for key in self.keys))
         if not self.values:
@@ -150,10 +152,10 @@ class Cursor:
                 yield ordered.filter(first.equal(None))
 
     def _behind(self, places: list[tuple[Key, Any]]) -> Q:
-        """Return the condition for rows behind these values: (a, b) > (1, 2) is a > 1 OR (a = 1 AND b > 2).
+        """Return the condition for rows behind these values: a > 1 OR (a = 1 AND b > 2) for (a, b) > (1, 2).
 
-        PostgreSQL finds the place in an index by a comparison of rows only. There is one for the fields in the
-        same direction that cannot be null.
+        PostgreSQL finds the place in an index only by a comparison of rows. There is one for the first fields
+        that have the same direction and cannot be null.
         """
         direction = places[0][0].descending
         compared = list(

@@ -23,16 +23,18 @@ class IndexedPaginator(Paginator):
     def page(self, number: int | str) -> Page[Any]:
         """Return a page. Its query has the whole page size as its limit, also if fewer rows are left.
 
-        Django's limit is what is left. With LIMIT 1, PostgreSQL reads all rows in order until it meets the one
-        that a search found, because it expects many like it.
+        Django's limit is what is left. With LIMIT 1, PostgreSQL would read all rows in order until it meets
+        the one that a search finds, because it expects many.
         """
         valid = self.validate_number(number)
         start = (valid - 1) * self.per_page
-        return self._get_page(self._rows(start, start + self.per_page), valid, self)
+        return Page(self._rows(start, start + self.per_page), valid, self)
 
     def _rows(self, start: int, end: int) -> Any:
         """Return these rows. Far behind, first their ids: what belongs to the rows before is not read."""
         rows: Any = self.object_list
+        if self.count == 0:
+            return rows[:0]
         if start < self.deep or not isinstance(rows, QuerySet):
             return rows[start:end]
         ids = rows.prefetch_related(None).values_list("pk", flat=True)[start:end]

@@ -63,12 +63,15 @@ def row_id(kind: str, number: str, count: int) -> str:
     return f"({milliseconds} || '7' || substr({rest}, 1, 3) || '8' || substr({rest}, 4, 15))::uuid"
 
 
+SHUFFLED = "n::bigint * 7919 % 1000003"
 CHANGED = f"CASE WHEN random() < 0.7 THEN created ELSE created + random() * ({NOW} - created) END"
 TITLE = " || ' ' || ".join(
     [
         one_of("Feeding", "Health", "Transport", "Breeding", "Enclosure", "Training", "Arrival", "Visit"),
         one_of("plan", "report", "record", "protocol", "certificate", "notes", "list", "map"),
-        one_of("otter", "zebra", "puma", "condor", "tapir", "flamingo", "iguana", "lynx", "penguin", "ocelot"),
+        one_of(
+            "otter", "zebra", "puma", "condor", "tapir", "flamingo", "iguana", "lynx", "penguin", "ocelot"
+        ),
         "n",
     ]
 )
@@ -80,7 +83,10 @@ NO_RENDITIONS = {
     "rendition_error": "''",
     "rendition_attempts": "0",
 }
-FACTS = '{"name": "plan.pdf", "content_type": "application/pdf", "size": 5000, "sha256": null, "uploaded_at": "2026-01-01T00:00:00Z"}'
+FACTS = (
+    '{"name": "plan.pdf", "content_type": "application/pdf", "size": 5000, "sha256": null,'
+    ' "uploaded_at": "2026-01-01T00:00:00Z"}'
+)
 DECLARED = '{"filename": "plan.pdf", "content_type": "application/pdf", "size": 5000, "sha256": null}'
 
 
@@ -118,7 +124,7 @@ def columns(count: int) -> dict[str, dict[str, str]]:
     entries = {
         "species": entry(
             "species",
-            common_name=f"{one_of('Grey', 'Red', 'Great', 'Lesser')} || ' animal ' || n::bigint * 7919 % 1000003",
+            common_name=f"{one_of('Grey', 'Red', 'Great', 'Lesser')} || ' animal ' || {SHUFFLED}",
             scientific_name="'Genus epithet' || n",
             habitat="''",
             taxonomic_class=f"'Class ' || {mostly_below(10)}",
@@ -191,7 +197,9 @@ def columns(count: int) -> dict[str, dict[str, str]]:
 def insertion(table: str, fields: dict[str, str], count: int) -> str:
     """Return the statement that inserts so many rows, and a gallery for the first entry."""
     owner = f"1 + {below(max(2, count // PER_MEMBER))}"
-    numbers = f"SELECT n, {time_of('n', count)} AS created, {owner} AS owner FROM generate_series(1, {count}) AS n"
+    numbers = (
+        f"SELECT n, {time_of('n', count)} AS created, {owner} AS owner FROM generate_series(1, {count}) AS n"
+    )
     source = f"({numbers} OFFSET 0) AS source"  # OFFSET: one random owner for each row
     if table.endswith("picture"):
         source += f", generate_series(0, CASE WHEN n = 1 THEN {PICTURES - 1} ELSE 0 END) AS m"

@@ -40,16 +40,14 @@ class ListRequest:
     name: str
     path: str
 
-    def __str__(self) -> str:
-        return f"{self.list} {self.kind} {self.name}".rstrip()
-
 
 def list_requests() -> Iterator[ListRequest]:
     """Yield the requests for all lists, with values of the database that is used now."""
     for prefix, viewset, basename in router.registry:
         if not hasattr(viewset, "list"):
             continue
-        view = viewset(action_map={"get": "list"}, action="list")
+        view = viewset()
+        view.action, view.action_map = "list", {"get": "list"}
         path, name = _address(prefix, viewset, basename)
         if not path:
             continue

@@ -17,11 +17,14 @@ class Plan:
     `notes` name the tables that were read in whole, and how many rows were sorted.
     """
 
-    blocks: int
-    read: int
-    returned: int
-    milliseconds: float
-    notes: tuple[str, ...]
+    blocks: int = 0
+    read: int = 0
+    returned: int = 0
+    milliseconds: float = 0
+    notes: tuple[str, ...] = ()
+
+
+NOTHING = Plan()
 
 
 def explain(connection: BaseDatabaseWrapper, sql: str, large: int) -> Plan:
@@ -62,7 +65,7 @@ def _notes(root: dict[str, Any], large: int) -> Iterator[str]:
 
 
 def add_up(plans: Iterable[Plan]) -> Plan:
-    total = Plan(0, 0, 0, 0, ())
+    total = NOTHING
     for plan in plans:
         total = Plan(
             total.blocks + plan.blocks,

@@ -11,9 +11,7 @@ from api.private_files.filters import PrivateFileFilters
 
 
 class DocumentFilters(PrivateFileFilters):
-    visibility = django_filters.ChoiceFilter(
-        choices=Document.Visibility.choices, method="filter_visibility"
-    )
+    visibility = django_filters.ChoiceFilter(choices=Document.Visibility.choices, method="filter_visibility")
     has_file = BooleanFilter(method="filter_has_file", label="Documents with a file, or without one.")
 
     class Meta:

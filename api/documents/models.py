@@ -60,6 +60,7 @@ class Document(PrivateFileModel):
         indexes = [
             models.Index(fields=["owner", "-id"], name="document_of_owner"),
             models.Index(fields=["visibility", "-id"], name="document_visibility"),
+            models.Index(fields=["-id"], condition=Q(file=""), name="document_without_file"),
             *ordering_indexes("document", "title", "category", "created_at", "updated_at"),
         ]
 

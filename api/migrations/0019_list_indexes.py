@@ -16,6 +16,10 @@ class Migration(migrations.Migration):
 
     operations = [
         AddIndexConcurrently(
+            model_name='document',
+            index=models.Index(condition=models.Q(('file', '')), fields=['-id'], name='document_without_file'),
+        ),
+        AddIndexConcurrently(
             model_name='educationalservice',
             index=models.Index(fields=['audience', 'title', 'id'], name='service_of_audience'),
         ),
