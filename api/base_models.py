@@ -21,6 +21,14 @@ def ordering_indexes(prefix: str, *fields: str) -> list[models.Index]:
     return [models.Index(fields=[field, "id"], name=f"{prefix}_by_{field}") for field in fields]
 
 
+def filter_indexes(prefix: str, ordering: str, *fields: str) -> list[models.Index]:
+    """Return an index for each field that lists are filtered by, with the rows in the order of these lists.
+
+    Without it, a list of the few rows with a rare value reads all rows in that order.
+    """
+    return [models.Index(fields=[field, ordering, "id"], name=f"{prefix}_of_{field}") for field in fields]
+
+
 def time_indexes() -> list[models.Index]:
     """Return the indexes for lists that are ordered by the times of a Resource, for its abstract class."""
     times = ("created", "updated")  # short names: with that of the class they have 30 characters at most

@@ -9,10 +9,11 @@ indexes, and SQLite is told to do the same.
 
 import json
 from base64 import b64encode, urlsafe_b64decode
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from itertools import takewhile
 from typing import Any, Self
 from uuid import UUID
 
@@ -20,6 +21,12 @@ from django.core.exceptions import ValidationError
 from django.core.validators import DecimalValidator
 from django.db.models import DecimalField, F, Field, Model, Q, QuerySet
 from django.db.models.expressions import OrderBy
+from django.db.models.fields.tuple_lookups import (
+    TupleGreaterThan,
+    TupleGreaterThanOrEqual,
+    TupleLessThan,
+    TupleLessThanOrEqual,
+)
 
 MAX_LENGTH = 6000  # characters: the texts of all fields that a list may be ordered by fit in
 MAX_INTEGER = 2**63 - 1  # no database compares more
@@ -115,27 +122,70 @@ class Cursor:
         """Return the cursor that reads what this one does not, in the other direction."""
         return replace(self, backward=not self.backward, inclusive=not self.inclusive)
 
-    def rows(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return the rows behind the cursor, the nearest first."""
-        ordered = queryset.order_by(*(key.order_by() for key in self.keys))
-        return ordered.filter(self.condition()) if self.values else ordered
+    def rows(self, queryset: QuerySet[Any], size: int) -> list[Any]:
+        """Return up to `size` rows behind the cursor, the nearest first."""
+        found: list[Any] = []
+        for part in self.parts(queryset):
+            found += part[:size]
+            if len(found) >= size:
+                break
+        return found[:size]
 
-    def condition(self) -> Q:
-        """Return the condition for the rows behind the cursor: (a, b) > (1, 2) is a > 1 OR (a = 1 AND b > 2).
+    def parts(self, queryset: QuerySet[Any]) -> Iterator[QuerySet[Any]]:
+        """Yield the rows behind the cursor, the nearest first.
 
-        That first field is not before its value is said too, because PostgreSQL then finds the place in the
-        index instead of reading from the beginning.
+        Those with a value in the first field and those without one are two queries: PostgreSQL finds each of
+        them in an index, but not both at once.
         """
-        keys = list(zip(self.keys, self.values, strict=True))
+        ordered = queryset.order_by(*(key.order_by() for key in self.keys))
+        if not self.values:
+            yield ordered
+            return
+        (first, value), *rest = places = list(zip(self.keys, self.values, strict=True))
+        if value is None:
+            yield ordered.filter(first.equal(None), self._behind(rest))
+            if first.descending:
+                yield ordered.exclude(first.equal(None))
+        else:
+            yield ordered.filter(self._behind(places))
+            if first.field.null and not first.descending:
+                yield ordered.filter(first.equal(None))
+
+    def _behind(self, places: list[tuple[Key, Any]]) -> Q:
+        """Return the condition for rows behind these values: a > 1 OR (a = 1 AND b > 2) for (a, b) > (1, 2).
+
+        PostgreSQL finds the place in an index only by a comparison of rows. There is one for the first fields
+        that have the same direction and cannot be null.
+        """
+        direction = places[0][0].descending
+        compared = list(
+            takewhile(lambda place: place[0].descending == direction and self._has_value(place[0]), places)
+        )
+        if len(compared) == len(places):
+            return self._compare(compared, inclusive=self.inclusive)
         behind = Q(pk__in=[])
         equal = Q()
-        for number, (key, value) in enumerate(keys, 1):
-            here = key.after(value, inclusive=self.inclusive and number == len(keys))
+        for number, (key, value) in enumerate(places, 1):
+            here = key.after(value, inclusive=self.inclusive and number == len(places))
             if here is not None:
                 behind |= equal & here
             equal &= key.equal(value)
-        first, value = keys[0]
-        return (first.after(value, inclusive=True) or Q()) & behind
+        return self._compare(compared, inclusive=True) & behind if compared else behind
+
+    def _has_value(self, key: Key) -> bool:
+        """Return True if the rows of a part have a value in this field."""
+        return not key.field.null or (key == self.keys[0] and self.values[0] is not None)
+
+    def _compare(self, places: list[tuple[Key, Any]], *, inclusive: bool) -> Q:
+        kinds = {
+            (False, False): TupleGreaterThan,
+            (False, True): TupleGreaterThanOrEqual,
+            (True, False): TupleLessThan,
+            (True, True): TupleLessThanOrEqual,
+        }
+        comparison = kinds[places[0][0].descending, inclusive]
+        fields = tuple(F(key.field.name) for key, _ in places)
+        return Q(comparison(fields, tuple(value for _, value in places)))
 
 
 def order_by(model: type[Model], ordering: Sequence[str]) -> list[OrderBy]:

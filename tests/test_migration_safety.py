@@ -36,7 +36,9 @@ def lint(app: str, name: str, accepted: list[str], capsys: pytest.CaptureFixture
 
 
 @on_postgresql
-def test_migrations_since_the_last_release_are_safe(db: None, capsys: pytest.CaptureFixture):
+def test_migrations_since_the_last_release_are_safe(
+    transactional_db: None, capsys: pytest.CaptureFixture
+):  # in no transaction, because there no index can be created concurrently
     accepted = exceptions()["migrations"]
     present = set(MigrationLoader(connection).disk_migrations)
     new = sorted(key for key in present - released_migrations() if key[0] in APPS)

@@ -1,6 +1,9 @@
 """The filters of the catalogue."""
 
+from typing import Any
+
 import django_filters
+from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema_field
 
 from api.catalog.models import EducationalService, Exhibition, Species
@@ -8,7 +11,13 @@ from api.filters import BooleanFilter, ResourceFilters
 
 
 class EntryFilters(ResourceFilters):
-    published = BooleanFilter(label="Visitors see what is published only.")
+    published = BooleanFilter(method="filter_published", label="Visitors see what is published only.")
+
+    def filter_published(self, queryset: QuerySet[Any], name: str, published: bool) -> QuerySet[Any]:
+        """Return nothing without a query to those who see only what is published: it would read all rows."""
+        if not published and not self.request.user.is_staff:
+            return queryset.none()
+        return queryset.filter(published=published)
 
 
 class SpeciesFilters(EntryFilters):

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from api.auth.principal import Principal
-from api.base_models import Resource, ordering_indexes, time_indexes
+from api.base_models import Resource, filter_indexes, ordering_indexes, time_indexes
 from api.catalog import rules
 from api.search import search_column
 from storage.fields import StoredFile, UploadField
@@ -168,17 +168,27 @@ class Species(Entry):
     class Meta(Entry.Meta):
         verbose_name, verbose_name_plural = pgettext_lazy("one", "species"), pgettext_lazy("many", "species")
         ordering = ["common_name", "id"]
-        indexes = ordering_indexes(
-            "species",
-            "common_name",
-            "scientific_name",
-            "taxonomic_class",
-            "taxonomic_order",
-            "family",
-            "conservation_status",
-            "created_at",
-            "updated_at",
-        )
+        indexes = [
+            *ordering_indexes(
+                "species",
+                "common_name",
+                "scientific_name",
+                "taxonomic_class",
+                "taxonomic_order",
+                "family",
+                "conservation_status",
+                "created_at",
+                "updated_at",
+            ),
+            *filter_indexes(
+                "species",
+                "common_name",
+                "taxonomic_class",
+                "taxonomic_order",
+                "family",
+                "conservation_status",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.common_name} ({self.scientific_name})"
@@ -262,9 +272,12 @@ class EducationalService(Entry):
     class Meta(Entry.Meta):
         verbose_name, verbose_name_plural = _("educational service"), _("educational services")
         ordering = ["title", "id"]
-        indexes = ordering_indexes(
-            "service", "title", "audience", "price", "duration_minutes", "created_at", "updated_at"
-        )
+        indexes = [
+            *ordering_indexes(
+                "service", "title", "audience", "price", "duration_minutes", "created_at", "updated_at"
+            ),
+            *filter_indexes("service", "title", "audience"),
+        ]
 
     def __str__(self) -> str:
         return self.title

@@ -20,6 +20,15 @@ class DocumentQuerySet(PrivateFileQuerySet):
             return self
         return self.filter(Q(owner=principal.id) | Q(visibility=Document.Visibility.AUTHENTICATED))
 
+    def with_visibility(self, visibility: str, principal: Principal) -> Self:
+        """Return those of the visible documents that have this visibility.
+
+        That a member sees no private document of others is said to the database, which would look for some.
+        """
+        rows = self.filter(visibility=visibility)
+        is_own = visibility == Document.Visibility.PRIVATE and not principal.is_staff
+        return rows.filter(owner=principal.id) if is_own else rows
+
 
 def document_folder(document: "Document") -> str:
     """Return `<owner>` or `shared/<owner>`. The row-level-security policies depend on these folders."""
@@ -51,6 +60,7 @@ class Document(PrivateFileModel):
         indexes = [
             models.Index(fields=["owner", "-id"], name="document_of_owner"),
             models.Index(fields=["visibility", "-id"], name="document_visibility"),
+            models.Index(fields=["-id"], condition=Q(file=""), name="document_without_file"),
             *ordering_indexes("document", "title", "category", "created_at", "updated_at"),
         ]
 

@@ -16,7 +16,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from api.auth.principal import Principal
-from api.base_models import Resource
+from api.base_models import Resource, ordering_indexes
 from api.exceptions import Refused
 from api.pictures.models import PictureModel, picture_models
 from storage.fields import StoredFile, UploadField
@@ -156,6 +156,7 @@ class Upload(Resource):
             models.Index(fields=["owner", "-id"], name="upload_of_owner"),
             models.Index(fields=["content_type", "object_id"], name="upload_of_resource"),
             models.Index(fields=["state", "expires_at"], name="upload_to_sweep"),
+            *ordering_indexes("upload", "created_at", "updated_at", "expires_at"),
         ]
 
     def __str__(self) -> str:
