@@ -9,7 +9,7 @@ from copy import copy
 from types import SimpleNamespace
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
-from django.core.exceptions import ValidationError
+from django.core.exceptions import EmptyResultSet, ValidationError
 from django.db import connections, models, router
 from django.db.models import Expression, Field, QuerySet, UUIDField
 from django.http import Http404, QueryDict
@@ -38,15 +38,21 @@ class CompiledQuery(Generic[Row]):
         self._queryset: Any = queryset
         self._using = queryset.db
         self._compiler: Any = queryset.query.get_compiler(self._using)
-        self.sql, self.parameters = self._compiler.as_sql()
+        self.sql, self.parameters = "", ()
+        try:
+            self.sql, self.parameters = self._compiler.as_sql()
+        except EmptyResultSet:  # such as that of `none()`: there is no SQL
+            return
         self._converters = self._compiler.get_converters([selected for selected, *_ in self._compiler.select])
-        self._compiler.connection = None  # that of this thread
+        self._compiler.connection = None  # each call has that of its own thread
 
     def rows(self, values: dict[str, Any], limit: int | None = None) -> list[Row]:
-        """Return the rows, or as many of them, for these values of the Parameters.
+        """Return the rows, at most `limit`, for these values of the Parameters.
 
         Raises ValidationError for a malformed value.
         """
+        if not self.sql:
+            return []
         query: Any = SimpleNamespace(get_compiler=lambda using: self._bound_compiler(values, limit))
         queryset: Any = QuerySet(self._queryset.model, query, self._using)
         queryset._prefetch_related_lookups = self._queryset._prefetch_related_lookups
@@ -54,6 +60,8 @@ class CompiledQuery(Generic[Row]):
 
     def count(self, values: dict[str, Any]) -> int:
         """Return the number of rows for these values. Raises as `rows` does."""
+        if not self.sql:
+            return 0
         connection = connections[self._using]
         with connection.cursor() as cursor:
             sql = f"SELECT COUNT(*) FROM ({self.sql}) counted"  # noqa: S608  (made by Django)

@@ -1,5 +1,6 @@
 """The router of the API."""
 
+import re
 from typing import Any
 
 from django.urls import URLPattern, URLResolver, include, path
@@ -24,10 +25,14 @@ class ResourceRouter(SimpleRouter):
     def get_urls(self) -> list[URLPattern | URLResolver]:
         """Return the URLs in one group for each prefix, so that a path is only compared with those of one."""
         groups: dict[str, SimpleRouter] = {}
+        others = SimpleRouter()  # whose prefix is a pattern
         for prefix, viewset, basename in self.registry:
             first, _, rest = prefix.partition("/")
-            groups.setdefault(first, SimpleRouter()).register(rest, viewset, basename)
-        return [path(f"{first}/", include(group.urls)) for first, group in groups.items()]
+            if re.fullmatch(r"[\w-]+", first):
+                groups.setdefault(first, SimpleRouter()).register(rest, viewset, basename)
+            else:
+                others.register(prefix, viewset, basename)
+        return [*(path(f"{first}/", include(group.urls)) for first, group in groups.items()), *others.urls]
 
     def upload_fields(self) -> dict[str, dict[str, type[Resource]]]:
         """Return by prefix and field the model of the rows that clients upload files for."""

@@ -88,6 +88,13 @@ INDEPENDENT_FIELDS = (
 )
 
 
+#: What decides about the fields of a serializer. A class with another one of these may look at the context.
+CHOOSING_FIELDS = (
+    *("__init__", "fields", "get_fields", "get_field_names", "get_extra_kwargs", "_readable_fields"),
+    *("build_field", "get_default_field_names"),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class ShownField:
     """How a member of a response is written: by a method of the serializer, or by its field.
@@ -136,8 +143,9 @@ class ModelSerializer(serializers.ModelSerializer[Row]):
     def _shown(self) -> list[ShownField]:
         """The fields of a response. DRF makes them for each serializer, which takes longer than their use."""
         kind = type(self)
-        if "fields" in vars(self) or kind.get_fields is not serializers.ModelSerializer.get_fields:
-            return self._own_shown  # they may have been changed for this serializer
+        changed = any(getattr(kind, name) is not getattr(ModelSerializer, name) for name in CHOOSING_FIELDS)
+        if changed or "fields" in vars(self):
+            return self._own_shown  # they may be others for this serializer
         if kind not in self._shown_by_class:
             shown = kind()._own_shown
             self._shown_by_class[kind] = shown if all(each.is_independent for each in shown) else None

@@ -23,7 +23,7 @@ class RedisCacheClient(redis.RedisCacheClient):
     def count(self, key: str, delta: int, seconds: float) -> int:
         """Add to a counter, which begins with 0 and lives for so many seconds, and return the sum."""
         pipeline = self.get_client(key, write=True).pipeline(transaction=False)
-        pipeline.set(key, 0, ex=int(seconds), nx=True)  # first: a counter never lives without its end
+        pipeline.set(key, 0, ex=int(seconds), nx=True)  # so the counter has an end, unless it ends just now
         pipeline.incrby(key, delta)
         _, total = pipeline.execute()
         return int(total)

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
-from django.db import models, transaction
+from django.db import connection, models, transaction
 from django.db.models import Count, QuerySet, Sum, Value
 from django.db.models.fields.json import KT
 from django.db.models.functions import Cast
@@ -56,6 +56,8 @@ def lock(file: StoredFile) -> None:
     owner, was deleted meanwhile.
     """
     model: Any = file.field.model
+    if not connection.in_atomic_block:
+        raise transaction.TransactionManagementError("A lock without a transaction would end at once.")
     if file.owner_id is not None and not locking(file.field, shared=False).rows({"id": file.instance.pk}):
         raise model.DoesNotExist
 

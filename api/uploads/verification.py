@@ -155,6 +155,10 @@ def read_object(
     renew_lease()
     opened = field.storage.open_object(key, None if is_hashed or copy else HEAD_SIZE)
     with opened.file as file:
+        expected = (declared["content_type"], content_types.UNKNOWN)
+        if content_types.canonical(opened.content_type) not in expected:
+            # Supabase Storage sends some types as others, such as HTML as plain text.
+            opened = replace(opened, content_type=field.storage.describe(key).content_type)
         found = _check_metadata(opened, declared, field)
         head = file.read(HEAD_SIZE)
         if found.content_type not in content_types_of(head):

@@ -125,9 +125,9 @@ class RangeReader(io.RawIOBase):
         """Request all bytes without a range, because an empty object has none: Storage answers 500."""
         if wanted == "bytes=0-":
             response = self._send_get(NO_COMPRESSION)
-            if "Content-Length" in response.headers:
+            if "Content-Length" in response.headers and "Content-Encoding" not in response.headers:
                 return response
-            response.close()  # a gateway sends it in chunks, and the size is not told
+            response.close()  # a gateway sends it in chunks, or compressed: its size is not told
         return self._send_get({**NO_COMPRESSION, "Range": wanted})
 
     def _close_response(self) -> None:

@@ -10,6 +10,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.db import connection
 from django.db.models.sql.compiler import SQLCompiler
+from django.db.transaction import TransactionManagementError
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from rest_framework.test import APIRequestFactory, force_authenticate
@@ -18,6 +19,8 @@ from api.auth.principal import Principal
 from api.compiled_queries import CompiledInsert, CompiledQuery, Parameter
 from api.documents.views import DocumentViewSet
 from api.models import Document, EducationalService, Exhibition, Profile, Species, Upload
+from api.serializer_fields import ModelSerializer
+from api.uploads import quotas
 from api.urls import router
 from tests.support.cast import Caller
 
@@ -185,6 +188,17 @@ def test_what_may_not_decide_about_rows_cannot_be_read(db):
         asked(ByEmail, "list", Principal(uuid4()))
 
 
+def test_a_caller_who_sees_nothing_gets_an_empty_list(db):
+    class ForStaff(DocumentViewSet, compiles_queries=True):
+        def get_queryset(self):
+            rows = super().get_queryset()
+            return rows if self.request.user.is_staff else rows.none()
+
+    for _ in range(2):
+        assert asked(ForStaff, "list", Principal(uuid4()))[0].data["count"] == 0
+        assert asked(ForStaff, "retrieve", Principal(uuid4()), str(uuid4()))[0].status_code == 404
+
+
 def test_a_subclass_compiles_nothing_by_itself(db, compilations: list[str]):
     class OfToday(DocumentViewSet):
         def get_queryset(self):
@@ -258,3 +272,28 @@ def test_an_insert_stores_what_save_would(db):
     inserted.state = Upload.State.CANCELLED
     inserted.save()
     assert Upload.objects.filter(path="inserted").count() == 1
+
+
+# --- The fields of responses --------------------------------------------------------------------------
+
+
+def test_fields_that_depend_on_the_caller_are_chosen_for_each_response(db):
+    class ForStaff(ModelSerializer):
+        class Meta:
+            model = Species
+            fields = ("common_name", "habitat")
+
+        def get_field_names(self, *args):
+            names = super().get_field_names(*args)
+            return names if self.context["is_staff"] else names[:1]
+
+    otter = Species(common_name="Otter", habitat="Secret")
+    for is_staff, shown in ((True, 2), (False, 1), (True, 2)):
+        assert len(ForStaff(otter, context={"is_staff": is_staff}).data) == shown
+
+
+def test_a_lock_outside_of_a_transaction_is_refused(transactional_db):
+    document = Document.objects.create(owner=Profile.objects.create(id=uuid4()), title="A")
+
+    with pytest.raises(TransactionManagementError):
+        quotas.lock(document.upload_file("file", uuid4()))
