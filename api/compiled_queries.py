@@ -38,7 +38,8 @@ class CompiledQuery(Generic[Row]):
         self._queryset: Any = queryset
         self._using = queryset.db
         self._compiler: Any = queryset.query.get_compiler(self._using)
-        self.sql, self.parameters = "", ()
+        self.sql: str = ""
+        self.parameters: Any = ()
         try:
             self.sql, self.parameters = self._compiler.as_sql()
         except EmptyResultSet:  # such as that of `none()`: there is no SQL
