@@ -172,6 +172,7 @@ COMMANDS = {
     "make released": "not run: whoever makes a release does",
     "make test-packages": "not run: CI does",
     "python bench": "not run: measurements take minutes, and the whole machine",
+    "python -m": "not run: the same",
     "make bench": "tests/test_fresh_machine.py::test_memory_stays_flat_whatever_the_size",
     "make help": "tests/test_docs.py::test_make_help_lists_every_target",
     "manage.py changepassword": "not run: Django's own, and it asks for a password",
