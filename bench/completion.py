@@ -113,7 +113,7 @@ def show(found: Found, first: dict[str, Any]) -> None:
         extra = first[name]["parts"]["check picture"] - median(
             turn["parts"]["check picture"] for turn in kinds["JPEG document"]
         )
-        print(f"The first picture of a process starts the fork server: {extra:.0f} ms more.")
+        print(f"The first picture of a process, which starts the fork server: {extra:+.0f} ms.")
     for name, kinds in found.items():
         if any(kinds[KINDS[0]][-1]["requests"].values()):
             print(f"\n{name}: HTTP requests by operation")
