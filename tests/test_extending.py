@@ -49,7 +49,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project with the code of the page."""
     folder = tmp_path_factory.mktemp("extending") / "copy"
     unwanted = shutil.ignore_patterns("__pycache__", "node_modules")
-    for name in ("api", "backend", "storage", "tests"):
+    for name in ("api", "backend", "bench", "storage", "tests"):
         shutil.copytree(ROOT / name, folder / name, ignore=unwanted)
     for name in ("manage.py", "gunicorn.conf.py", "pyproject.toml", "schema.yml", ".env.example"):
         shutil.copy(ROOT / name, folder)

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ import httpx
 import pytest
 
 from tests.support.pages import README
+from tests.support.ports import free_port
 from tests.support.server import ROOT
 
 pytestmark = pytest.mark.slow
@@ -73,9 +73,7 @@ def old_database(clone: Path) -> None:
 def test_make_run_and_the_main_job(clone: Path, minor: int | None):
     """With the Python of the tests, and with each newer one that is here. Only what runs is installed."""
     chosen = sys.executable if minor is None else python(minor)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+    port = str(free_port())
     (clone / ".env").write_text(
         (clone / ".env.example").read_text().replace("PORT=\n", f'PORT="{port}"\n', 1)
     )

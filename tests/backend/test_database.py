@@ -19,6 +19,7 @@ from psycopg import sql
 from tests.backend.test_settings import refusal
 from tests.storage.project import empty_database, server_url, skip_without_postgresql
 from tests.support.cast import PDF, announcement
+from tests.support.ports import free_port
 from tests.support.server import Server
 
 TABLES = "select schemaname, tablename from pg_tables where schemaname !~ '^pg_|^information_schema$'"
@@ -63,9 +64,7 @@ def test_a_schema_that_is_no_plain_name_is_refused(name: str):
 @contextmanager
 def pooler(folder: Path, database: str) -> Iterator[int]:
     """A pgbouncer that gives each transaction whichever of two connections is free; its port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     (folder / "pgbouncer.ini").write_text(
         f"[databases]\n{database} = host=127.0.0.1 port=5432 dbname={database} user=root\n"
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"

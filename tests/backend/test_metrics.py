@@ -29,6 +29,7 @@ from tests.storage.project import skip_without_postgresql
 from tests.support.auth_server import KeyServer
 from tests.support.cast import PDF, Caller, announcement, send
 from tests.support.pages import Page
+from tests.support.ports import free_port
 from tests.support.server import ROOT, Server
 from tests.support.waiting import wait_until
 
@@ -275,15 +276,9 @@ def test_the_database_is_asked_once_in_a_while(monkeypatch, django_assert_num_qu
 # --- Several processes -------------------------------------------------------------------------------
 
 
-def free_address() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
-
-
 @pytest.mark.slow
 def test_all_processes_are_added_up_with_the_sweep_and_after_a_reload(tmp_path: Path):
-    address = free_address()
+    address = f"127.0.0.1:{free_port()}"
     with Server(tmp_path, METRICS_BIND=address, TMPDIR=str(tmp_path), SWEEP_EVERY="1") as server:
 
         def samples() -> Samples:

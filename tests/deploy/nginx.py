@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from tests.support.ports import free_port
 from tests.support.server import ROOT
 
 MAIN = """
@@ -106,13 +107,6 @@ class Nginx:
 def nginx_program() -> str:
     """Return nginx. Debian has it in a folder that is not on the PATH of users."""
     return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin") or ""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def make_certificate(folder: Path) -> None:

@@ -6,7 +6,7 @@ from threading import Thread
 
 import pytest
 
-from tests.deploy.nginx import free_port
+from tests.support.ports import free_port
 from tests.support.server import ROOT
 
 CHECK = runpy.run_path(str(ROOT / "deploy" / "healthcheck.py"))

@@ -18,7 +18,7 @@ from tests.conftest import missing
 from tests.deploy.compose import service
 from tests.deploy.image import PROGRAMS, Image, built_image, files_of_context, run
 from tests.deploy.main_job import PICTURE, carry, png
-from tests.deploy.nginx import free_port
+from tests.support.ports import free_port
 from tests.support.redis_server import redis_answers
 from tests.support.server import ROOT, Server
 

@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from tests.deploy.main_job import API, PDF, carry, put, ticket
-from tests.deploy.nginx import Nginx, free_port
+from tests.deploy.nginx import Nginx
+from tests.support.ports import free_port
 from tests.support.proxy import Proxy
 from tests.support.server import Server
 

@@ -23,8 +23,9 @@ import pytest
 
 from tests.conftest import missing
 from tests.deploy.main_job import PICTURE, carry, png
-from tests.deploy.nginx import Nginx, free_port
+from tests.deploy.nginx import Nginx
 from tests.deploy.page import commands
+from tests.support.ports import free_port
 from tests.support.redis_server import redis_answers
 from tests.support.server import ROOT, Server
 

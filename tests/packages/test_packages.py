@@ -7,7 +7,6 @@ A process runs all scenarios of `scenarios/` on each storage, with the packages'
 import json
 import os
 import shutil
-import socket
 import subprocess
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 
 from tests.conftest import missing
 from tests.packages.run import SCENARIOS
+from tests.support.ports import free_port
 from tests.support.project import Project
 from tests.support.server import ROOT, Server
 
@@ -36,9 +36,7 @@ Notes = dict[str, list[list]]
 
 
 def environment(folder: Path, storage: str, **more: str) -> dict[str, str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     return {
         "PATH": os.environ["PATH"],
         "PYTHONDONTWRITEBYTECODE": "",

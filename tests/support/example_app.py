@@ -1,7 +1,6 @@
 """The app of examples/spa, built, and served on an origin of its own."""
 
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 import httpx
 
 from tests.support.npm import install
+from tests.support.ports import free_port
 from tests.support.server import ROOT, Server
 
 SPA = ROOT / "examples" / "spa"
@@ -19,9 +19,7 @@ SPA = ROOT / "examples" / "spa"
 @contextmanager
 def example_app(folder: Path) -> Iterator[tuple[Server, str]]:
     """Yield an API with the demo data, and the address of the app that uses it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+    port = str(free_port())
     address, built = f"http://127.0.0.1:{port}", folder / "built"
     with Server(folder / "api", CORS_ALLOWED_ORIGINS=address, PUBLIC_SITE_URL=address) as server:
         server.manage("load_demo")

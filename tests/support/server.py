@@ -5,7 +5,6 @@ import fcntl
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from django.conf import settings
 from django.test import override_settings
 
 from api.auth.development_tokens import development_token
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIENTS = ROOT / "tests" / "clients"
@@ -38,9 +38,7 @@ class Server:
         self, folder: Path, *, workers: int | None = 2, root: Path = ROOT, **environment: str
     ) -> None:
         self.folder, self.workers, self.root = folder, workers, root
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.media, self.database = folder / "media", folder / "db.sqlite3"
         self.log = folder / "server.log"

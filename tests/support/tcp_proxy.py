@@ -5,6 +5,8 @@ import threading
 from contextlib import suppress
 from typing import Any
 
+from tests.support.ports import free_port
+
 
 class TCPProxy:
     """Listens on `port` from `start` on. `hang`: accept connections, and forward nothing."""
@@ -13,9 +15,7 @@ class TCPProxy:
         self.target = target
         self.hang = False
         self.connections: list[socket.socket] = []
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
 
     def start(self) -> None:
         self.listener = socket.create_server(("127.0.0.1", self.port))
