@@ -1,6 +1,7 @@
 """Selects the language of a response: the best match of `Accept-Language`, else LANGUAGE_CODE."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -24,7 +25,8 @@ class LanguageMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         language = preferred_language(request.headers.get(ACCEPT_LANGUAGE, ""))
-        with translation.override(language):
+        is_active = translation.get_language() == language
+        with nullcontext() if is_active else translation.override(language):
             response = self.get_response(request)
         is_problem = response.headers.get("Content-Type") == "application/problem+json"
         if is_problem or request.path_info.startswith("/admin/"):

@@ -5,6 +5,7 @@ Paths are compared without the prefix under which a proxy mounts the site: `path
 
 import re
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC
 from functools import lru_cache
 from urllib.parse import urlsplit
@@ -157,7 +158,8 @@ class APIMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if not request.path_info.startswith("/api/v1/"):
             return self.get_response(request)
-        with timezone.override(UTC):  # TIME_ZONE is only for the admin
+        is_utc = timezone.get_current_timezone_name() == "UTC"
+        with nullcontext() if is_utc else timezone.override(UTC):  # TIME_ZONE is only for the admin
             response = self.get_response(request)
         if "Cache-Control" not in response.headers:
             response.headers["Cache-Control"] = "private, no-cache"

@@ -10,6 +10,7 @@ import time
 from base64 import urlsafe_b64decode
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Literal
 
 import jwt
@@ -72,6 +73,7 @@ def check(token: str, scope: Scope, bucket: str, key: str) -> Grant:
     )
 
 
+@lru_cache(maxsize=1000)
 def expiry(token: str) -> datetime:
     """Return when a token expires. It is read from the token, because the store's response does not have it.
 

@@ -16,6 +16,7 @@ from django.core.cache import cache
 
 from api.auth import jwks_cache, jwks_client, verified_tokens
 from backend import outages
+from storage import url_cache
 from tests.support.auth_server import KeyServer
 from tests.support.cast import Caller
 from tests.support.npm import install
@@ -37,6 +38,7 @@ def _own_media_and_cache(settings, tmp_path_factory) -> None:
     cache.clear()
     outages.forget()
     verified_tokens.forget()
+    url_cache.forget()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ setting changes. Each process has its own memory, for MAX_TOKENS.
 import time
 from dataclasses import dataclass, field
 from hashlib import sha256
+from operator import attrgetter
 from threading import Lock
 from typing import Any
 
@@ -46,6 +47,7 @@ class Remembered:
         return self.key is None or jwks_client.is_in_use(self.key)
 
 
+_get_settings = attrgetter(*SETTINGS)
 remembered: dict[bytes, Remembered] = {}
 _lock = Lock()
 
@@ -78,4 +80,5 @@ def _remember(digest: bytes, verified: Remembered) -> None:
 
 
 def _settings() -> tuple[Any, ...]:
-    return tuple(getattr(settings, name) for name in SETTINGS)
+    values: tuple[Any, ...] = _get_settings(settings)
+    return values

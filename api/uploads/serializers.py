@@ -18,6 +18,7 @@ from api.uploads.models import Declared, Upload
 from api.uploads.problems import COMPLETION_FAILED, UPLOAD_FAILED
 from api.uploads.tickets import Ticket
 from storage import content_types
+from storage.base import SignedURL
 from storage.fields import UploadField
 
 CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")  # control characters and line breaks
@@ -328,3 +329,8 @@ class CompletionsSerializer(serializers.Serializer[Any]):
 class DownloadURLSerializer(serializers.Serializer[Any]):
     url = serializers.CharField()
     expires_at = serializers.DateTimeField()
+
+
+def written_url(signed: SignedURL) -> dict[str, str]:
+    """Return what a DownloadURLSerializer returns. A response may have a hundred of them."""
+    return {"url": signed.url, "expires_at": utc_text(signed.expires_at)}
