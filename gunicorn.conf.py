@@ -13,7 +13,6 @@ import sys
 import tempfile
 from contextlib import suppress
 
-import structlog
 from gunicorn import util
 
 gc.disable()  # while all is loaded: none of it is garbage
@@ -112,16 +111,24 @@ def when_ready(server):  # type: ignore[no-untyped-def]
 
 
 def post_fork(server, worker):  # type: ignore[no-untyped-def]
+    """Begin to open database connections: while they are made, the application is loaded."""
+    from backend.postgresql.pool import open_pool  # noqa: PLC0415
+
     gc.disable()  # while the application is loaded: none of it is garbage
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backend.settings")
+    open_pool()
 
 
 def post_worker_init(worker):  # type: ignore[no-untyped-def]
     """Prepare a worker that is about to answer. The first one prints the addresses for `make run`."""
-    from backend.metrics import count_problem  # noqa: PLC0415  (Django is set up by now, in this process)
-    from backend.wsgi import open_pool  # noqa: PLC0415
+    from django.urls import get_resolver  # noqa: PLC0415  (Django is set up by now, in this process)
+
+    from backend.metrics import count_problem  # noqa: PLC0415
+    from backend.postgresql.pool import wait_for_pool  # noqa: PLC0415
 
     refusal_observers.append(count_problem)
-    open_pool()
+    get_resolver().url_patterns  # noqa: B018  (the views are loaded)
+    wait_for_pool()
     gc.freeze()  # what is loaded by now stays: the garbage collector need not look at it again and again
     gc.enable()
     if os.environ.get("SHOW_BANNER") and worker.age == 1:
@@ -178,7 +185,9 @@ def on_exit(server):  # type: ignore[no-untyped-def]
 
 def post_request(worker, request, environ, response):  # type: ignore[no-untyped-def]
     """Clear the request id of the logs."""
-    structlog.contextvars.clear_contextvars()
+    from structlog.contextvars import clear_contextvars  # noqa: PLC0415  (`backend` must load structlog)
+
+    clear_contextvars()
 
 
 util.write_error = write_error

@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Generic, TypeVar, cast
 from django.core.exceptions import EmptyResultSet, ValidationError
 from django.db import connections, models, router
 from django.db.models import Expression, Field, QuerySet, UUIDField
-from django.db.models.query import get_related_populators
 from django.http import Http404, QueryDict
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -33,30 +32,20 @@ class Parameter(Expression):
 
 
 class CompiledQuery(Generic[Row]):
-    """The SQL of a queryset that has Parameters, and how its rows become objects.
-
-    It can be used by several threads.
-    """
+    """The SQL of a queryset that has Parameters. It can be used by several threads."""
 
     def __init__(self, queryset: QuerySet[Row]) -> None:
-        query: Any = queryset
-        compiler: Any = queryset.query.get_compiler(queryset.db)
+        self._queryset: Any = queryset
         self._using = queryset.db
-        self._prefetched = query._prefetch_related_lookups
+        self._compiler: Any = queryset.query.get_compiler(self._using)
         self.sql: str = ""
         self.parameters: Any = ()
         try:
-            self.sql, self.parameters = compiler.as_sql()
+            self.sql, self.parameters = self._compiler.as_sql()
         except EmptyResultSet:  # such as that of `none()`: there is no SQL
             return
-        self._compiler = compiler
-        self._converters = compiler.get_converters([selected for selected, *_ in compiler.select])
-        if compiler.klass_info:  # it has the columns of a model
-            columns = compiler.klass_info["select_fields"]
-            self._columns = slice(columns[0], columns[-1] + 1)
-            self._names = [selected.target.attname for selected, *_ in compiler.select[self._columns]]
-            self._related = get_related_populators(compiler.klass_info, compiler.select, self._using)
-        compiler.connection = None  # each call has that of its own thread
+        self._converters = self._compiler.get_converters([selected for selected, *_ in self._compiler.select])
+        self._compiler.connection = None  # each call has that of its own thread
 
     def rows(self, values: dict[str, Any], limit: int | None = None) -> list[Row]:
         """Return the rows, at most `limit`, for these values of the Parameters.
@@ -65,19 +54,10 @@ class CompiledQuery(Generic[Row]):
         """
         if not self.sql:
             return []
-        connection = connections[self._using]
-        sql, parameters = self.sql, self.parameters_for(connection, values)
-        if limit is not None:
-            sql, parameters = f"{sql} LIMIT %s", (*parameters, limit)
-        with connection.cursor() as cursor:
-            cursor.execute(sql, parameters)
-            found = cursor.fetchall()
-        if self._converters:
-            found = self._converted(found, connection)
-        rows = [self._row(each) for each in found]
-        if self._prefetched:
-            models.prefetch_related_objects(rows, *self._prefetched)
-        return rows
+        query: Any = SimpleNamespace(get_compiler=lambda using: self._bound_compiler(values, limit))
+        queryset: Any = QuerySet(self._queryset.model, query, self._using)
+        queryset._prefetch_related_lookups = self._queryset._prefetch_related_lookups
+        return list(queryset)
 
     def count(self, values: dict[str, Any]) -> int:
         """Return the number of rows for these values. Raises as `rows` does."""
@@ -90,6 +70,17 @@ class CompiledQuery(Generic[Row]):
             [number] = cursor.fetchone()
         return int(number)
 
+    def _bound_compiler(self, values: dict[str, Any], limit: int | None) -> Any:
+        """Return a compiler that has compiled the query already."""
+        compiler = copy(self._compiler)
+        compiler.connection = connections[self._using]
+        sql, parameters = self.sql, self.parameters_for(compiler.connection, values)
+        if limit is not None:
+            sql, parameters = f"{sql} LIMIT %s", (*parameters, limit)
+        compiler.as_sql = lambda: (sql, parameters)
+        compiler.get_converters = lambda expressions: self._converters
+        return compiler
+
     def parameters_for(self, connection: Any, values: dict[str, Any]) -> tuple[Any, ...]:
         """Return the parameters of the SQL, with these values of the Parameters."""
         return tuple(
@@ -98,22 +89,6 @@ class CompiledQuery(Generic[Row]):
             else each
             for each in self.parameters
         )
-
-    def _converted(self, found: Any, connection: Any) -> Any:
-        """Convert what the database does not return as Python has it, as Django does."""
-        compiler = copy(self._compiler)
-        compiler.connection = connection
-        return compiler.apply_converters(found, self._converters)
-
-    def _row(self, found: Any) -> Row:
-        """Return an object with these values of the columns, and those that it refers to."""
-        compiler = self._compiler
-        row: Row = compiler.klass_info["model"].from_db(self._using, self._names, found[self._columns])
-        for related in self._related:
-            related.populate(found, row)
-        for name, position in compiler.annotation_col_map.items():
-            setattr(row, name, found[position])
-        return row
 
 
 class CompiledInsert:

@@ -31,7 +31,7 @@ from PIL import Image
 
 from api.uploads import image_check
 from api.uploads.child_process import ChildFailed, ChildProcesses, Limits
-from api.uploads.verification import LIMITS
+from api.uploads.verification import CHECK, LIMITS
 
 MEBIBYTE = 1024 * 1024
 ROUNDS = 200
@@ -97,7 +97,7 @@ def check_in_child(
     with children.reserve(lambda: None) as child:
         arguments = [image_format, MAX_PIXELS]
         try:
-            return child.run(image_check.check, [file], arguments, limits=limits, on_wait=lambda: None)
+            return child.run(CHECK, [file], arguments, limits=limits, on_wait=lambda: None)
         except ChildFailed as failed:
             return type(failed).__name__
 

@@ -23,10 +23,9 @@ django.setup()
 
 from PIL import Image, ImageChops
 
-from api.pictures import rendering
 from api.pictures.sizes import WIDTHS
 from api.uploads.child_process import ChildFailed, ChildProcesses
-from api.uploads.verification import LIMITS, MEBIBYTE
+from api.uploads.verification import LIMITS, MEBIBYTE, RENDER
 
 MAX_PIXELS = 50_000_000
 WANTED = [*((width, "WEBP") for width in WIDTHS), (WIDTHS[-1], "JPEG")]
@@ -86,9 +85,7 @@ def render(
         arguments = [image_format, MAX_PIXELS, WANTED]
         limits = replace(RENDERING, memory=memory)
         try:
-            answer = child.run(
-                rendering.render, [source, *outputs], arguments, limits=limits, on_wait=lambda: None
-            )
+            answer = child.run(RENDER, [source, *outputs], arguments, limits=limits, on_wait=lambda: None)
         except ChildFailed as failed:
             return type(failed).__name__, []
         return str(answer.get("error", "rendered")), [os.fstat(output.fileno()).st_size for output in outputs]
@@ -123,7 +120,7 @@ def measure(children: ChildProcesses, name: str, image_format: str, content: byt
 
 
 def main() -> None:
-    children = ChildProcesses(at_once=1, modules=[rendering.__name__])
+    children = ChildProcesses(at_once=1, modules=[RENDER.module])
     for name, image_format, content in pictures():
         if not sys.argv[1:] or any(word in name for word in sys.argv[1:]):
             measure(children, name, image_format, content())

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from datetime import timedelta
 from io import BytesIO
 
-import segno
 import structlog
 from django.conf import settings
 from django.db import transaction
@@ -39,6 +38,8 @@ def public_url(species: Species) -> str:
 
 def png(text: str) -> bytes:
     """Return a QR code of this text as a PNG, in black on white."""
+    import segno  # noqa: PLC0415  (on first use)
+
     code = segno.make_qr(text, error=ERROR_CORRECTION)
     modules, _ = code.symbol_size(border=QUIET_ZONE)
     file = BytesIO()

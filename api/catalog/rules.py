@@ -5,14 +5,13 @@ Each raises Django's ValidationError, which both handle.
 
 from datetime import date
 from decimal import Decimal
+from functools import cache
 
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
-from iso4217 import Currency
 
 from api.catalog.scientific_names import InvalidName, normalise
 
-CURRENCIES = frozenset(currency.code for currency in Currency)
 NAME_IS_TAKEN = _("There is a species of this name already.")  # a migration contains it too
 CURRENCY_IS_MISSING = _("A price needs its currency.")
 
@@ -27,8 +26,15 @@ def clean_scientific_name(text: str) -> str:
 
 def is_currency(code: str) -> None:
     """Validate a currency code of ISO 4217. A migration refers to this function by its path."""
-    if code not in CURRENCIES:
+    if code not in _currencies():
         raise ValidationError(_("Use a currency code of ISO 4217, such as EUR."), code="currency")
+
+
+@cache
+def _currencies() -> frozenset[str]:
+    from iso4217 import Currency  # noqa: PLC0415  (it reads a large XML file)
+
+    return frozenset(currency.code for currency in Currency)
 
 
 def validate_dates(opens_on: date | None, closes_on: date | None) -> None:

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from typing import IO, Any, TypeVar
+from typing import IO, Any, Generic, TypeVar
 
 from api.uploads import fork_server
 
@@ -31,6 +31,17 @@ START_SECONDS = 30.0  # for starting the fork server, its imports and forking
 #: Without it, the first thread that a decoder starts reserves 128 MiB of address space.
 ENVIRONMENT = {"MALLOC_ARENA_MAX": "1"}
 INHERITED = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # where some installations of Python find their library
+
+
+@dataclass(frozen=True, slots=True)
+class ChildFunction(Generic[Result]):
+    """A function at the top level of a module that does not need Django.
+
+    Only the child processes import the module, such as one that loads Pillow.
+    """
+
+    module: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +112,7 @@ class ForkServer:
 
     def run(
         self,
-        function: Callable[..., Result],
+        function: ChildFunction[Result],
         files: Sequence[IO[bytes]],
         arguments: Sequence[Any] = (),
         *,
@@ -110,13 +121,12 @@ class ForkServer:
     ) -> Result:
         """Return what the function returns for these files and arguments.
 
-        The function must be at the top level of a module that does not need Django. Its files are open for
-        reading and writing, from their beginning. Arguments and result are sent as JSON. `on_wait` is called
-        every half second; what it raises ends the child. Raises ChildFailed, FunctionRaised,
-        ChildUnavailable.
+        Its files are open for reading and writing, from their beginning. Arguments and result are sent as
+        JSON. `on_wait` is called every half second; what it raises ends the child. Raises ChildFailed,
+        FunctionRaised, ChildUnavailable.
         """
         request = {
-            "function": f"{function.__module__}:{function.__name__}",
+            "function": f"{function.module}:{function.name}",
             "arguments": list(arguments),
             "limits": asdict(limits),
         }

@@ -3,15 +3,13 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 import structlog
 from django.conf import settings
 from django.utils.translation import gettext_noop as _
 
-from api.pictures import rendering
 from api.pictures.models import MAX_BYTES
-from api.pictures.rendering import NotRendered, Renditions
 from api.pictures.sizes import WIDTHS
 from api.uploads.child_process import (
     ChildFailed,
@@ -21,7 +19,10 @@ from api.uploads.child_process import (
     TooMuchMemory,
     TooMuchTime,
 )
-from api.uploads.verification import CHILDREN, LIMITS
+from api.uploads.verification import CHILDREN, LIMITS, RENDER
+
+if TYPE_CHECKING:
+    from api.pictures.rendering import NotRendered, Renditions
 
 #: In the order in which the child process writes them: field, largest width in pixels, format of Pillow.
 RENDITIONS = (
@@ -99,13 +100,13 @@ class Renderer:
         files = {name: output for (name, _, _), output, size in made if size}
         return Rendered(answer["width"], answer["height"], answer["placeholder"], files)
 
-    def _run(self, files: Sequence[BinaryIO], image_format: str) -> Renditions | NotRendered:
+    def _run(self, files: Sequence[BinaryIO], image_format: str) -> "Renditions | NotRendered":
         kinds = [[width, kind] for _, width, kind in RENDITIONS]
         limits = limits_for(image_format)
         arguments = [image_format, settings.IMAGE_MAX_PIXELS, kinds]
         try:
             with self.children.reserve(self.on_wait) as child:
-                return child.run(rendering.render, files, arguments, limits=limits, on_wait=self.on_wait)
+                return child.run(RENDER, files, arguments, limits=limits, on_wait=self.on_wait)
         except TooMuchTime as error:
             raise RenditionsFailed(_("It takes too much time to convert the picture.")) from error
         except TooMuchMemory as error:

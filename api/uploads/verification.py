@@ -5,21 +5,19 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from itertools import chain
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-import puremagic
 import structlog
 from django.conf import settings
 from django.utils.translation import gettext_noop as _
 
 from api.exceptions import Refused
 from api.metrics import observe_verification
-from api.pictures import rendering
-from api.pictures.decoders import OPENS_HEIC
-from api.uploads import image_check
 from api.uploads.child_process import (
     ChildFailed,
+    ChildFunction,
     ChildProcesses,
     ChildrenBusy,
     ChildUnavailable,
@@ -35,6 +33,12 @@ from storage.errors import translate_os_errors
 from storage.fields import UploadField
 from storage.files import read_chunks
 
+if TYPE_CHECKING:  # Pillow is only loaded in the child processes
+    from puremagic import PureMagic
+
+    from api.pictures.rendering import NotRendered, Renditions
+    from api.uploads.image_check import Verdict
+
 #: What comes before the header of a PDF (a byte order mark, a line break, the commands of a printer) is
 #: ignored by readers if the header begins within the first 1,024 bytes.
 PDF_HEADER, PDF_HEADER_WITHIN = b"%PDF-", 1024
@@ -44,7 +48,7 @@ WRAPPERS = ("application/mbox", "application/x-macbinary")
 BLANKS = b"\xef\xbb\xbf \t\r\n\f\0"  # after which browsers still recognise HTML
 PILLOW_FORMATS = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP", "image/gif": "GIF"}
 HEIC_TYPES = ("image/heic", "image/heif")  # two names of the same files
-if OPENS_HEIC:
+if find_spec("pillow_heif"):  # an optional package, which `api.pictures.decoders` loads
     PILLOW_FORMATS |= dict.fromkeys(HEIC_TYPES, "HEIF")
 HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}  # HEVC inside
 MAX_BRANDS = 32
@@ -74,7 +78,9 @@ MEBIBYTE = 1024 * 1024
 #: For opening one picture. That takes up to 8 bytes of memory for each pixel of a WebP or progressive JPEG
 #: image, at most 4 for each of another. On a busy machine a child gets only a part of a processor.
 LIMITS = Limits(memory=512 * MEBIBYTE, processor_seconds=10, seconds=30)
-MODULES = [image_check.__name__, rendering.__name__]  # whose functions the children run
+CHECK: ChildFunction["Verdict"] = ChildFunction("api.uploads.image_check", "check")
+RENDER: ChildFunction["Renditions | NotRendered"] = ChildFunction("api.pictures.rendering", "render")
+MODULES = [CHECK.module, RENDER.module]
 CHILDREN = ChildProcesses(at_once=2, modules=MODULES)
 RETRY_AFTER = 5  # seconds, if no child process is available
 
@@ -198,6 +204,8 @@ def content_types_of(head: bytes) -> frozenset[str]:
 
     The signatures are those of puremagic. Its own functions are not used, because they also read the end.
     """
+    import puremagic  # noqa: PLC0415  (on first use: it reads a list of all signatures)
+
     rows = [row for row in puremagic.magic_header_array if head.startswith(row.byte_match, row.offset)]
     found = frozenset(row.mime_type for row in rows)
     if _is_heic(head):
@@ -213,7 +221,7 @@ def _is_heic(head: bytes) -> bool:
     return kind == b"ftyp" and any(brands[at : at + 4] in HEIC_BRANDS for at in range(0, len(brands), 4))
 
 
-def _is_other_file(row: puremagic.PureMagic) -> bool:
+def _is_other_file(row: "PureMagic") -> bool:
     """Return True for the signature of a binary file. A PDF behind it makes a file with two meanings.
 
     Signatures of two bytes are also found in what printers and mail programs write, other than `MZ`.
@@ -270,7 +278,7 @@ def check_image(
     arguments = [PILLOW_FORMATS[found.content_type], limit]
     limits = replace(LIMITS, may_start_threads=found.content_type in HEIC_TYPES)  # the decoder starts one
     try:
-        verdict = child.run(image_check.check, [copy], arguments, limits=limits, on_wait=renew_lease)
+        verdict = child.run(CHECK, [copy], arguments, limits=limits, on_wait=renew_lease)
     except TooMuchTime as error:
         detail = _("The picture takes more than %(seconds)s seconds to open.")
         raise VerificationFailed("image_invalid", detail, found, seconds=LIMITS.processor_seconds) from error

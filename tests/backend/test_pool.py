@@ -11,7 +11,7 @@ from django.db import OperationalError
 from django.db.utils import ConnectionHandler
 
 from backend.postgresql.base import is_closed_by_server
-from backend.wsgi import use_pool
+from backend.postgresql.pool import use_pool
 from tests.backend.test_settings import read, refusal
 from tests.storage.project import empty_database, server_url, skip_without_postgresql
 

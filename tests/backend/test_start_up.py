@@ -12,9 +12,12 @@ from tests.support.server import ROOT
 
 #: Libraries that are large, and that most processes never use. They are loaded on first use.
 ON_FIRST_USE = {
+    "PIL",
+    "iso4217",
     "opentelemetry",
     "pydantic",
     "redis",
+    "segno",
     "storage3",
     "supabase",
     "api.management.commands.sweep",
@@ -51,3 +54,13 @@ def test_a_check_loads_no_library_that_it_does_not_use(tmp_path: Path, store: st
     assert not ON_FIRST_USE & set(modules)
     assert frozen > 100_000, "what was loaded is not left out of the garbage collection"
     assert is_enabled
+
+
+def test_structlog_loads_no_rich():
+    program = "import backend.settings, structlog; print(structlog.dev.rich)"
+    environment = {"PATH": os.environ["PATH"], "ENV_FILE": os.devnull, "DEBUG": "true"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
+    )
+
+    assert done.stdout.strip() == "None", done.stderr

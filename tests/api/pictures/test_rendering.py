@@ -21,7 +21,7 @@ from PIL import ExifTags, Image, ImageChops, ImageCms, ImageOps
 from api.pictures import rendering
 from api.pictures.sizes import MAX_SIDE, WIDTHS, size_at, sizes_at
 from api.uploads.child_process import ChildProcesses
-from api.uploads.verification import LIMITS, MEBIBYTE
+from api.uploads.verification import LIMITS, MEBIBYTE, RENDER
 from tests.api.uploads.test_verification import chunk, png_header
 from tests.support.icc_profiles import ADOBE_RGB, DISPLAY_P3, cmyk_profile, grey_profile, rgb_profile
 from tests.support.server import ROOT
@@ -632,9 +632,7 @@ def render_in_child(children: ChildProcesses, content: bytes, image_format: str)
         source.flush()
         limits = replace(LIMITS, file_size=16 * MEBIBYTE, may_start_threads=image_format == "HEIF")
         arguments = [image_format, MAX_PIXELS, WANTED]
-        answer: Any = child.run(
-            rendering.render, [source, *outputs], arguments, limits=limits, on_wait=lambda: None
-        )
+        answer: Any = child.run(RENDER, [source, *outputs], arguments, limits=limits, on_wait=lambda: None)
         for output in outputs:
             output.seek(0)
         return Rendered(answer, [output.read() for output in outputs])

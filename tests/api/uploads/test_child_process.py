@@ -18,6 +18,7 @@ import pytest
 from api.uploads import child_process, fork_server
 from api.uploads.child_process import (
     ChildFailed,
+    ChildFunction,
     ChildProcesses,
     ChildrenBusy,
     ChildUnavailable,
@@ -36,7 +37,7 @@ LIMITS = Limits(memory=256 * 1024 * 1024, processor_seconds=60, seconds=60)
 
 PROGRAM = f"""
 import os, sys
-from api.uploads.child_process import ChildProcesses, Limits
+from api.uploads.child_process import ChildFunction, ChildProcesses, Limits
 from tests.support import child_functions
 
 print("started", flush=True)
@@ -44,7 +45,10 @@ children = ChildProcesses(at_once=1, modules={MODULES})
 
 def run(function, *files):
     with children.reserve(lambda: None) as child:
-        return child.run(function, files, limits=Limits(2**28, 60, 60), on_wait=lambda: None)
+        return child.run(called(function), files, limits=Limits(2**28, 60, 60), on_wait=lambda: None)
+
+def called(function):
+    return ChildFunction(function.__module__, function.__name__)
 """
 
 
@@ -55,6 +59,10 @@ def children() -> Iterator[ChildProcesses]:
     children.close()
 
 
+def called(function: Callable[..., Any]) -> ChildFunction[Any]:
+    return ChildFunction(function.__module__, function.__name__)
+
+
 def run(
     children: ChildProcesses,
     function: Callable[..., Any],
@@ -63,7 +71,7 @@ def run(
     **limits: Any,
 ) -> Any:
     with children.reserve(on_wait) as child:
-        return child.run(function, files, limits=replace(LIMITS, **limits), on_wait=on_wait)
+        return child.run(called(function), files, limits=replace(LIMITS, **limits), on_wait=on_wait)
 
 
 def is_running(process: int) -> bool:
@@ -77,7 +85,9 @@ def test_a_function_gets_open_files_and_arguments(children: ChildProcesses):
         file.write(b"content")
         file.flush()
         with children.reserve(lambda: None) as child:
-            result = child.run(child_functions.echo, [file], ["word"], limits=LIMITS, on_wait=lambda: None)
+            result = child.run(
+                called(child_functions.echo), [file], ["word"], limits=LIMITS, on_wait=lambda: None
+            )
 
     assert result == ["content", "word"]
 
@@ -261,7 +271,7 @@ def test_nothing_runs_on_when_the_server_was_killed(state: str, tmp_path: Path):
     busy = """
 with open(sys.argv[1], "r+b") as file, children.reserve(lambda: None) as child:
     limits = Limits(2**28, 60, 600, file_size=100)  # longer than the test waits
-    child.run(child_functions.sleep, [file], limits=limits, on_wait=lambda: None)
+    child.run(called(child_functions.sleep), [file], limits=limits, on_wait=lambda: None)
 """
     idle = """
 with open(sys.argv[1], "w") as file:

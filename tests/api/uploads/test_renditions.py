@@ -14,9 +14,9 @@ from django.utils import timezone
 from PIL import Image
 
 from api.models import Profile, Removal, Species, SpeciesPicture
-from api.pictures import rendering
 from api.pictures.models import CLAIMED_FOR
-from api.uploads import renditions, verification
+from api.uploads import renderer, renditions, verification
+from api.uploads.child_process import ChildFunction
 from api.uploads.renderer import Rendered, Renderer
 from storage.base import store_of
 from storage.errors import StorageUnavailable
@@ -47,6 +47,11 @@ def ticket(species: str, curator: Caller) -> dict[str, Any]:
 @pytest.fixture
 def calls(monkeypatch) -> StorageCalls:
     return StorageCalls(LocalStorage, monkeypatch)
+
+
+def run_instead(patch: pytest.MonkeyPatch, function: Callable[..., Any]) -> None:
+    """Let child processes run another function than the one that renders."""
+    patch.setattr(renderer, "RENDER", ChildFunction(function.__module__, function.__name__))
 
 
 def row() -> SpeciesPicture:
@@ -97,7 +102,7 @@ def test_what_takes_too_long_for_the_call_is_made_by_the_sweep(
 ):
     with monkeypatch.context() as patch:
         patch.setattr(renditions, "SECONDS_IN_REQUEST", 0.2)
-        patch.setattr(rendering, "render", child_functions.take_processor_time)
+        run_instead(patch, child_functions.take_processor_time)
         answer = curator.complete(ticket)
 
     assert (answer.status_code, answer.json()["processing"]) == (200, True)
@@ -140,7 +145,7 @@ def test_an_avatar_waits_as_well(alice: Caller, monkeypatch):
     ticket = avatar_ticket(alice)
     send(ticket, PNG)
     with monkeypatch.context() as patch:
-        patch.setattr(rendering, "render", child_functions.crash)
+        run_instead(patch, child_functions.crash)
         assert alice.complete(ticket).json()["processing"] is True
 
     avatar = alice.get("profiles/me/").json()["avatar"]
@@ -184,7 +189,7 @@ def test_a_failure_does_not_undo_the_upload_and_is_tried_again(
     failing: Callable[..., Any], species: str, ticket: dict, curator: Caller, monkeypatch
 ):
     with monkeypatch.context() as patch:
-        patch.setattr(rendering, "render", failing)
+        run_instead(patch, failing)
         answer = curator.complete(ticket)
         assert (answer.status_code, answer.json()["state"]) == (200, "completed")
         assert answer.json()["processing"] is True
@@ -204,7 +209,7 @@ def test_a_failure_does_not_undo_the_upload_and_is_tried_again(
 def test_the_time_between_two_attempts_grows_until_there_is_none(ticket: dict, curator: Caller, monkeypatch):
     now = timezone.now()
     monkeypatch.setattr(timezone, "now", lambda: now)
-    monkeypatch.setattr(rendering, "render", child_functions.crash)
+    run_instead(monkeypatch, child_functions.crash)
     waits: list[float] = []
     curator.complete(ticket)
     while due_at := row().renditions_due_at:
@@ -219,7 +224,7 @@ def test_the_time_between_two_attempts_grows_until_there_is_none(ticket: dict, c
 
 def test_a_process_that_is_killed_is_no_failure_of_the_picture(ticket: dict, curator: Caller, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(rendering, "render", child_functions.be_killed)
+        run_instead(patch, child_functions.be_killed)
         assert curator.complete(ticket).json()["processing"] is True
 
     assert row().rendition_attempts == 0
@@ -229,7 +234,7 @@ def test_a_process_that_is_killed_is_no_failure_of_the_picture(ticket: dict, cur
 
 def test_a_picture_that_is_missing_in_storage_is_a_failure(ticket: dict, curator: Caller, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(rendering, "render", child_functions.crash)
+        run_instead(patch, child_functions.crash)
         curator.complete(ticket)
     store_of("originals").delete_object(row().original.key)
 
@@ -411,7 +416,7 @@ def shows(content: bytes) -> bool:
 
 def test_two_sweeps_at_once_make_them_once(ticket: dict, curator: Caller, calls: StorageCalls, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(rendering, "render", child_functions.crash)
+        run_instead(patch, child_functions.crash)
         curator.complete(ticket)
     SpeciesPicture.objects.update(renditions_due_at=timezone.now())
     first, second = row(), row()
@@ -427,7 +432,7 @@ def test_a_picture_that_is_deleted_when_the_sweep_has_claimed_it_gets_none(
     species: str, ticket: dict, curator: Caller, monkeypatch
 ):
     with monkeypatch.context() as patch:
-        patch.setattr(rendering, "render", child_functions.crash)
+        run_instead(patch, child_functions.crash)
         curator.complete(ticket)
     due = row()
 
@@ -444,7 +449,7 @@ def test_a_picture_that_is_deleted_when_the_sweep_has_claimed_it_gets_none(
 
 def test_a_sweep_leaves_alone_what_another_process_is_making(ticket: dict, curator: Caller, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(rendering, "render", child_functions.crash)
+        run_instead(patch, child_functions.crash)
         curator.complete(ticket)
     SpeciesPicture.objects.update(renditions_due_at=timezone.now() + CLAIMED_FOR)
 

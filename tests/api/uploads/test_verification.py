@@ -8,12 +8,14 @@ from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
+import pillow_heif
 import pytest
 from django.core.files.storage import storages
 from PIL import Image
 
 from api.documents.models import Document
-from api.uploads import child_process, image_check, verification
+from api.uploads import child_process, verification
+from api.uploads.child_process import ChildFunction
 from api.uploads.verification import HEAD_SIZE, LIMITS, content_types_of
 from storage import buckets
 from storage.local import LocalStorage
@@ -29,6 +31,7 @@ def picture(kind: str, size: tuple[int, int] = (40, 30), **options) -> bytes:
     return file.getvalue()
 
 
+pillow_heif.register_heif_opener()
 PNG, JPEG, WEBP, GIF = (picture(kind) for kind in ("PNG", "JPEG", "WEBP", "GIF"))
 
 
@@ -327,7 +330,7 @@ def test_a_picture_that_takes_too_much_is_refused_and_the_next_one_is_not(
 
 def test_a_picture_that_crashes_the_decoder_is_refused(alice: Caller, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(image_check, "check", child_functions.crash)
+        patch.setattr(verification, "CHECK", ChildFunction(child_functions.__name__, "crash"))
         answer = attempt(alice, PNG, content_type="image/png")
 
     assert (answer.status_code, code(answer)) == (422, "image_invalid")
@@ -338,7 +341,7 @@ def test_a_picture_that_crashes_the_decoder_is_refused(alice: Caller, monkeypatc
     [
         (sys, "executable", "/nowhere/python", (503, "not_ready")),
         (tempfile, "tempdir", "/nowhere", (503, "storage_unavailable")),
-        (image_check, "check", child_functions.fail, (500, "internal")),
+        (verification, "CHECK", ChildFunction(child_functions.__name__, "fail"), (500, "internal")),
     ],
 )
 def test_trouble_of_the_server_does_not_condemn_a_picture(
