@@ -54,7 +54,7 @@ class CompiledQuery(Generic[Row]):
         """
         if not self.sql:
             return []
-        query: Any = SimpleNamespace(get_compiler=lambda using: self._bound_compiler(values, limit))
+        query: Any = SimpleNamespace(get_compiler=lambda using: self._compiler_with(values, limit))
         queryset: Any = QuerySet(self._queryset.model, query, self._using)
         queryset._prefetch_related_lookups = self._queryset._prefetch_related_lookups
         return list(queryset)
@@ -70,7 +70,7 @@ class CompiledQuery(Generic[Row]):
             [number] = cursor.fetchone()
         return int(number)
 
-    def _bound_compiler(self, values: dict[str, Any], limit: int | None) -> Any:
+    def _compiler_with(self, values: dict[str, Any], limit: int | None) -> Any:
         """Return a compiler that has compiled the query already."""
         compiler = copy(self._compiler)
         compiler.connection = connections[self._using]
@@ -137,6 +137,7 @@ class CompiledRows:
         return self._ids.count(self._values)
 
     def __getitem__(self, first_page: slice) -> list[Any]:
+        assert not first_page.start
         return self._rows.rows(self._values, first_page.stop) if first_page.stop else []
 
 
@@ -145,8 +146,8 @@ class CompiledQueriesMixin:
 
     These are the query of `get_object`, and those of the first page of a list without filters. The class must
     choose its rows by `self.action`, and by `id` and `is_staff` of `request.user`, alone: anything else that
-    `get_queryset` or `visible_to` read, such as the time, would be read only once. Subclasses do not inherit
-    the option.
+    `get_queryset` or `visible_to` read, such as the time, would be read only once. Its rows are in one
+    database, and a `lookup_field` is a column of their model. Subclasses do not inherit the option.
     """
 
     _compiles_queries: ClassVar[bool] = False

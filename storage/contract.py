@@ -184,7 +184,8 @@ class ObjectStorage(Storage):
     def open_object(self, key: str, length: int | None = None) -> OpenObject:
         """Open the object, of which the caller reads the first `length` bytes, or all. Raises ObjectMissing.
 
-        A store that is told size and content type when it reads an object overrides this, to save a request.
+        A store that is told size and content type when it reads an object overrides this, to save a request,
+        and may use `length` to read no more than that.
         """
         info = self.describe(key)
         return OpenObject(self.read(key), info.size, info.content_type)

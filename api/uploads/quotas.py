@@ -58,15 +58,16 @@ def lock(file: StoredFile) -> None:
     model: Any = file.field.model
     if not connection.in_atomic_block:
         raise transaction.TransactionManagementError("A lock without a transaction would end at once.")
-    if file.owner_id is not None and not locking(file.field, shared=False).rows({"id": file.instance.pk}):
+    if file.owner_id is not None and not lock_query(file.field, shared=False).rows({"id": file.instance.pk}):
         raise model.DoesNotExist
 
 
 @cache
-def locking(field: UploadField, *, shared: bool) -> CompiledQuery[Any]:
+def lock_query(field: UploadField, *, shared: bool) -> CompiledQuery[Any]:
     """Return the query that locks the row with this `id`, which has this field, and its owner.
 
-    Those with `shared` do not wait for each other, but whoever changes or deletes the row waits for them.
+    Transactions that use it with `shared` do not wait for each other, but whoever changes or deletes the row
+    waits for them.
     """
     model: Any = field.model
     owner: Any = field.owner()
@@ -76,8 +77,9 @@ def locking(field: UploadField, *, shared: bool) -> CompiledQuery[Any]:
         locked = locked.select_related(owner.name).only(f"{owner.name}__{owner.target_field.name}")
     with transaction.atomic():  # outside of one, Django compiles no lock
         query = CompiledQuery(locked.order_by().filter(pk=Parameter("id", model._meta.pk)))
-    if shared:
-        query.sql = query.sql.replace("FOR NO KEY UPDATE", "FOR SHARE")  # which Django cannot write
+    if shared and connection.features.has_select_for_update:
+        assert "FOR NO KEY UPDATE" in query.sql
+        query.sql = query.sql.replace("FOR NO KEY UPDATE", "FOR SHARE")  # `select_for_update` has no option
     return query
 
 

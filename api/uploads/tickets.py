@@ -67,11 +67,11 @@ def issue(
         path=signed.key,
         expires_at=signed.expires_at,
         creates_resource=create_resource is not None,
-        held_key="",
+        held_key="",  # its default is made by the database, but a compiled INSERT has a value for each field
     )
     is_limited = quotas.are_limited()
-    # One statement needs no transaction.
-    with transaction.atomic() if create_resource or on_create or is_limited else nullcontext():
+    has_one_statement = not (create_resource or on_create or is_limited)
+    with nullcontext() if has_one_statement else transaction.atomic():
         if create_resource:
             create_resource()
         if is_limited:
@@ -87,15 +87,20 @@ def _insert(upload: Upload, file: StoredFile) -> None:
     """Insert the row. Raises DoesNotExist if the resource, or the owner of its file, was deleted."""
     model: Any = file.field.model
     if file.owner_id is None:
-        _insert_of(None).save(upload)
-    elif not _insert_of(file.field).save(upload, {"id": file.instance.pk}):
+        _plain_insert().save(upload)
+    elif not _locking_insert(file.field).save(upload, {"id": file.instance.pk}):
         raise model.DoesNotExist
 
 
 @cache
-def _insert_of(field: UploadField | None) -> CompiledInsert:
-    """Return the INSERT of a ticket. With a field it also locks the row of the file, and its owner."""
-    return CompiledInsert(Upload, quotas.locking(field, shared=True) if field else None)
+def _plain_insert() -> CompiledInsert:
+    return CompiledInsert(Upload)
+
+
+@cache
+def _locking_insert(field: UploadField) -> CompiledInsert:
+    """Return the INSERT of a ticket that also locks the row of its file, and the owner, if both exist."""
+    return CompiledInsert(Upload, quotas.lock_query(field, shared=True))
 
 
 def reissue(upload_id: UUID, resource: Resource) -> Ticket | Upload | None:

@@ -243,9 +243,9 @@ def _issue(
     context = {"resource": resource, "field_name": field_name}
     declared = UploadRequestSerializer(data=request.data, context=context)
     declared.is_valid(raise_exception=True)
-    is_noticed = check or record_key is not record_nothing
+    does_nothing = check is None and record_key is record_nothing
     ticket: Ticket = declared.save(
-        owner=principal_of(request).id, on_create=on_create if is_noticed else None
+        owner=principal_of(request).id, on_create=None if does_nothing else on_create
     )
     return ticket
 

@@ -122,7 +122,10 @@ class RangeReader(io.RawIOBase):
         self._announced_end = self._position + int(response.headers.get("Content-Length", 0))
 
     def _get(self, wanted: str) -> httpx.Response:
-        """Request all bytes without a range, because an empty object has none: Storage answers 500."""
+        """Request this range. All bytes are requested without one: Storage answers 500 if there are none.
+
+        That takes a second request if a gateway hides how many there are.
+        """
         if wanted == "bytes=0-":
             response = self._send_get(NO_COMPRESSION)
             if "Content-Length" in response.headers and "Content-Encoding" not in response.headers:
