@@ -328,6 +328,20 @@ def test_a_picture_that_takes_too_much_is_refused_and_the_next_one_is_not(
     assert attempt(alice, PNG, content_type="image/png").status_code == 200
 
 
+def test_a_type_that_storage_sends_as_another_is_looked_up(alice: Caller, monkeypatch):
+    """As Supabase Storage sends HTML as plain text: what it has recorded decides."""
+    open_object = LocalStorage.open_object
+    monkeypatch.setattr(
+        LocalStorage,
+        "open_object",
+        lambda self, *given: replace(open_object(self, *given), content_type="text/plain"),
+    )
+
+    assert attempt(alice, PDF).status_code == 200
+    refused = attempt(alice, PDF, sent_as="image/png")
+    assert (refused.status_code, code(refused)) == (422, "content_type_mismatch")
+
+
 def test_a_picture_that_crashes_the_decoder_is_refused(alice: Caller, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(verification, "CHECK", ChildFunction(child_functions.__name__, "crash"))
