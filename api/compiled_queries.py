@@ -146,8 +146,8 @@ class CompiledQueriesMixin:
 
     These are the query of `get_object`, and those of the first page of a list without filters. The class must
     choose its rows by `self.action`, and by `id` and `is_staff` of `request.user`, alone: anything else that
-    `get_queryset` or `visible_to` read, such as the time, would be read only once. Its rows are in one
-    database, and a `lookup_field` is a column of their model. Subclasses do not inherit the option.
+    `get_queryset` or `visible_to` read, such as the time, would be read only once. Its `lookup_field` is a
+    column. Subclasses do not inherit the option.
     """
 
     _compiles_queries: ClassVar[bool] = False
@@ -186,9 +186,10 @@ class CompiledQueriesMixin:
         """Return the query of the rows of this action, changed so, for callers like this one."""
         view: Any = self
         user = view.request.user
-        key = name, view.action, user.is_authenticated, user.is_staff
+        database = router.db_for_read(view.queryset.model)
+        key = database, name, view.action, user.is_authenticated, user.is_staff
         if key not in self._compiled_queries:
-            self._compiled_queries[key] = CompiledQuery(change(self._rows_of_any(user)))
+            self._compiled_queries[key] = CompiledQuery(change(self._rows_of_any(user).using(database)))
         return self._compiled_queries[key]
 
     def _rows_of_any(self, user: Any) -> Rows:

@@ -3,12 +3,13 @@
 import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
-from django.db import connection
+from django.db import connection, connections
 from django.db.models.sql.compiler import SQLCompiler
 from django.db.transaction import TransactionManagementError
 from django.test.utils import CaptureQueriesContext
@@ -297,3 +298,25 @@ def test_a_lock_outside_of_a_transaction_is_refused(transactional_db):
 
     with pytest.raises(TransactionManagementError):
         quotas.lock(document.upload_file("file", uuid4()))
+
+
+def test_the_database_that_a_router_chooses_is_asked(
+    django_db_setup, django_db_blocker, settings, monkeypatch
+):
+    """Such as one of several replicas."""
+    monkeypatch.setitem(connections.databases, "replica", connections.databases["default"])
+    view = DocumentViewSet.as_view({"get": "retrieve"})
+
+    def queries_of(alias: str) -> int:
+        settings.DATABASE_ROUTERS = [SimpleNamespace(db_for_read=lambda model, **hints: alias)]
+        request = APIRequestFactory().get("/")
+        force_authenticate(request, USERS["member"], "token")
+        with CaptureQueriesContext(connections[alias]) as queries:
+            assert view(request, pk=str(uuid4())).status_code == 404
+        return len(queries)
+
+    with django_db_blocker.unblock():  # the fixture `db` allows one database
+        try:
+            assert [queries_of(alias) for alias in ("default", "replica", "default")] == [1, 1, 1]
+        finally:
+            connections["replica"].close()
