@@ -13,6 +13,7 @@ import sys
 import tempfile
 from contextlib import suppress
 
+import structlog
 from gunicorn import util
 
 gc.disable()  # while all is loaded: none of it is garbage
@@ -111,12 +112,7 @@ def when_ready(server):  # type: ignore[no-untyped-def]
 
 
 def post_fork(server, worker):  # type: ignore[no-untyped-def]
-    """Begin to open database connections: while they are made, the application is loaded."""
-    from backend.postgresql.pool import open_pool  # noqa: PLC0415
-
     gc.disable()  # while the application is loaded: none of it is garbage
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backend.settings")
-    open_pool()
 
 
 def post_worker_init(worker):  # type: ignore[no-untyped-def]
@@ -185,9 +181,7 @@ def on_exit(server):  # type: ignore[no-untyped-def]
 
 def post_request(worker, request, environ, response):  # type: ignore[no-untyped-def]
     """Clear the request id of the logs."""
-    from structlog.contextvars import clear_contextvars  # noqa: PLC0415  (`backend` must load structlog)
-
-    clear_contextvars()
+    structlog.contextvars.clear_contextvars()
 
 
 util.write_error = write_error

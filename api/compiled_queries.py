@@ -146,7 +146,7 @@ class CompiledQueriesMixin:
 
     These are the query of `get_object`, and those of the first page of a list without filters. The class must
     choose its rows by `self.action`, and by `id` and `is_staff` of `request.user`, alone: anything else that
-    `get_queryset` or `visible_to` read, such as the time, would be read only once. Its `lookup_field` is a
+    `get_queryset` or `visible_to` reads, such as the time, would be read only once. Its `lookup_field` is a
     column. Subclasses do not inherit the option.
     """
 
@@ -189,7 +189,8 @@ class CompiledQueriesMixin:
         database = router.db_for_read(view.queryset.model)
         key = database, name, view.action, user.is_authenticated, user.is_staff
         if key not in self._compiled_queries:
-            self._compiled_queries[key] = CompiledQuery(change(self._rows_of_any(user).using(database)))
+            rows: Any = change(self._rows_of_any(user))
+            self._compiled_queries[key] = CompiledQuery(rows if rows._db else rows.using(database))
         return self._compiled_queries[key]
 
     def _rows_of_any(self, user: Any) -> Rows:

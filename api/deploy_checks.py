@@ -3,6 +3,8 @@
 Some ask the database. If it does not answer, they say nothing: `/readyz` does.
 """
 
+import tempfile
+from base64 import b64decode
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
@@ -16,6 +18,8 @@ from django.utils import timezone
 
 from api import sweep_status
 from api.auth.local.models import LocalUser
+from api.uploads.child_process import ChildFailed, ChildUnavailable, FunctionRaised
+from api.uploads.verification import CHECK, CHILDREN, LIMITS
 
 Check = Callable[[], Iterator[CheckMessage]]
 
@@ -23,6 +27,10 @@ MAX_SILENCE = timedelta(hours=1)  # of the sweep
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 THREADS_WITH_CONNECTIONS = 3  # for each of THREADS: requests with long bodies have threads of their own
 OTHER_CONNECTIONS = 3  # the sweep, a management command, and a person who looks
+
+
+#: A PNG with one pixel, in Base64.
+PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
 
 
 def deploy_check(check: Check) -> Check:
@@ -55,6 +63,19 @@ def check_cache() -> Iterator[CheckMessage]:
     elif "filebased" in backend or "cache.backends.db" in backend:
         what = "The cache loses counts of concurrent requests, so clients can exceed the rates of throttles."
         yield warning(3, what, cure)
+
+
+@deploy_check
+def check_pictures() -> Iterator[CheckMessage]:
+    """Open a picture as uploads are opened: in a child process, which alone loads the decoders."""
+    try:
+        with tempfile.TemporaryFile() as file, CHILDREN.reserve(lambda: None) as child:
+            file.write(b64decode(PICTURE))
+            file.flush()
+            child.run(CHECK, [file], ["PNG", 1], limits=LIMITS, on_wait=lambda: None)
+    except (ChildUnavailable, ChildFailed, FunctionRaised, OSError) as error:
+        cure = "Install Pillow and pillow_heif again, see that /tmp can be written, and run this check again."
+        yield warning(10, f"Pictures cannot be opened, so uploads of them get 503: {error}", cure)
 
 
 @deploy_check

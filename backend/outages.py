@@ -32,11 +32,16 @@ def limit_outages(_: Any, __: str, event: EventDict) -> EventDict:
 
 
 def is_not_repeated(record: logging.LogRecord) -> bool:
-    """A filter for the logger of a library: False for what it logged within the last INTERVAL."""
-    try:
-        _count((record.name, str(record.msg)))
-    except structlog.DropEvent:
-        return False
+    """A filter for the logger of a library: False for what it logged within the last INTERVAL.
+
+    It may be added twice: `dictConfig` adds it each time that logging is configured.
+    """
+    if not getattr(record, "is_counted", False):
+        record.is_counted = True
+        try:
+            _count((record.name, str(record.msg)))
+        except structlog.DropEvent:
+            return False
     return True
 
 

@@ -223,7 +223,7 @@ USE_TZ = True
 DATABASE_SCHEMA = env.str("DATABASE_SCHEMA", "")
 if DATABASE_SCHEMA and not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", DATABASE_SCHEMA):
     raise ImproperlyConfigured("DATABASE_SCHEMA is not a plain lower-case name such as vivarium.")
-#: The connections of each process of gunicorn to PostgreSQL; 0: each thread keeps its own. See `wsgi.py`.
+#: The connections of each process of gunicorn to PostgreSQL; 0: each thread keeps its own.
 DATABASE_POOL_SIZE = env.count("DATABASE_POOL_SIZE", THREADS, maximum=1000)
 # A request keeps its connection while it waits for the storage, as half of the threads may.
 if 0 < DATABASE_POOL_SIZE <= THREADS // 2:

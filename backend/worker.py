@@ -1,6 +1,7 @@
 """The worker of gunicorn: slow clients do not occupy its threads."""
 
 import json
+import os
 import signal
 import socket
 from collections import deque
@@ -62,6 +63,14 @@ class Worker(ThreadWorker):
         self.next_look = 0.0
         self.long_requests: deque[TConn] = deque()
         super().init_process()
+
+    def load_wsgi(self) -> None:
+        """Begin to open database connections: while they are made, the application is loaded."""
+        from backend.postgresql.pool import open_pool  # noqa: PLC0415  (Django is loaded in this process only)
+
+        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backend.settings")
+        open_pool()
+        super().load_wsgi()
 
     def handle_quit(self, sig: int, frame: Any) -> None:
         """End at once. Ctrl-C sends a signal to the worker, and so does the master: only one is handled.

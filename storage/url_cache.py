@@ -1,9 +1,11 @@
 """Caches the tokens of signed URLs, so that a URL stays the same and browsers and CDNs can cache it.
 
 The same token is returned for a key while at least half of its lifetime is left. The tokens are in Django's
-cache, which all processes share; if that is down, each process makes its own. A process remembers a token for
-REMEMBERED_SECONDS, so that the URLs that are asked for most need no call of the cache. For so long it may
-also return the token of an object that another process has deleted.
+cache, which all processes share if CACHE_URL names a server. If it is down, each process makes its own.
+
+A process remembers a token for REMEMBERED_SECONDS, so that the URLs that are asked for most need no call of
+the cache. For so long it may return the token from before another process deleted the object, also if an
+object with the same key was created since.
 """
 
 import hashlib
@@ -69,11 +71,12 @@ def set_many(bucket: str, tokens: Mapping[str, str], seconds: int) -> None:
 
 def delete(bucket: str, key: str) -> None:
     name = _cache_key(bucket, key)
-    remembered.pop(name, None)
     try:
         cache.delete(name)
     except Exception as error:
         logger.warning("url_cache_failed", outage="cache", exc_info=error)
+    finally:
+        remembered.pop(name, None)  # at last: another thread may just have read it from the cache
 
 
 def forget() -> None:

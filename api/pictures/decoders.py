@@ -3,15 +3,14 @@
 It imports Pillow and nothing of Django.
 """
 
+from contextlib import suppress
+
 from PIL import Image, MpoImagePlugin, TiffImagePlugin, WebPImagePlugin
 
 # HEIC pictures need an optional package. What else is in their files is not opened.
-try:
+with suppress(ModuleNotFoundError):
     import pillow_heif
-except ImportError:
-    OPENS_HEIC = False
-else:
-    OPENS_HEIC = True
+
     pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
 
 Image.preinit()

@@ -37,7 +37,7 @@ INHERITED = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # where some installations
 class ChildFunction(Generic[Result]):
     """A function at the top level of a module that does not need Django.
 
-    Only the child processes import the module, such as one that loads Pillow.
+    The module is imported in child processes only, so it may load Pillow.
     """
 
     module: str

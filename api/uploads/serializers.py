@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import UTC
 from typing import Any, cast
 
 from django.utils.translation import gettext
@@ -333,4 +334,4 @@ class DownloadURLSerializer(serializers.Serializer[Any]):
 
 def written_url(signed: SignedURL) -> dict[str, str]:
     """Return what a DownloadURLSerializer returns. A response may have a hundred of them."""
-    return {"url": signed.url, "expires_at": utc_text(signed.expires_at)}
+    return {"url": signed.url, "expires_at": utc_text(signed.expires_at.astimezone(UTC))}

@@ -32,17 +32,22 @@ def use_pool(database: dict[str, Any]) -> None:
 
 
 def open_pool() -> None:
-    """Begin to open the connections of this process, in threads, while the application is loaded."""
+    """Begin to open the connections of this process, in threads.
+
+    With TRACES it does nothing: only connections that are made after tracing has started are traced.
+    """
     use_pool(settings.DATABASES["default"])
-    if pool := getattr(connection, "pool", None):
+    pool = getattr(connection, "pool", None)
+    if pool is not None and not settings.TRACES:
         pool.open()
 
 
 def wait_for_pool() -> None:
-    """Wait for the connections that are being opened, so that no request waits for them."""
+    """Wait for the first connections of this process, so that no request waits for them."""
     pool = getattr(connection, "pool", None)
     if pool is None:
         return
+    pool.open()  # if it is not open yet
     until = time.monotonic() + WARM_UP
     while pool.get_stats()["pool_available"] < pool.min_size and time.monotonic() < until:
         time.sleep(0.005)

@@ -122,9 +122,9 @@ class RangeReader(io.RawIOBase):
         self._announced_end = self._position + int(response.headers.get("Content-Length", 0))
 
     def _get(self, wanted: str) -> httpx.Response:
-        """Request this range. All bytes are requested without one: Storage answers 500 if there are none.
+        """Request this range. For a whole object, no range is sent: Storage answers 500 if it is empty.
 
-        That takes a second request if a gateway hides how many there are.
+        If a gateway then hides the size, it is asked for again with a range.
         """
         if wanted == "bytes=0-":
             response = self._send_get(NO_COMPRESSION)

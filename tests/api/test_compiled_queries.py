@@ -320,3 +320,22 @@ def test_the_database_that_a_router_chooses_is_asked(
             assert [queries_of(alias) for alias in ("default", "replica", "default")] == [1, 1, 1]
         finally:
             connections["replica"].close()
+
+
+def test_a_database_that_the_view_chooses_is_asked(django_db_setup, django_db_blocker, monkeypatch):
+    monkeypatch.setitem(connections.databases, "archive", connections.databases["default"])
+
+    class ArchiveViewSet(DocumentViewSet, compiles_queries=True):
+        def get_queryset(self):
+            return super().get_queryset().using("archive")
+
+    request = APIRequestFactory().get("/")
+    force_authenticate(request, USERS["member"], "token")
+    with django_db_blocker.unblock():
+        try:
+            with CaptureQueriesContext(connections["archive"]) as queries:
+                ArchiveViewSet.as_view({"get": "retrieve"})(request, pk=str(uuid4()))
+        finally:
+            connections["archive"].close()
+
+    assert len(queries) == 1

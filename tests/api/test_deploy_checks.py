@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from api import sweep_status
 from api.auth.local.models import LocalUser
+from api.uploads.child_process import ChildProcesses
 from tests.backend.test_settings import PRODUCTION as ENVIRONMENT
 from tests.backend.test_settings import python
 
@@ -160,3 +161,15 @@ def test_without_a_database_the_rest_is_told():
     assert done.returncode == 0, done.stderr
     assert "api.W005" in done.stderr
     assert "api.W007" not in done.stderr
+
+
+def test_decoders_that_cannot_be_loaded_are_told(production, monkeypatch):
+    """As when a library of Pillow is missing: only child processes load it."""
+    broken = ChildProcesses(at_once=1, modules=["nowhere"])
+    monkeypatch.setattr("api.deploy_checks.CHILDREN", broken)
+    try:
+        (found,) = told()
+    finally:
+        broken.close()
+
+    assert found.startswith("api.W010 Pictures cannot be opened")

@@ -480,6 +480,16 @@ def test_the_causes_of_an_outage_are_told(log: StringIO):
     assert "'ValueError: the store', 'OSError: no route to host'" in log.getvalue()
 
 
+def test_what_a_library_repeats_is_dropped_when_logging_was_configured_twice():
+    """As in a worker: gunicorn configures it, and then Django."""
+    records = [
+        logging.LogRecord("psycopg.pool", logging.WARNING, "", 1, "no %s", ("way",), None) for _ in "ab"
+    ]
+    kept = [outages.is_not_repeated(record) and outages.is_not_repeated(record) for record in records]
+
+    assert kept == [True, False]
+
+
 # --- A real server ----------------------------------------------------------------------------------
 
 

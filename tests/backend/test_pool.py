@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -14,6 +15,8 @@ from backend.postgresql.base import is_closed_by_server
 from backend.postgresql.pool import use_pool
 from tests.backend.test_settings import read, refusal
 from tests.storage.project import empty_database, server_url, skip_without_postgresql
+from tests.support.server import Server
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -108,3 +111,24 @@ def test_a_pool_that_the_storage_could_empty_is_refused(threads: str, size: str)
 def test_the_pool_has_as_many_connections_as_there_are_threads():
     assert read("DATABASE_POOL_SIZE", DEBUG="true", THREADS="5") == [5]
     assert read("DATABASE_POOL_SIZE", DEBUG="true", DATABASE_POOL_SIZE="0") == [0]
+
+
+@pytest.mark.slow
+def test_a_worker_opens_its_connections_before_requests_come(tmp_path: Path):
+    skip_without_postgresql()
+    with empty_database() as name:
+        address = f"postgres://root@127.0.0.1:5432/{name}"
+        server = Server(tmp_path, workers=1, DATABASE_URL=address, THREADS="8")
+        server.migrate()
+        server.ready_path = "/livez"  # it asks no database
+        server.start()
+        try:
+            with psycopg.connect(server_url(), dbname=name, autocommit=True) as other:
+                assert wait_until(lambda: _others(other) == 4)
+        finally:
+            server.stop()
+
+
+def _others(connection: psycopg.Connection) -> int:
+    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    return connection.execute(f"SELECT count(*) {others}").fetchone()[0]

@@ -113,3 +113,14 @@ def test_a_remembered_token_is_not_shown():
     url_cache.set_many("documents", {"a": made}, LIFETIME)
 
     assert made not in repr(url_cache.remembered)
+
+
+def test_what_is_being_deleted_is_not_remembered_again(monkeypatch):
+    """Another thread asks the cache just before the token is deleted there."""
+    url_cache.set_many("documents", {"a": token("a")}, LIFETIME)
+    url_cache.forget()
+    delete = cache.delete
+    monkeypatch.setattr(cache, "delete", lambda name: (known("a"), delete(name)))
+    url_cache.delete("documents", "a")
+
+    assert not known("a")
