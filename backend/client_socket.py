@@ -33,7 +33,8 @@ class ClientSocket(socket.socket):
             try:
                 size = os.sendfile(self.fileno(), source, offset + sent, total - sent)
             except BlockingIOError:
-                if not writable.poll(max(0.0, deadline - now()) * 1000):
+                left = deadline - now()
+                if left <= 0 or not writable.poll(left * 1000):
                     raise TimeoutError("The client does not receive the response in time") from None
                 continue
             if not size:
