@@ -44,6 +44,8 @@ def _make(virtualenv: Path) -> None:
             sys.exit(
                 f"{sys.executable} has no {module}. On Debian and Ubuntu, as root: apt install python3-venv"
             )
+    if virtualenv.is_symlink():
+        sys.exit(f"{virtualenv} is a link to {virtualenv.resolve()}, which cannot be used: delete the link.")
     if virtualenv.exists() and any(virtualenv.iterdir()):
         if virtualenv.name != ".venv" and not (virtualenv / "pyvenv.cfg").is_file():
             sys.exit(f"{virtualenv} is no virtualenv: delete it, or name another folder with VENV=")

@@ -121,3 +121,16 @@ def test_a_folder_of_other_things_is_left_alone(checkout: Path):
     assert done.returncode != 0
     assert "home is no virtualenv" in done.stderr
     assert (checkout / "home" / "letter").exists()
+
+
+def test_what_a_link_leads_to_is_not_emptied(checkout: Path, tmp_path: Path):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / "pyvenv.cfg").write_text("of another Python")
+    (checkout / ".venv").symlink_to(shared)
+
+    done = install(checkout)
+
+    assert done.returncode != 0
+    assert done.stderr.strip().endswith("delete the link.")
+    assert (shared / "pyvenv.cfg").exists()
