@@ -27,8 +27,6 @@ MAX_SILENCE = timedelta(hours=1)  # of the sweep
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 THREADS_WITH_CONNECTIONS = 3  # for each of THREADS: requests with long bodies have threads of their own
 OTHER_CONNECTIONS = 3  # the sweep, a management command, and a person who looks
-
-
 #: A PNG with one pixel, in Base64.
 PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
 
@@ -72,10 +70,12 @@ def check_pictures() -> Iterator[CheckMessage]:
         with tempfile.TemporaryFile() as file, CHILDREN.reserve(lambda: None) as child:
             file.write(b64decode(PICTURE))
             file.flush()
-            child.run(CHECK, [file], ["PNG", 1], limits=LIMITS, on_wait=lambda: None)
+            verdict: str = child.run(CHECK, [file], ["PNG", 1], limits=LIMITS, on_wait=lambda: None)
     except (ChildUnavailable, ChildFailed, FunctionRaised, OSError) as error:
+        verdict = str(error)
+    if verdict != "valid":
         cure = "Install Pillow and pillow_heif again, see that /tmp can be written, and run this check again."
-        yield warning(10, f"Pictures cannot be opened, so uploads of them get 503: {error}", cure)
+        yield warning(10, f"Pictures cannot be opened, so all uploads of them fail: {verdict}", cure)
 
 
 @deploy_check

@@ -1,6 +1,7 @@
 """System checks of the file fields and the storage settings."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from django.conf import settings
@@ -16,6 +17,14 @@ from storage.supabase import configuration
 @register()
 def check_fields(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
     return [problem for field in upload_fields() for problem in _check_field(field)]
+
+
+@cache
+def _detectable_types() -> set[str]:
+    """Return the content types that puremagic can detect from the first bytes of a file."""
+    import puremagic  # noqa: PLC0415  (only checks need it at the start: it reads a list of all signatures)
+
+    return {row.mime_type for row in puremagic.magic_header_array}
 
 
 def _check_field(field: UploadField) -> list[CheckMessage]:
@@ -88,13 +97,6 @@ def check_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Che
             )
         )
     return problems
-
-
-def _detectable_types() -> set[str]:
-    """Return the content types that puremagic can detect from the first bytes of a file."""
-    import puremagic  # noqa: PLC0415  (only checks need it at the start: it reads a list of all signatures)
-
-    return {row.mime_type for row in puremagic.magic_header_array}
 
 
 @register()

@@ -34,7 +34,7 @@ from api.private_files.serializers import (
 from api.query_parameters import KnownParametersMixin
 from api.throttling import FileRateThrottle, check_file_rate, check_ticket_rate
 from api.uploads.attachments import delete_file, revoke_urls
-from api.uploads.serializers import written_url
+from api.uploads.serializers import url_as_json
 from api.uploads.tickets import Ticket, reissue_created
 from api.uploads.views import (
     DELETED,
@@ -231,4 +231,4 @@ def _download_url(row_id: UUID, key: str | None, signed: dict[str, SignedURL]) -
         return {"id": row_id, "code": "not_found"}
     if key not in signed:
         return {"id": row_id, "code": "file_missing"}
-    return {"id": row_id, **written_url(signed[key])}
+    return {"id": row_id, **url_as_json(signed[key])}

@@ -332,6 +332,6 @@ class DownloadURLSerializer(serializers.Serializer[Any]):
     expires_at = serializers.DateTimeField()
 
 
-def written_url(signed: SignedURL) -> dict[str, str]:
-    """Return what a DownloadURLSerializer returns. A response may have a hundred of them."""
+def url_as_json(signed: SignedURL) -> dict[str, str]:
+    """Return the JSON of a DownloadURLSerializer. It is made without one: a response may have a hundred."""
     return {"url": signed.url, "expires_at": utc_text(signed.expires_at.astimezone(UTC))}

@@ -41,7 +41,7 @@ from api.uploads.serializers import (
     TicketSerializer,
     UploadRequestSerializer,
     UploadSerializer,
-    written_url,
+    url_as_json,
 )
 from api.uploads.tickets import Ticket
 from storage.fields import StoredFile, stored_file
@@ -281,4 +281,4 @@ def signed_url(request: Request, file: StoredFile) -> Response:
     """Return a URL to read the file, under the name that the query parameter `download` asks for."""
     name = request.query_params.get("download")
     signed = file.signed_url(name and drop_invisible(name))
-    return Response(written_url(signed), headers=NO_STORE)
+    return Response(url_as_json(signed), headers=NO_STORE)

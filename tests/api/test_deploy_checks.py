@@ -15,6 +15,8 @@ from api.auth.local.models import LocalUser
 from api.uploads.child_process import ChildProcesses
 from tests.backend.test_settings import PRODUCTION as ENVIRONMENT
 from tests.backend.test_settings import python
+from tests.support import child_functions
+from tests.support.child_functions import called
 
 PRODUCTION = {
     "DEBUG": False,
@@ -173,3 +175,10 @@ def test_decoders_that_cannot_be_loaded_are_told(production, monkeypatch):
         broken.close()
 
     assert found.startswith("api.W010 Pictures cannot be opened")
+
+
+def test_a_decoder_that_refuses_a_picture_is_told(production, monkeypatch):
+    monkeypatch.setattr("api.deploy_checks.CHECK", called(child_functions.refuse))
+
+    (found,) = told()
+    assert found == "api.W010 Pictures cannot be opened, so all uploads of them fail: invalid"

@@ -18,6 +18,9 @@ from tests.storage.project import empty_database, server_url, skip_without_postg
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 
+#: The other connections to the same database.
+OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+
 
 @pytest.fixture
 def database(settings, django_db_blocker) -> Iterator[Any]:
@@ -46,8 +49,7 @@ def query(connection: Any) -> int:
 def terminate(connection: Any) -> None:
     """Close all other connections to the database, as a server does that starts again."""
     with psycopg.connect(server_url(), dbname=connection.settings_dict["NAME"], autocommit=True) as admin:
-        others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        while admin.execute(f"SELECT pg_terminate_backend(pid) {others}").fetchall():
+        while admin.execute(f"SELECT pg_terminate_backend(pid) {OTHERS}").fetchall():
             time.sleep(0.05)
 
 
@@ -130,5 +132,4 @@ def test_a_worker_opens_its_connections_before_requests_come(tmp_path: Path):
 
 
 def _others(connection: psycopg.Connection) -> int:
-    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    return connection.execute(f"SELECT count(*) {others}").fetchone()[0]
+    return connection.execute(f"SELECT count(*) {OTHERS}").fetchone()[0]

@@ -18,7 +18,6 @@ import pytest
 from api.uploads import child_process, fork_server
 from api.uploads.child_process import (
     ChildFailed,
-    ChildFunction,
     ChildProcesses,
     ChildrenBusy,
     ChildUnavailable,
@@ -29,6 +28,7 @@ from api.uploads.child_process import (
     TooMuchTime,
 )
 from tests.support import child_functions
+from tests.support.child_functions import called
 from tests.support.server import ROOT
 from tests.support.waiting import wait_until
 
@@ -37,8 +37,9 @@ LIMITS = Limits(memory=256 * 1024 * 1024, processor_seconds=60, seconds=60)
 
 PROGRAM = f"""
 import os, sys
-from api.uploads.child_process import ChildFunction, ChildProcesses, Limits
+from api.uploads.child_process import ChildProcesses, Limits
 from tests.support import child_functions
+from tests.support.child_functions import called
 
 print("started", flush=True)
 children = ChildProcesses(at_once=1, modules={MODULES})
@@ -46,9 +47,6 @@ children = ChildProcesses(at_once=1, modules={MODULES})
 def run(function, *files):
     with children.reserve(lambda: None) as child:
         return child.run(called(function), files, limits=Limits(2**28, 60, 60), on_wait=lambda: None)
-
-def called(function):
-    return ChildFunction(function.__module__, function.__name__)
 """
 
 
@@ -57,10 +55,6 @@ def children() -> Iterator[ChildProcesses]:
     children = ChildProcesses(at_once=2, modules=MODULES)
     yield children
     children.close()
-
-
-def called(function: Callable[..., Any]) -> ChildFunction[Any]:
-    return ChildFunction(function.__module__, function.__name__)
 
 
 def run(

@@ -16,7 +16,6 @@ from PIL import Image
 from api.models import Profile, Removal, Species, SpeciesPicture
 from api.pictures.models import CLAIMED_FOR
 from api.uploads import renderer, renditions, verification
-from api.uploads.child_process import ChildFunction
 from api.uploads.renderer import Rendered, Renderer
 from storage.base import store_of
 from storage.errors import StorageUnavailable
@@ -25,6 +24,7 @@ from tests.api.catalog.test_catalog import entry, objects, picture, stored, tick
 from tests.api.profiles.test_profiles import PNG, avatar_ticket
 from tests.support import child_functions
 from tests.support.cast import Caller, down, send
+from tests.support.child_functions import called
 from tests.support.storage_calls import Fault, StorageCalls
 
 WITHOUT = {"url": None, "width": None, "height": None, "renditions": [], "placeholder": None}
@@ -51,7 +51,7 @@ def calls(monkeypatch) -> StorageCalls:
 
 def run_instead(patch: pytest.MonkeyPatch, function: Callable[..., Any]) -> None:
     """Let child processes run another function than the one that renders."""
-    patch.setattr(renderer, "RENDER", ChildFunction(function.__module__, function.__name__))
+    patch.setattr(renderer, "RENDER", called(function))
 
 
 def row() -> SpeciesPicture:

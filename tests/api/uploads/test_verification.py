@@ -15,7 +15,6 @@ from PIL import Image
 
 from api.documents.models import Document
 from api.uploads import child_process, verification
-from api.uploads.child_process import ChildFunction
 from api.uploads.verification import HEAD_SIZE, LIMITS, content_types_of
 from storage import buckets
 from storage.local import LocalStorage
@@ -23,6 +22,7 @@ from storage.local.disk import ObjectFile
 from tests.api.documents.test_documents import keys_of
 from tests.support import child_functions
 from tests.support.cast import PDF, Caller, body, code, down, fetch, send
+from tests.support.child_functions import called
 
 
 def picture(kind: str, size: tuple[int, int] = (40, 30), **options) -> bytes:
@@ -344,7 +344,7 @@ def test_a_type_that_storage_sends_as_another_is_looked_up(alice: Caller, monkey
 
 def test_a_picture_that_crashes_the_decoder_is_refused(alice: Caller, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(verification, "CHECK", ChildFunction(child_functions.__name__, "crash"))
+        patch.setattr(verification, "CHECK", called(child_functions.crash))
         answer = attempt(alice, PNG, content_type="image/png")
 
     assert (answer.status_code, code(answer)) == (422, "image_invalid")
@@ -355,7 +355,7 @@ def test_a_picture_that_crashes_the_decoder_is_refused(alice: Caller, monkeypatc
     [
         (sys, "executable", "/nowhere/python", (503, "not_ready")),
         (tempfile, "tempdir", "/nowhere", (503, "storage_unavailable")),
-        (verification, "CHECK", ChildFunction(child_functions.__name__, "fail"), (500, "internal")),
+        (verification, "CHECK", called(child_functions.fail), (500, "internal")),
     ],
 )
 def test_trouble_of_the_server_does_not_condemn_a_picture(
