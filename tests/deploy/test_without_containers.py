@@ -42,6 +42,7 @@ PATHS = (
     "/opt/vivarium",
     "/var/lib/vivarium",
 )
+LAUNCHER = Path(__file__).parent / "no_executable_memory.py"
 NGINX_MAIN = """
 pid {root}/nginx.pid;
 error_log {root}/nginx-error.log;
@@ -107,6 +108,7 @@ class Machine:
                 target = self.root / "opt/vivarium" / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, target, follow_symlinks=False)
+        shutil.copy(LAUNCHER, self.root)  # the services see no checkout that is below /tmp
         for name in ("vivarium-web.service", "vivarium-sweep.service", "nginx.conf"):
             file = self.root / "opt/vivarium/deploy" / name
             text = file.read_text()
@@ -139,7 +141,7 @@ class Machine:
         limits = [
             *("setpriv", f"--reuid={service['User']}", f"--regid={service['Group']}", "--clear-groups"),
             *("--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"),
-            *("/usr/bin/python3", str(Path(__file__).parent / "no_executable_memory.py")),
+            *("/usr/bin/python3", str(self.root / LAUNCHER.name)),
             *("strace", "-D", "-f", "-qq", "-o", f"{self.state}/{name}.calls"),
         ]
         script = " && ".join([*mounts, "umask 0077", f"exec {' '.join(limits)} {service['ExecStart']}"])
