@@ -2,8 +2,8 @@
 
 import socket
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from select import POLLOUT, poll
 from typing import BinaryIO
 
 import pytest
@@ -15,7 +15,7 @@ CONTENT = bytes(range(256)) * 8000
 
 
 class Pair:
-    """Both ends of a connection. The client takes `seconds` to receive so many bytes."""
+    """Both ends of a connection. The client receives only while the server waits for it."""
 
     def __init__(self) -> None:
         one, self.client = socket.socketpair()
@@ -24,31 +24,42 @@ class Pair:
         self.server.settimeout(30)
         self.client.settimeout(30)
         self.time = 1000.0
+        self.received = b""
 
     def send(self, file: BinaryIO, offset: int, count: int, seconds: float, size: int) -> bytes:
-        """Send a part of the file, and return what the client has received when the connection is closed."""
-        with ThreadPoolExecutor() as pool:
-            receiving = pool.submit(self.receive, seconds, size)
-            try:
-                assert self.server.sendfile(file, offset, count) == count
-            finally:
-                self.server.close()
-                self.received = receiving.result()
+        """Send a part of the file to a client that takes `seconds` to receive `size` bytes.
+
+        Return what the client has received when the connection is closed.
+        """
+        self.seconds_of_byte = seconds / size
+        try:
+            assert self.server.sendfile(file, offset, count) == count
+        finally:
+            self.server.close()
+            while self.receive():
+                pass
         return self.received
 
-    def receive(self, seconds: float, size: int) -> bytes:
-        received = bytearray()
-        while data := self.client.recv(1000):
-            if len(received) // size != (len(received) + len(data)) // size:
-                self.time += seconds
-            received += data
-        return bytes(received)
+    def receive(self) -> bytes:
+        data = self.client.recv(10_000)
+        self.received += data
+        return data
+
+    def register(self, server: ClientSocket, events: int) -> None:
+        assert (server, events) == (self.server, POLLOUT)
+
+    def poll(self, milliseconds: float) -> bool:
+        """Stand for a poll object. The clock moves as the client receives."""
+        seconds = len(self.receive()) * self.seconds_of_byte
+        self.time += seconds
+        return seconds * 1000 <= milliseconds
 
 
 @pytest.fixture
 def pair(monkeypatch) -> Iterator[Pair]:
     pair = Pair()
     monkeypatch.setattr(client_socket, "now", lambda: pair.time)
+    monkeypatch.setattr(client_socket, "poll", lambda: pair)
     with pair.server, pair.client:
         yield pair
 
@@ -77,6 +88,7 @@ def test_a_block_must_arrive_in_time(pair: Pair, file: BinaryIO):
 
 
 def test_a_client_that_receives_nothing(pair: Pair, file: BinaryIO, monkeypatch):
+    monkeypatch.setattr(client_socket, "poll", poll)
     monkeypatch.setattr(client_socket, "STALL_TIMEOUT", 0.05)
 
     with pytest.raises(TimeoutError):
