@@ -78,6 +78,7 @@ class CompiledQuery(Generic[Row]):
         if limit is not None:
             sql, parameters = f"{sql} LIMIT %s", (*parameters, limit)
         compiler.as_sql = lambda: (sql, parameters)
+        compiler.klass_info = _sharing_related(self._compiler.klass_info)
         compiler.get_converters = lambda expressions: self._converters
         return compiler
 
@@ -205,6 +206,35 @@ class CompiledQueriesMixin:
     def _values(self) -> dict[str, Any]:
         view: Any = self
         return {"caller": view.request.user.id}
+
+
+class SharedRows:
+    """Stands for a related model while rows are read: rows with the same key share its object.
+
+    So it is with `prefetch_related`; `select_related` makes an object for each row.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._meta = model._meta
+        self._model = model
+        self._found: dict[Any, Any] = {}
+
+    def from_db(self, using: str, names: list[str], values: Any) -> Any:
+        key = tuple(values[names.index(field.attname)] for field in self._meta.pk_fields)
+        if key not in self._found:
+            self._found[key] = self._model.from_db(using, names, values)
+        return self._found[key]
+
+
+def _sharing_related(found: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return what a compiler has found about the models of its columns, with SharedRows for related ones."""
+    if not found or not found.get("related_klass_infos"):
+        return found
+    related = [
+        {**cast(Any, _sharing_related(each)), "model": SharedRows(each["model"])}
+        for each in found["related_klass_infos"]
+    ]
+    return {**found, "related_klass_infos": related}
 
 
 def _field(model: type[models.Model], name: str) -> Any:

@@ -143,13 +143,19 @@ class ModelSerializer(serializers.ModelSerializer[Row]):
     def _shown(self) -> list[ShownField]:
         """The fields of a response. DRF makes them for each serializer, which takes longer than their use."""
         kind = type(self)
-        changed = any(getattr(kind, name) is not getattr(ModelSerializer, name) for name in CHOOSING_FIELDS)
-        if changed or "fields" in vars(self):
+        if "fields" in vars(self):
             return self._own_shown  # they may be others for this serializer
         if kind not in self._shown_by_class:
-            shown = kind()._own_shown
-            self._shown_by_class[kind] = shown if all(each.is_independent for each in shown) else None
+            self._shown_by_class[kind] = kind._shown_by_all()
         return self._shown_by_class[kind] or self._own_shown
+
+    @classmethod
+    def _shown_by_all(cls) -> list[ShownField] | None:
+        """Return the fields of a response if all serializers of the class write them in the same way."""
+        if any(getattr(cls, name) is not getattr(ModelSerializer, name) for name in CHOOSING_FIELDS):
+            return None
+        shown = cls()._own_shown
+        return shown if all(each.is_independent for each in shown) else None
 
     @cached_property
     def _own_shown(self) -> list[ShownField]:

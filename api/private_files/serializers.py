@@ -72,15 +72,16 @@ class PrivateFileSerializer(ModelSerializer[Row]):
         """Return what members see of the owner. It is made once for all rows of the response."""
         context: Any = self.context
         owners: dict[UUID, dict[str, Any]] = context.setdefault("owners", {})
-        if row.owner_id not in owners:
+        shown_owner = owners.get(row.owner_id)
+        if shown_owner is None:
             signed = signed_avatars(context, lambda: [shown.owner for shown in shown_rows(self)])
             owner = row.owner
-            owners[row.owner_id] = {
+            shown_owner = owners[row.owner_id] = {
                 "id": str(owner.pk),
                 "display_name": owner.display_name,
                 "avatar": avatar_image(owner, signed),
             }
-        return owners[row.owner_id]
+        return shown_owner
 
     @extend_schema_field(FileFactsSerializer(allow_null=True))
     def get_file(self, row: Row) -> FileFacts | None:

@@ -240,6 +240,21 @@ def test_what_is_prefetched_is_loaded(db, django_assert_num_queries):
         assert list(found.exhibitions.all()) == []
 
 
+def test_rows_with_the_same_related_row_share_its_object(db, django_assert_num_queries):
+    alice, bob = (Profile.objects.create(id=uuid4(), display_name=name) for name in ("Alice", "Bob"))
+    for owner in (alice, bob, alice):
+        Document.objects.create(owner=owner, title=owner.display_name)
+    query = CompiledQuery(Document.objects.select_related("owner").order_by("created_at"))
+
+    with django_assert_num_queries(2):
+        first, other, second = query.rows({})
+        [again, *_] = query.rows({})
+
+    assert [row.owner.display_name for row in (first, other, second)] == ["Alice", "Bob", "Alice"]
+    assert first.owner is second.owner
+    assert first.owner is not again.owner, "Each response has its own."
+
+
 def test_a_value_is_checked_as_by_the_field(db):
     query = CompiledQuery(Document.objects.filter(pk=Parameter("id", Document._meta.pk)))
 
