@@ -5,15 +5,16 @@ import re
 import time
 from collections.abc import Callable
 from enum import Enum, auto
-from socket import socket
+from select import POLLIN
 
 from gunicorn.http.unreader import SocketUnreader
+
+from backend.client_socket import ClientSocket
 
 PATIENCE = 20  # seconds that a client may be silent or too slow
 FIRST_PATIENCE = 5  # seconds for the first bytes of a long body: other requests may wait for the thread
 MIN_RATE = 8 * 1024  # bytes a second: more slowly, a request uses up the client's PATIENCE
 STOP_LINGER = 2  # seconds that a worker which stops waits for a request on an idle connection
-STALL_TIMEOUT = 30  # seconds that a client may take to receive a block of a response
 LINGER_SECONDS = 10  # for the client to read the response before the connection is closed
 LINGER_BYTES = 64 * 1024 * 1024  # that the client may still send meanwhile
 MAX_HEAD = 32 * 1024  # bytes of the request line and all headers
@@ -68,7 +69,7 @@ class RequestReader(SocketUnreader):
     PATIENCE + length / MIN_RATE seconds at the latest, and one that is fast at first may not stall later.
     """
 
-    def __init__(self, sock: socket) -> None:
+    def __init__(self, sock: ClientSocket) -> None:
         super().__init__(sock)
         self.start_request()
 
@@ -105,7 +106,6 @@ class RequestReader(SocketUnreader):
         self.deadline = min(self.deadline, now() + PATIENCE)
         if len(self.received) >= MAX_BUFFER:
             return progress(self.received)
-        self.sock.settimeout(0)
         try:
             data = self.sock.recv(MAX_BUFFER - len(self.received))
         except BlockingIOError:
@@ -128,7 +128,6 @@ class RequestReader(SocketUnreader):
 
     def drop(self) -> bool:
         """Drop what has arrived. Return False if the client has closed the connection, or sends too much."""
-        self.sock.settimeout(0)
         try:
             size = len(self.sock.recv(64 * 1024))
         except BlockingIOError:
@@ -156,22 +155,20 @@ class RequestReader(SocketUnreader):
 
     def chunk(self, size_hint: int | None = None) -> bytes:
         """Return the next bytes. Raises TimeoutError if the client is too slow, or nobody may wait for it."""
-        self.sock.settimeout(0)
-        try:
-            data: bytes = super().chunk(size_hint)
-        except BlockingIOError:
-            data = self._wait_for_chunk(size_hint)
-        finally:
-            self.sock.settimeout(STALL_TIMEOUT)
-        self._postpone(len(data))
-        return data
+        while True:
+            try:
+                data: bytes = super().chunk(size_hint)
+            except BlockingIOError:
+                self._wait_for_data()
+            else:
+                self._postpone(len(data))
+                return data
 
-    def _wait_for_chunk(self, size_hint: int | None) -> bytes:
+    def _wait_for_data(self) -> None:
         try:
             if self.is_late or not self.may_wait:
                 raise TimeoutError("The request did not arrive in time")
-            self.sock.settimeout(self.last_moment - now())
-            return bytes(super().chunk(size_hint))
+            self.sock.wait(POLLIN, self.last_moment - now())
         except TimeoutError:
             self.on_timeout()
             raise

@@ -12,7 +12,6 @@ from functools import partial
 from selectors import EVENT_READ
 from typing import Any
 
-from gunicorn import util
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from backend.client_socket import ClientSocket
@@ -20,7 +19,6 @@ from backend.request_reader import (
     END_OF_HEAD,
     LONG_TOKEN,
     MAX_SHORT_BODY,
-    STALL_TIMEOUT,
     STOP_LINGER,
     Progress,
     RequestReader,
@@ -159,7 +157,6 @@ class Worker(ThreadWorker):
         if reader.may_wait:
             reader.start_body()
         req.should_close = partial(_should_close, req, conn)
-        conn.sock.settimeout(STALL_TIMEOUT)
         try:
             return super().handle_request(req, conn)
         finally:
@@ -229,7 +226,7 @@ def _should_close(request: Any, conn: TConn) -> bool:
     return True
 
 
-def write_problem(sock: socket.socket, status: int, reason: str, code: str) -> None:
+def write_problem(sock: ClientSocket, status: int, reason: str, code: str) -> None:
     """Answer with problem+json what never reaches Django. Every origin may read it: it has no secret."""
     for observe in refusal_observers:
         observe(code)
@@ -250,9 +247,9 @@ def write_problem(sock: socket.socket, status: int, reason: str, code: str) -> N
         "Content-Type: application/problem+json",
         f"Content-Length: {len(body)}",
     ]
-    util.write_nonblock(sock, "\r\n".join([*head, "", body]).encode("latin-1"))
+    sock.send_now("\r\n".join([*head, "", body]).encode("latin-1"))
 
 
-def write_error(sock: socket.socket, status: int, reason: str, message: str) -> None:
+def write_error(sock: ClientSocket, status: int, reason: str, message: str) -> None:
     """Answer a request that gunicorn refuses. It takes the place of `gunicorn.util.write_error`."""
     write_problem(sock, status, reason, ERROR_CODES.get(status, "malformed"))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from backend import request_reader
+from backend.client_socket import ClientSocket
 from backend.request_reader import (
     FIRST_PATIENCE,
     MAX_BUFFER,
@@ -41,7 +42,8 @@ class Wire:
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
-        self.client, self.end = socket.socketpair()
+        self.client, end = socket.socketpair()
+        self.end = ClientSocket.of(end)
         self.reader = RequestReader(self.end)
 
     def send(self, data: bytes, after: float = 0) -> Progress:
