@@ -5,7 +5,9 @@ import os
 
 #: Parameters of `mallopt` in glibc.
 M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
-LARGE = 128 * 1024  # bytes: a larger block goes back to the system as soon as it is free
+#: Bytes: a larger block goes back to the system as soon as it is free, which takes time. So what is needed
+#: again and again is smaller, as CHUNK_SIZE is.
+LARGE = 128 * 1024
 
 
 def share_memory() -> None:

@@ -57,8 +57,14 @@ def internal_folder(name: str) -> Path:
     """Return a folder in `MEDIA_ROOT/.objects/`, and create it if it is missing."""
     folder = root() / f".objects/{name}"
     with translate_os_errors():
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     return folder
+
+
+def make_folder(folder: Path) -> None:
+    """Create the folder, and those above it, if it is missing. It mostly is there, and to look is faster."""
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager
@@ -83,7 +89,7 @@ def write(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         os.replace(temporary, path)
 
 

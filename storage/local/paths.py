@@ -52,7 +52,7 @@ class ObjectPaths:
         plain = self.plain(key)
         while plain is not None:
             try:
-                plain.parent.mkdir(parents=True, exist_ok=True)
+                disk.make_folder(plain.parent)
                 return disk.move_into_place(file, plain)
             except (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError):
                 if plain.is_dir() or any(map(_is_not_folder, plain.parents)):
@@ -61,7 +61,7 @@ class ObjectPaths:
                     raise
                 # Another process removed the folder because it had become empty: try again.
         while True:
-            self.fallback_folder.mkdir(parents=True, exist_ok=True)
+            disk.make_folder(self.fallback_folder)
             try:
                 return disk.move_into_place(file, self.fallback(key))
             except FileNotFoundError:  # as above

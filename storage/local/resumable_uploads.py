@@ -231,7 +231,7 @@ def _folders_in(folder: Path) -> list[Path]:
 def _create_files(upload: ResumableUpload) -> None:
     folder = _folder_of(upload)
     while not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        disk.make_folder(folder.parent)
         with suppress(FileNotFoundError):  # another process removed the parent because it had become empty
             folder.mkdir()
     (folder / "lock").touch()

@@ -6,10 +6,16 @@ import sys
 
 import pytest
 
+from backend.malloc import LARGE
+from backend.request_reader import MAX_BUFFER
+from storage.files import CHUNK_SIZE
+
 #: Prints how many arenas there are, after several threads have allocated at the same time.
 PROGRAM = """
 import ctypes, sys, threading
-from backend.malloc import share_memory
+from backend.malloc import LARGE, share_memory
+from backend.request_reader import MAX_BUFFER
+from storage.files import CHUNK_SIZE
 if "shared" in sys.argv:
     share_memory()
 libc = ctypes.CDLL(None)
@@ -38,3 +44,9 @@ def arenas(*arguments: str) -> int:
 def test_threads_share_one_arena():
     assert arenas() > 1
     assert arenas("shared") == 1
+
+
+def test_the_buffers_of_files_are_kept():
+    """Else the system maps their memory anew for each chunk: BytesIO takes an eighth more than it has."""
+    assert CHUNK_SIZE * 9 / 8 < LARGE
+    assert MAX_BUFFER * 9 / 8 < LARGE
