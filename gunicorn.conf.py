@@ -49,7 +49,7 @@ from backend.settings import (
     THREADS,
     WEB_CONCURRENCY,
 )
-from backend.worker import refusal_observers, write_error
+from backend.worker import leave_open, refusal_observers, write_error
 
 
 def delete_in(process: int, folder: str) -> None:
@@ -185,4 +185,5 @@ def post_request(worker, request, environ, response):  # type: ignore[no-untyped
 
 
 util.write_error = write_error
+util.close_graceful = leave_open
 gc.enable()

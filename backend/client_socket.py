@@ -39,7 +39,7 @@ class ClientSocket(socket.socket):
         ready = poll()
         ready.register(self, event)
         if seconds <= 0 or not ready.poll(seconds * 1000):
-            raise TimeoutError("The client is too slow")
+            raise TimeoutError("The client is too slow") from None
 
     def send_now(self, data: bytes) -> None:
         """Send as much of the data as can be sent without waiting. Raises OSError."""

@@ -253,3 +253,10 @@ def write_problem(sock: ClientSocket, status: int, reason: str, code: str) -> No
 def write_error(sock: ClientSocket, status: int, reason: str, message: str) -> None:
     """Answer a request that gunicorn refuses. It takes the place of `gunicorn.util.write_error`."""
     write_problem(sock, status, reason, ERROR_CODES.get(status, "malformed"))
+
+
+def leave_open(sock: ClientSocket, **limits: Any) -> None:
+    """Do nothing, because the worker closes the connection, and waits for the client without a thread.
+
+    It takes the place of `gunicorn.util.close_graceful`.
+    """

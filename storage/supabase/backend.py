@@ -21,12 +21,12 @@ from storage.errors import (
     StorageUnavailable,
     translate_os_errors,
 )
-from storage.files import CHUNK_SIZE, read_chunks
+from storage.files import read_chunks
 from storage.protocol import TUS_CHUNK_SIZE, ProtocolStorage
 from storage.supabase import tus
 from storage.supabase.client import call, json_object, request, retry, translate_errors
 from storage.supabase.deadlines import deadline, transfer_seconds
-from storage.supabase.range_reader import RangeReader, buffered
+from storage.supabase.range_reader import BUFFER_SIZE, RangeReader, buffered
 
 if TYPE_CHECKING:
     from storage3._sync.file_api import SyncBucketProxy
@@ -138,7 +138,7 @@ class SupabaseStorage(ProtocolStorage):
         self._move_or_copy("copy", key, to, new_key)
 
     def read(self, key: str) -> BinaryIO:
-        return buffered(self._reader(key, CHUNK_SIZE))
+        return buffered(self._reader(key, BUFFER_SIZE))
 
     def open_object(self, key: str, length: int | None = None) -> OpenObject:
         reader = self._reader(key, length)

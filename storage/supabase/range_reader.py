@@ -10,18 +10,18 @@ from typing import Any, BinaryIO
 import httpx
 
 from storage.errors import StorageUnavailable
-from storage.files import CHUNK_SIZE
 from storage.supabase.client import RANGE_NOT_SATISFIABLE, retry
 
 #: Sends a GET request with these headers and returns the streamed response. Raises StorageError.
 SendGet = Callable[[dict[str, str]], httpx.Response]
 OK, PARTIAL_CONTENT = 200, 206
+BUFFER_SIZE = 256 * 1024  # bytes of an object in memory. A smaller object takes one request.
 NO_COMPRESSION = {"Accept-Encoding": "identity"}  # compression by a gateway would change lengths and ranges
 
 
 def buffered(reader: "RangeReader") -> BinaryIO:
     """Return the object as a seekable file."""
-    return io.BufferedReader(reader, CHUNK_SIZE)
+    return io.BufferedReader(reader, BUFFER_SIZE)
 
 
 class RangeReader(io.RawIOBase):

@@ -110,8 +110,10 @@ def test_a_client_that_receives_nothing(pair: Pair, send, monkeypatch):
     monkeypatch.setattr(client_socket, "poll", poll)
     monkeypatch.setattr(client_socket, "STALL_TIMEOUT", 0.05)
 
-    with pytest.raises(TimeoutError):
+    with pytest.raises(TimeoutError) as caught:
         send(pair.server)
+
+    assert caught.value.__suppress_context__, "The log has one traceback."
 
 
 def test_what_is_sent_now_waits_for_nobody(pair: Pair):

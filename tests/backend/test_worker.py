@@ -365,3 +365,36 @@ def test_a_request_that_begins_while_the_process_stops_is_answered(tmp_path):
         for client in clients:
             assert client.recv(65536).startswith(b"HTTP/1.1 200")
             client.close()
+
+
+FAILING = """
+import backend.wsgi
+
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Length", "5")])
+    yield b"otter"
+    if environ["REQUEST_METHOD"] == "POST":
+        raise RuntimeError("failed")
+"""
+
+
+@pytest.mark.slow
+def test_a_client_that_still_sends_gets_a_response_that_fails(tmp_path: Path):
+    """The connection is closed when the client has closed it: else it could lose what it was sent."""
+    (tmp_path / "failing.py").write_text(FAILING)
+    config = f"exec(open({str(ROOT / 'gunicorn.conf.py')!r}).read())\nwsgi_app = 'failing:application'\n"
+    (tmp_path / "gunicorn.conf.py").write_text(config)
+    server = Server(tmp_path, workers=1, root=tmp_path, PYTHONPATH=str(ROOT))
+    server.start()
+    try:
+        client = Client(server, "POST /", "Content-Length: 1000000", "")
+        for _ in range(5):
+            time.sleep(0.1)
+            client.send("x" * 1000)
+        status, _, body = client.answer()
+        client.close()
+    finally:
+        server.stop()
+
+    assert (status, body) == (200, b"otter")
+    assert "RuntimeError: failed" in server.log.read_text()

@@ -4,6 +4,7 @@ import pytest
 
 from storage.errors import StorageUnavailable
 from storage.supabase import SupabaseStorage
+from storage.supabase.range_reader import BUFFER_SIZE
 from tests.support.proxy import Passing, Proxy, flips, lost
 
 
@@ -24,6 +25,18 @@ def test_size_type_and_bytes_of_an_object_are_one_request(front: Proxy, size: in
 
     assert front.seen == [f"GET /object/authenticated/media/{key}"]
     store.delete_object(key)
+
+
+def test_an_object_that_fits_into_the_buffer_is_one_request(front: Proxy):
+    store, content = SupabaseStorage("media"), BUFFER_SIZE * b"o"
+    store.put("buffered.pdf", [content], content_type="application/pdf", cache_control="max-age=1")
+    front.asked.clear()
+
+    with store.read("buffered.pdf") as file:
+        assert file.read() == content
+
+    assert front.seen == ["GET /object/authenticated/media/buffered.pdf"]
+    store.delete_object("buffered.pdf")
 
 
 def test_a_gateway_may_hide_the_length(front: Proxy):
