@@ -219,10 +219,11 @@ class SharedRows:
         self._model = model
         self._found: dict[Any, Any] = {}
 
-    def from_db(self, using: str, names: list[str], values: Any) -> Any:
+    def from_db(self, using: str, names: list[str], values: Any, **options: Any) -> Any:
+        """Do the same as `Model.from_db`. Django 6.1 has an option more."""
         key = tuple(values[names.index(field.attname)] for field in self._meta.pk_fields)
         if key not in self._found:
-            self._found[key] = self._model.from_db(using, names, values)
+            self._found[key] = self._model.from_db(using, names, values, **options)
         return self._found[key]
 
 
