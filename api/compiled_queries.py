@@ -220,7 +220,7 @@ class SharedRows:
         self._found: dict[Any, Any] = {}
 
     def from_db(self, using: str, names: list[str], values: Any, **options: Any) -> Any:
-        """Do the same as `Model.from_db`. Django 6.1 has an option more."""
+        """Do the same as `Model.from_db`, once for each key. `options`: the `fetch_mode` of Django 6.1."""
         key = tuple(values[names.index(field.attname)] for field in self._meta.pk_fields)
         if key not in self._found:
             self._found[key] = self._model.from_db(using, names, values, **options)

@@ -9,7 +9,7 @@ from select import POLLOUT, poll
 from typing import Any, BinaryIO, Self
 
 STALL_TIMEOUT = 30  # seconds that a client may take to receive a block of a response
-BLOCK = 256 * 1024  # bytes of it
+BLOCK = 256 * 1024  # bytes of a block
 
 now = time.monotonic
 

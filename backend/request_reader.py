@@ -172,9 +172,7 @@ class RequestReader(SocketUnreader):
 
     def _wait_for_data(self) -> None:
         try:
-            if self.is_late or not self.may_wait:
-                raise TimeoutError("The request did not arrive in time")
-            self.sock.wait(POLLIN, self.last_moment - now())
+            self.sock.wait(POLLIN, self.last_moment - now() if self.may_wait else 0)
         except TimeoutError:
             self.on_timeout()
             raise

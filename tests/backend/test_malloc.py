@@ -13,9 +13,7 @@ from storage.files import CHUNK_SIZE
 #: Prints how many arenas there are, after several threads have allocated at the same time.
 PROGRAM = """
 import ctypes, sys, threading
-from backend.malloc import LARGE, share_memory
-from backend.request_reader import MAX_BUFFER
-from storage.files import CHUNK_SIZE
+from backend.malloc import share_memory
 if "shared" in sys.argv:
     share_memory()
 libc = ctypes.CDLL(None)
