@@ -26,7 +26,8 @@ import httpx
 from django.conf import settings
 
 from bench.migration import Bench
-from storage.supabase.client import TIMEOUT, request
+from storage.supabase.client import request
+from storage.supabase.http_client import TIMEOUT
 
 THREADS = 16
 CALLS = 5  # in one turn, so short that no connection is closed for being idle

@@ -33,7 +33,7 @@ from api.catalog.models import Species
 from api.uploads import claims, lifecycle, renditions, verification
 from backend.wsgi import application
 from storage import calls
-from storage.supabase import client
+from storage.supabase import http_client
 
 SERVER = "http://127.0.0.1"
 TICKS = os.sysconf("SC_CLK_TCK")  # a second, in /proc
@@ -140,14 +140,14 @@ def observe(delay: float) -> None:
     for part, (module, name) in PARTS.items():
         setattr(module, name, timed(part, getattr(module, name)))
     calls.observers.append(lambda call, outcome, seconds: heard.update([call]))
-    handle = client.transport.handle_request
+    handle = http_client.transport.handle_request
 
     def handle_request(request: httpx.Request) -> httpx.Response:
         sent.append(kind_of(request))
         time.sleep(delay)
         return handle(request)
 
-    client.transport.handle_request = handle_request  # type: ignore[method-assign]
+    http_client.transport.handle_request = handle_request  # type: ignore[method-assign]
 
 
 def timed(part: str, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,11 +2,9 @@
 
 from dataclasses import dataclass
 
-import httpx
 from django.conf import settings
 
 from storage.supabase.deadlines import deadline
-from storage.supabase.transport import DeadlineTransport
 
 TIMEOUT = 3.0  # seconds from the connection to the last byte
 MAX_BODY_SIZE = 256 * 1024  # bytes: a key set of ten keys has 3,000, a user a few thousand
@@ -28,6 +26,10 @@ def get(url: str, token: str = "") -> Response:
 
     Redirects are not followed, so that no other server receives the token. Raises SupabaseAuthUnavailable.
     """
+    import httpx  # noqa: PLC0415  (slow to load, and most processes send no request)
+
+    from storage.supabase.transport import DeadlineTransport  # noqa: PLC0415
+
     headers = {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "identity"}
     if settings.SUPABASE_PUBLISHABLE_KEY:
         headers["apikey"] = settings.SUPABASE_PUBLISHABLE_KEY  # gateways require it
@@ -35,7 +37,12 @@ def get(url: str, token: str = "") -> Response:
         headers["Authorization"] = f"Bearer {token}"
     body = b""
     try:
-        with deadline(TIMEOUT), _client() as client, client.stream("GET", url, headers=headers) as response:
+        # A client for one request: its cookies must not be sent with the token of another user.
+        with (
+            deadline(TIMEOUT),
+            httpx.Client(transport=DeadlineTransport(trust_env=True), timeout=TIMEOUT) as client,
+            client.stream("GET", url, headers=headers) as response,
+        ):
             for chunk in response.iter_raw():  # raw: decompressed data could have any size
                 body += chunk
                 if len(body) > MAX_BODY_SIZE:
@@ -43,8 +50,3 @@ def get(url: str, token: str = "") -> Response:
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         raise SupabaseAuthUnavailable(type(error).__name__) from error  # its text may quote a header
     return Response(response.status_code, body)
-
-
-def _client() -> httpx.Client:
-    """Return a client for one request: its cookies must not be sent with the token of another user."""
-    return httpx.Client(transport=DeadlineTransport(trust_env=True), timeout=TIMEOUT)

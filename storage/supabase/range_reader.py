@@ -5,16 +5,17 @@ import io
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, BinaryIO
-
-import httpx
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from storage.errors import StorageUnavailable
-from storage.supabase.client import RANGE_NOT_SATISFIABLE, retry
+from storage.supabase.client import retry
+
+if TYPE_CHECKING:
+    import httpx
 
 #: Sends a GET request with these headers and returns the streamed response. Raises StorageError.
-SendGet = Callable[[dict[str, str]], httpx.Response]
-OK, PARTIAL_CONTENT = 200, 206
+SendGet = Callable[[dict[str, str]], "httpx.Response"]
 BUFFER_SIZE = 256 * 1024  # bytes of an object in memory. A smaller object takes one request.
 NO_COMPRESSION = {"Accept-Encoding": "identity"}  # compression by a gateway would change lengths and ranges
 
@@ -98,6 +99,8 @@ class RangeReader(io.RawIOBase):
 
     def _next_chunk(self) -> bytes:
         """Return b"" at the end, and after a lost connection: the caller can request the rest."""
+        import httpx  # noqa: PLC0415  (slow to load, but loaded by now: there is a response)
+
         try:
             return next(self._chunks, b"")
         except httpx.TimeoutException:
@@ -121,7 +124,7 @@ class RangeReader(io.RawIOBase):
         self.content_type = response.headers.get("Content-Type", "")
         self._announced_end = self._position + int(response.headers.get("Content-Length", 0))
 
-    def _get(self, wanted: str) -> httpx.Response:
+    def _get(self, wanted: str) -> "httpx.Response":
         """Request this range. For a whole object, no range is sent: Storage answers 500 if it is empty.
 
         If a gateway then hides the size, it is asked for again with a range.
@@ -140,7 +143,7 @@ class RangeReader(io.RawIOBase):
             self._response = None
 
 
-def _with_total_size(response: httpx.Response) -> tuple[httpx.Response, int | None]:
+def _with_total_size(response: "httpx.Response") -> "tuple[httpx.Response, int | None]":
     """Return the response and the size of the whole object: 24 for `Content-Range: bytes 0-9/24`.
 
     The size is None if the range starts after the last byte. An empty object is sent without a
@@ -149,11 +152,12 @@ def _with_total_size(response: httpx.Response) -> tuple[httpx.Response, int | No
     """
     total = response.headers.get("Content-Range", "").rpartition("/")[2]
     length = response.headers.get("Content-Length", "")
-    if response.status_code == OK and "Range" not in response.request.headers and length.isdecimal():
+    is_whole = response.status_code == HTTPStatus.OK and "Range" not in response.request.headers
+    if is_whole and length.isdecimal():
         return response, int(length)
-    if response.status_code == RANGE_NOT_SATISFIABLE:
+    if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
         return response, None
-    if response.status_code == PARTIAL_CONTENT and total.isdecimal():
+    if response.status_code == HTTPStatus.PARTIAL_CONTENT and total.isdecimal():
         return response, int(total)
     if length == "0":
         return response, 0

@@ -3,15 +3,16 @@
 import re
 from base64 import b64encode
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote, urlsplit
-
-import httpx
 
 from storage.errors import ObjectExists, StorageUnavailable
 from storage.files import read_chunks
 from storage.protocol import TUS_CHUNK_SIZE
 from storage.supabase.client import request, retry
+
+if TYPE_CHECKING:
+    import httpx
 
 #: Each request sends x-upsert, because Storage creates the object when the last part arrives.
 COMMON_HEADERS = {"Tus-Resumable": "1.0.0", "x-upsert": "true"}
@@ -48,7 +49,7 @@ def _max_age(cache_control: str) -> str:
     return found[1] if found else cache_control
 
 
-def _upload_path(response: httpx.Response) -> tuple[str, ...]:
+def _upload_path(response: "httpx.Response") -> tuple[str, ...]:
     """Return the path of the upload, with the id in Location.
 
     The rest of Location is not used: a server behind a proxy may not know its public host, and the secret key
@@ -87,7 +88,7 @@ def _part_sender(path: tuple[str, ...], file: BinaryIO, offset: int, size: int) 
     return send
 
 
-def _offset(response: httpx.Response) -> int:
+def _offset(response: "httpx.Response") -> int:
     """Return the number of bytes that have arrived."""
     try:
         return int(response.headers["Upload-Offset"])

@@ -6,14 +6,17 @@ Supabase, each message is sent at most once: what cannot be sent is logged and d
 
 import threading
 from queue import Full, Queue
+from typing import TYPE_CHECKING
 
-import httpx
 import structlog
 from django.conf import settings
 
 from storage import webhooks
 from storage.base import incoming_store
 from storage.webhooks import Event, EventType
+
+if TYPE_CHECKING:
+    import httpx
 
 QUEUE_SIZE = 200  # messages that wait
 TIMEOUT = 30  # seconds: the receiver verifies the file before it answers
@@ -46,13 +49,15 @@ def _start_thread() -> None:
 
 
 def _send_all() -> None:
+    import httpx  # noqa: PLC0415  (slow to load, and most processes send no message)
+
     # Without proxies and credentials of the environment.
     with httpx.Client(timeout=TIMEOUT, trust_env=False) as client:
         while True:
             _send(client, _queue.get())
 
 
-def _send(client: httpx.Client, event: Event) -> None:
+def _send(client: "httpx.Client", event: Event) -> None:
     key = event["record"]["name"]
     try:
         body, headers = webhooks.signed(event, settings.STORAGE_WEBHOOK_SECRET)

@@ -9,8 +9,8 @@ from functools import lru_cache
 import httpx
 
 from storage.findings import Finding, ok, redact_url, warning
-from storage.supabase.client import HEADERS
 from storage.supabase.configuration import project_ref
+from storage.supabase.http_client import HEADERS
 from storage.supabase.transport import DeadlineTransport
 
 TIMEOUT = 10  # seconds for each wait on the network

@@ -13,9 +13,9 @@ from storage.base import incoming_store
 from storage.errors import StorageError, StorageMisconfigured
 from storage.findings import Finding, problem, warning
 from storage.supabase import SupabaseStorage
-from storage.supabase.client import error_from_response
 from storage.supabase.doctor import http
 from storage.supabase.doctor.http import CheckFailed, Stopwatch
+from storage.supabase.http_client import error_from_response
 
 FOLDER = "check_supabase"
 OPERATIONS = ("sign_upload", "put", "describe", "sign_download", "get", "delete")

@@ -15,7 +15,7 @@ import stamina
 from django.core.files.base import ContentFile
 
 from storage.errors import StorageMisconfigured, StorageUnavailable
-from storage.supabase import SupabaseStorage
+from storage.supabase import SupabaseStorage, http_client
 from storage.supabase import client as supabase_client
 from tests.support.auth_server import Loopback
 from tests.support.cases import crossed
@@ -80,13 +80,13 @@ def test_sixteen_threads_share_one_client_and_get_their_own_answers(bucket_of, s
 FORK = """
 import os, sys
 from django.conf import settings
-from storage.supabase import SupabaseStorage, client
+from storage.supabase import SupabaseStorage, client, http_client
 settings.SUPABASE_URL, settings.SUPABASE_SECRET_KEY, bucket = sys.argv[1:]
 store = SupabaseStorage(bucket)
 def works():
     return all([store.describe("a").size == 5 for _ in range(20)])
 def connections():
-    return {pool for pool in client.transport.pools() if pool.connections}
+    return {pool for pool in http_client.transport.pools() if pool.connections}
 assert works()
 parent = connections()
 children = []
@@ -150,7 +150,7 @@ def secret(settings, monkeypatch, caplog) -> Iterator[str]:
     """A key to look for, with every log on."""
     settings.SUPABASE_SECRET_KEY = SECRET
     supabase_client.close()
-    monkeypatch.setattr(supabase_client, "TIMEOUT", httpx.Timeout(0.5))
+    monkeypatch.setattr(http_client, "TIMEOUT", httpx.Timeout(0.5))
     with stamina.set_testing(True), caplog.at_level(logging.DEBUG):
         for name in ("httpx", "httpcore", "storage", "stamina"):
             caplog.set_level(logging.DEBUG, name)
@@ -240,7 +240,7 @@ def test_nothing_that_stays_shows_the_key(secret, settings):
     with pytest.raises(StorageUnavailable):
         store.exists("a")
 
-    sdk, transport = supabase_client.load_sdk(), supabase_client.transport
+    sdk, transport = supabase_client.load_sdk(), http_client.transport
     shown: list[Any] = [store, transport, sdk, sdk.from_("documents"), sdk.session, sdk.session.headers]
     assert secret not in "\n".join(map(repr, [*shown, *map(vars, (transport, sdk, sdk.session, store))]))
     assert store.deconstruct() == ("storage.supabase.SupabaseStorage", ("documents",), {})

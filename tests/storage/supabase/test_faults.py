@@ -16,7 +16,7 @@ from storage.base import SignedStorage
 from storage.errors import ObjectExists, ObjectMissing, StorageMisconfigured, StorageUnavailable
 from storage.local import LocalStorage
 from storage.protocol import TUS_CHUNK_SIZE
-from storage.supabase import SupabaseStorage, deadlines, transport
+from storage.supabase import SupabaseStorage, deadlines, http_client, transport
 from storage.supabase import client as supabase_client
 from tests.support import proxy as faults
 from tests.support.cases import spread
@@ -40,7 +40,7 @@ def proxy(supabase: str) -> Iterator[Proxy]:
 def impatient(monkeypatch) -> Iterator[None]:
     """A client with little time, that does not pause before it tries again."""
     supabase_client.close()
-    monkeypatch.setattr(supabase_client, "TIMEOUT", httpx.Timeout(0.5))
+    monkeypatch.setattr(http_client, "TIMEOUT", httpx.Timeout(0.5))
     monkeypatch.setattr(transport, "REQUEST_SECONDS", 1)
     monkeypatch.setattr(deadlines, "MINIMUM_RATE", 64 * MIB)
     with stamina.set_testing(True, attempts=supabase_client.ATTEMPTS):
@@ -286,7 +286,7 @@ def waits(monkeypatch, asked: str) -> list[float]:
     monkeypatch.setattr(time, "sleep", slept.append)
 
     def refused() -> None:
-        raise supabase_client.error_from_response(httpx.Response(429, headers={"Retry-After": asked}), "a")
+        raise http_client.error_from_response(httpx.Response(429, headers={"Retry-After": asked}), "a")
 
     with pytest.raises(StorageUnavailable):
         supabase_client.retry(refused)
