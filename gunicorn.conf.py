@@ -13,7 +13,6 @@ import sys
 import tempfile
 from contextlib import suppress
 
-import structlog
 from gunicorn import util
 
 gc.disable()  # while all is loaded: none of it is garbage
@@ -32,7 +31,7 @@ if "backend.settings" in sys.modules:
             del sys.modules[name]
 
 from api.demo.accounts import ACCOUNTS, PASSWORD
-from backend.access_log import AccessLogger
+from backend.access_log import AccessLogger, clear_request_id
 from backend.malloc import share_memory
 from backend.request_reader import MAX_HEAD
 from backend.settings import (
@@ -179,11 +178,7 @@ def on_exit(server):  # type: ignore[no-untyped-def]
             sweep.wait(STORAGE_TIMEOUT + 2)
 
 
-def post_request(worker, request, environ, response):  # type: ignore[no-untyped-def]
-    """Clear the request id of the logs."""
-    structlog.contextvars.clear_contextvars()
-
-
+post_request = clear_request_id
 util.write_error = write_error
 util.close_graceful = leave_open
 gc.enable()

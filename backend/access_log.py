@@ -35,6 +35,11 @@ class AccessLogger(glogging.Logger):
             access_log.log(level, "request", **fields, **environ.get(FIELDS, {}))
 
 
+def clear_request_id(worker: Any, request: Any, environ: Any, response: Any) -> None:
+    """Leave no request id for what this thread logs next. gunicorn calls this after each request."""
+    structlog.contextvars.clear_contextvars()
+
+
 def sent_bytes(resp: Any, environ: dict[str, Any]) -> int:
     """Return the size of the body. gunicorn does not count what the kernel sends from a file."""
     announced = 0 if environ.get("REQUEST_METHOD") == "HEAD" else resp.response_length

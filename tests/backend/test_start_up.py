@@ -14,11 +14,14 @@ from tests.support.server import ROOT
 #: Libraries that are large, and that most processes never use. They are loaded on first use.
 ON_FIRST_USE = {
     "PIL",
+    "httpx",
     "iso4217",
     "opentelemetry",
     "pydantic",
     "redis",
+    "rich",
     "segno",
+    "stamina",
     "storage3",
     "supabase",
     "api.management.commands.sweep",
