@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import suppress
+from importlib import import_module
 
 from gunicorn import util
 
@@ -36,6 +37,7 @@ from backend.malloc import share_memory
 from backend.request_reader import MAX_HEAD
 from backend.settings import (
     BASE_DIR,
+    CACHES,
     FORWARDED_ALLOW_IPS,
     LOCAL_AUTH,
     LOGGING,
@@ -114,6 +116,10 @@ def post_fork(server, worker):  # type: ignore[no-untyped-def]
     gc.disable()  # while the application is loaded: none of it is garbage
 
 
+#: Libraries that most commands do not need, but many requests: a worker loads them before it answers.
+LIBRARIES = ["puremagic", *(["redis"] if "redis" in CACHES["default"]["BACKEND"] else [])]
+
+
 def post_worker_init(worker):  # type: ignore[no-untyped-def]
     """Prepare a worker that is about to answer. The first one prints the addresses for `make run`."""
     from django.urls import get_resolver  # noqa: PLC0415  (Django is set up by now, in this process)
@@ -123,8 +129,13 @@ def post_worker_init(worker):  # type: ignore[no-untyped-def]
 
     refusal_observers.append(count_problem)
     get_resolver().url_patterns  # noqa: B018  (the views are loaded)
+    for library in LIBRARIES:
+        import_module(library)
     wait_for_pool()
     gc.freeze()  # what is loaded by now stays: the garbage collector need not look at it again and again
+    # The objects of a request refer to each other, and most outlive the youngest generation, because other
+    # threads make objects meanwhile. So the older ones are collected more often than by default (10, 10).
+    gc.set_threshold(700, 5, 1)
     gc.enable()
     if os.environ.get("SHOW_BANNER") and worker.age == 1:
         with suppress(OSError):  # nobody reads it

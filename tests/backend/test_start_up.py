@@ -28,13 +28,14 @@ ON_FIRST_USE = {
     "storage.transfer",
     "storage.supabase.doctor",
 }
-#: Loads what a worker of gunicorn loads, and prints the modules.
+#: Loads what a worker of gunicorn loads before it answers. Prints the modules, how many objects the garbage
+#: collector leaves out, whether it runs, and its thresholds.
 WORKER = """
-import json, sys
+import gc, json, runpy, sys, types
+configuration = runpy.run_path("gunicorn.conf.py")
 import backend.wsgi
-from django.urls import get_resolver
-get_resolver().url_patterns
-print(json.dumps(sorted(sys.modules)))
+configuration["post_worker_init"](types.SimpleNamespace(age=2))
+print(json.dumps([sorted(sys.modules), gc.get_freeze_count(), gc.isenabled(), gc.get_threshold()]))
 """
 #: Runs `manage.py check` in this process, and prints the loaded modules, and whether they are frozen.
 CHECK = """
@@ -45,8 +46,8 @@ runpy.run_path("manage.py", run_name="__main__")
 """
 
 
-def printed(program: str, folder: Path, store: str) -> Any:
-    """What the program prints, with a project that stores its files there."""
+def printed(program: str, folder: Path, store: str, cache: str = "redis://127.0.0.1:9/0") -> Any:
+    """What the program prints, with a project that stores its files and caches there."""
     environment = {
         "PATH": os.environ["PATH"],
         "ENV_FILE": os.devnull,
@@ -54,7 +55,7 @@ def printed(program: str, folder: Path, store: str) -> Any:
         "STORAGE": store,
         "SUPABASE_URL": "http://127.0.0.1:9",
         "SUPABASE_SECRET_KEY": "sb_secret_" + "Ab3_".join("xyzuvwklm"),
-        "CACHE_URL": "redis://127.0.0.1:9/0",
+        "CACHE_URL": cache,
         "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
     }
     done = subprocess.run(
@@ -64,9 +65,17 @@ def printed(program: str, folder: Path, store: str) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("store", ["local", "supabase"])
-def test_a_worker_loads_no_library_that_it_does_not_use(tmp_path: Path, store: str):
-    assert not {*ON_FIRST_USE, "puremagic"} & set(printed(WORKER, tmp_path, store))
+@pytest.mark.parametrize(
+    ("store", "cache"), [("local", "redis://127.0.0.1:9/0"), ("supabase", "locmemcache://")]
+)
+def test_a_worker_loads_what_most_requests_use(tmp_path: Path, store: str, cache: str):
+    modules, frozen, is_enabled, threshold = printed(WORKER, tmp_path, store, cache)
+
+    expected = {"redis", "puremagic"} if cache.startswith("redis") else {"puremagic"}
+    assert {*ON_FIRST_USE, "puremagic"} & set(modules) == expected
+    assert frozen > 100_000, "what was loaded is not left out of the garbage collection"
+    assert is_enabled
+    assert threshold == [700, 5, 1]
 
 
 @pytest.mark.parametrize("store", ["local", "supabase"])
