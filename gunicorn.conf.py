@@ -31,7 +31,6 @@ if "backend.settings" in sys.modules:
         for name in [name for name in sys.modules if name.partition(".")[0] in PROJECT]:
             del sys.modules[name]
 
-from api.demo.accounts import ACCOUNTS, PASSWORD
 from backend.access_log import AccessLogger, clear_request_id
 from backend.malloc import share_memory
 from backend.request_reader import MAX_HEAD
@@ -156,6 +155,8 @@ def banner() -> str:
 
 def sign_in() -> str:
     """Return the lines about the accounts of the demo, which `load_demo` creates."""
+    from api.demo.accounts import ACCOUNTS, PASSWORD  # noqa: PLC0415  (only `make run` prints them)
+
     accounts = [f"{each.email} ({each.role})" if each.role else each.email for each in ACCOUNTS]
     return f"""
   Sign in   {", ".join(accounts)}; the password is {PASSWORD}

@@ -299,10 +299,9 @@ def incoming_store() -> SignedStorage:
 
 
 def _relative_to_media_root(name: Name) -> Name:
-    with suppress(ValueError):  # it is not in MEDIA_ROOT
-        return (
-            PurePath(name).relative_to(os.path.abspath(settings.MEDIA_ROOT)) if settings.MEDIA_ROOT else name
-        )
+    if settings.MEDIA_ROOT and os.path.isabs(name):
+        with suppress(ValueError):  # it is not in MEDIA_ROOT
+            return PurePath(name).relative_to(os.path.abspath(settings.MEDIA_ROOT))
     return name
 
 
