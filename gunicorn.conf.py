@@ -43,13 +43,15 @@ from backend.settings import (
     METRICS_BIND,
     METRICS_TOKEN,
     PORT,
+    STORAGE,
     STORAGE_TIMEOUT,
+    SUPABASE_SIGNING,
     SUPABASE_URL,
     SWEEP_EVERY,
     THREADS,
     WEB_CONCURRENCY,
 )
-from backend.worker import leave_open, refusal_observers, write_error
+from backend.worker import at_first_pause, leave_open, refusal_observers, write_error
 
 
 def delete_in(process: int, folder: str) -> None:
@@ -115,8 +117,23 @@ def post_fork(server, worker):  # type: ignore[no-untyped-def]
     gc.disable()  # while the application is loaded: none of it is garbage
 
 
-#: Libraries that most commands do not need, but many requests: a worker loads them before it answers.
-LIBRARIES = ["puremagic", *(["redis"] if "redis" in CACHES["default"]["BACKEND"] else [])]
+def load_libraries():  # type: ignore[no-untyped-def]
+    """Load the libraries of requests that commands and the first response do not need."""
+    gc.disable()
+    for name in libraries_of_requests():
+        import_module(name)
+    gc.freeze()
+    gc.enable()
+
+
+def libraries_of_requests():  # type: ignore[no-untyped-def]
+    yield from ("puremagic", "segno")
+    if "redis" in CACHES["default"]["BACKEND"]:
+        yield "redis"
+    if STORAGE == "supabase":
+        yield from ("stamina", "storage.supabase.http_client")
+        if SUPABASE_SIGNING == "server":
+            yield "storage3"
 
 
 def post_worker_init(worker):  # type: ignore[no-untyped-def]
@@ -127,9 +144,8 @@ def post_worker_init(worker):  # type: ignore[no-untyped-def]
     from backend.postgresql.pool import wait_for_pool  # noqa: PLC0415
 
     refusal_observers.append(count_problem)
+    at_first_pause.append(load_libraries)
     get_resolver().url_patterns  # noqa: B018  (the views are loaded)
-    for library in LIBRARIES:
-        import_module(library)
     wait_for_pool()
     gc.freeze()  # what is loaded by now stays: the garbage collector need not look at it again and again
     # The objects of a request refer to each other, and most outlive the youngest generation, because other

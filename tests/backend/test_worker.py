@@ -64,11 +64,21 @@ class Client:
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory) -> Iterator[Server]:
-    """One process with few threads. Its temporary files are in `tmp`."""
+    """One process with few threads. Its temporary files are in `tmp`, and its log has what it imports."""
     folder = tmp_path_factory.mktemp("small")
     (folder / "tmp").mkdir()
-    with Server(folder, workers=1, THREADS="4", TMPDIR=str(folder / "tmp")) as server:
+    settings = {"THREADS": "4", "TMPDIR": str(folder / "tmp"), "PYTHONPROFILEIMPORTTIME": "1"}
+    with Server(folder, workers=1, **settings) as server:
         yield server
+
+
+def test_a_worker_without_a_connection_loads_what_requests_need(small: Server):
+    """Given no request for a QR code, then its library is loaded, and only once."""
+    until = time.monotonic() + 30
+    while "| segno.writers" not in small.log.read_text() and time.monotonic() < until:
+        time.sleep(0.05)
+
+    assert small.log.read_text().count("| segno.writers") == 1
 
 
 def test_a_token_that_is_too_long_is_named_to_the_app(server: Server):
