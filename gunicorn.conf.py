@@ -13,12 +13,14 @@ import sys
 import tempfile
 from contextlib import suppress
 from importlib import import_module
+from threading import Timer
 
 from gunicorn import util
 
 gc.disable()  # while all is loaded: none of it is garbage
 
 PROJECT = ("api", "backend", "storage")
+LOADING_DELAY = 1  # seconds after which a worker loads what its first response does not need
 # SIGHUP: this file is read again, and the new processes are forked from this one, with its modules.
 if "backend.settings" in sys.modules:
     done = subprocess.run(
@@ -45,13 +47,15 @@ from backend.settings import (
     PORT,
     STORAGE,
     STORAGE_TIMEOUT,
+    STORAGE_WEBHOOK_SECRET,
+    SUPABASE_JWKS_URL,
     SUPABASE_SIGNING,
     SUPABASE_URL,
     SWEEP_EVERY,
     THREADS,
     WEB_CONCURRENCY,
 )
-from backend.worker import at_first_pause, leave_open, refusal_observers, write_error
+from backend.worker import leave_open, refusal_observers, write_error
 
 
 def delete_in(process: int, folder: str) -> None:
@@ -117,23 +121,26 @@ def post_fork(server, worker):  # type: ignore[no-untyped-def]
     gc.disable()  # while the application is loaded: none of it is garbage
 
 
-def load_libraries():  # type: ignore[no-untyped-def]
-    """Load the libraries of requests that commands and the first response do not need."""
-    gc.disable()
+def load_libraries(log):  # type: ignore[no-untyped-def]
+    """Load the libraries that only requests need, so that no request waits for them."""
     for name in libraries_of_requests():
-        import_module(name)
-    gc.freeze()
-    gc.enable()
+        try:
+            import_module(name)
+        except Exception:
+            log.exception("Cannot load %s: requests that need it will fail.", name)
 
 
 def libraries_of_requests():  # type: ignore[no-untyped-def]
-    yield from ("puremagic", "segno")
     if "redis" in CACHES["default"]["BACKEND"]:
         yield "redis"
+    yield "puremagic"
     if STORAGE == "supabase":
         yield from ("stamina", "storage.supabase.http_client")
         if SUPABASE_SIGNING == "server":
             yield "storage3"
+    elif SUPABASE_JWKS_URL or STORAGE_WEBHOOK_SECRET:
+        yield "storage.supabase.transport"
+    yield "segno"
 
 
 def post_worker_init(worker):  # type: ignore[no-untyped-def]
@@ -144,14 +151,16 @@ def post_worker_init(worker):  # type: ignore[no-untyped-def]
     from backend.postgresql.pool import wait_for_pool  # noqa: PLC0415
 
     refusal_observers.append(count_problem)
-    at_first_pause.append(load_libraries)
     get_resolver().url_patterns  # noqa: B018  (the views are loaded)
     wait_for_pool()
     gc.freeze()  # what is loaded by now stays: the garbage collector need not look at it again and again
     # The objects of a request refer to each other, and most outlive the youngest generation, because other
     # threads make objects meanwhile. So the older ones are collected more often than by default (10, 10).
-    gc.set_threshold(700, 5, 1)
+    gc.set_threshold(gc.get_threshold()[0], 5, 1)
     gc.enable()
+    loading = Timer(LOADING_DELAY, load_libraries, [worker.log])  # a thread: the worker answers meanwhile
+    loading.daemon = True
+    loading.start()
     if os.environ.get("SHOW_BANNER") and worker.age == 1:
         with suppress(OSError):  # nobody reads it
             print(banner(), flush=True)

@@ -28,9 +28,6 @@ from backend.request_reader import (
 #: Called with the error code of each request that is refused here.
 refusal_observers: list[Callable[[str], None]] = []
 
-#: Called once, when a worker that has answered or waited has no connection: what takes a moment.
-at_first_pause: list[Callable[[], None]] = []
-
 LONG_REQUESTS_PER_THREAD = 2  # they mostly wait: 30 phones that upload at once do not wait for each other
 REASONS = {400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fields Too Large"}
 #: The error codes of what gunicorn refuses itself. All others are `malformed`.
@@ -118,8 +115,6 @@ class Worker(ThreadWorker):
 
         gunicorn calls this after each round of events.
         """
-        while at_first_pause and not self.nr_conns and self.alive:
-            at_first_pause.pop()()
         if self.nr_conns >= self.worker_connections:
             self._make_room()
         if self.alive and now() < self.next_look:

@@ -151,6 +151,8 @@ def readable_from_name(name: str | os.PathLike[str]) -> str:
 
 
 def _segments(name: str | os.PathLike[str]) -> list[str]:
+    if isinstance(name, bytes):
+        raise TypeError(f"The name {name!r} must be text, not bytes.")
     path = str(os.fspath(name) if isinstance(name, os.PathLike) else name).replace("\\", "/")
     decoded = unquote(path, errors="replace").replace("\\", "/")
     if decoded.startswith("/") or ".." in decoded.split("/"):

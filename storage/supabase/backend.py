@@ -24,7 +24,7 @@ from storage.errors import (
 from storage.files import read_chunks
 from storage.protocol import TUS_CHUNK_SIZE, ProtocolStorage
 from storage.supabase import tus
-from storage.supabase.client import call, json_object, request, retry, translate_errors
+from storage.supabase.client import call, json_object, prepare, request, retry, translate_errors
 from storage.supabase.deadlines import deadline, transfer_seconds
 from storage.supabase.range_reader import BUFFER_SIZE, RangeReader, buffered
 
@@ -180,6 +180,7 @@ class SupabaseStorage(ProtocolStorage):
                 yield info.key
 
     def check_ready(self) -> None:
+        prepare()
         with deadline(READY_SECONDS):
             json_object(request("GET", "bucket", self.bucket), self.bucket)
 

@@ -285,3 +285,8 @@ def test_a_content_type_is_one_that_can_be_sent(value, header):
 )
 def test_the_ending_tells_the_type_when_nobody_does(key, content_type):
     assert content_types.guess(key) == content_type
+
+
+def test_a_name_is_text():
+    with pytest.raises(TypeError, match="must be text"):
+        keys.from_name(b"a.txt")  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from storage import budget
 from storage.budget import request_budget
 from storage.errors import StorageError, StorageUnavailable
 from storage.keys import InvalidKey
-from storage.supabase import SupabaseStorage, circuit_breaker, deadlines
+from storage.supabase import SupabaseStorage, backend, circuit_breaker, deadlines
 from storage.supabase import client as supabase_client
 from tests.storage.supabase.test_client import run
 from tests.support.proxy import Passing, Proxy, hangs, says
@@ -67,6 +67,15 @@ def requests(proxy: Proxy) -> Iterator[Callable[[Callable[[], Any]], Future[Any]
     with ThreadPoolExecutor(32) as pool:
         yield lambda act: pool.submit(handle, act)
         proxy.over.set()
+
+
+def test_the_time_to_load_libraries_is_not_that_of_the_check(store: SupabaseStorage, monkeypatch):
+    moments = [0.5]  # seconds that the first call needs to prepare
+    for module in (backend, supabase_client):
+        monkeypatch.setattr(module, "prepare", lambda: time.sleep(moments.pop() if moments else 0))
+    monkeypatch.setattr(backend, "READY_SECONDS", 0.4)
+
+    store.check_ready()
 
 
 def asked(proxy: Proxy, times: int) -> bool:
