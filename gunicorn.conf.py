@@ -155,7 +155,8 @@ def post_worker_init(worker):  # type: ignore[no-untyped-def]
     wait_for_pool()
     gc.freeze()  # what is loaded by now stays: the garbage collector need not look at it again and again
     # The objects of a request refer to each other, and most outlive the youngest generation, because other
-    # threads make objects meanwhile. So the older ones are collected more often than by default (10, 10).
+    # threads make objects meanwhile. So the older ones are collected more often than by default (10 and 10;
+    # Python 3.14 has only one older generation, and ignores the 1).
     gc.set_threshold(gc.get_threshold()[0], 5, 1)
     gc.enable()
     loading = Timer(LOADING_DELAY, load_libraries, [worker.log])  # a thread: the worker answers meanwhile
