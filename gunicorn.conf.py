@@ -20,7 +20,6 @@ from gunicorn import util
 gc.disable()  # while all is loaded: none of it is garbage
 
 PROJECT = ("api", "backend", "storage")
-LOADING_DELAY = 1  # seconds after which a worker loads what its first response does not need
 # SIGHUP: this file is read again, and the new processes are forked from this one, with its modules.
 if "backend.settings" in sys.modules:
     done = subprocess.run(
@@ -121,6 +120,9 @@ def post_fork(server, worker):  # type: ignore[no-untyped-def]
     gc.disable()  # while the application is loaded: none of it is garbage
 
 
+LOADING_DELAY = 1  # seconds after the start of a worker
+
+
 def load_libraries(log):  # type: ignore[no-untyped-def]
     """Load the libraries that only requests need, so that no request waits for them."""
     for name in libraries_of_requests():
@@ -131,6 +133,7 @@ def load_libraries(log):  # type: ignore[no-untyped-def]
 
 
 def libraries_of_requests():  # type: ignore[no-untyped-def]
+    """Yield the modules that these settings make requests load."""
     if "redis" in CACHES["default"]["BACKEND"]:
         yield "redis"
     yield "puremagic"

@@ -88,6 +88,7 @@ def sdk(endpoint: str) -> "SyncStorageClient":
 
 
 def translated(error: Exception, what: str) -> Exception:
+    """Return the exception for an error of the SDK or of HTTP. `what` names the object or bucket."""
     response = _error_response(error)
     if response is not None:
         return error_from_response(response, what)

@@ -67,8 +67,8 @@ def small(tmp_path_factory) -> Iterator[Server]:
     """One process with few threads. Its temporary files are in `tmp`, and its log has what it imports."""
     folder = tmp_path_factory.mktemp("small")
     (folder / "tmp").mkdir()
-    settings = {"THREADS": "4", "TMPDIR": str(folder / "tmp"), "PYTHONPROFILEIMPORTTIME": "1"}
-    with Server(folder, workers=1, **settings) as server:
+    variables = {"THREADS": "4", "TMPDIR": str(folder / "tmp"), "PYTHONPROFILEIMPORTTIME": "1"}
+    with Server(folder, workers=1, **variables) as server:
         yield server
 
 
