@@ -221,7 +221,8 @@ def test_nobody_makes_a_known_browser(keeper: User):
     lock()
 
     forger = Browser()
-    forger.client.cookies = SimpleCookie({DEVICE_COOKIE: value.replace(value[0], "x", 1)})
+    other = "A" if value[0] != "A" else "B"
+    forger.client.cookies = SimpleCookie({DEVICE_COOKIE: f"{other}{value[1:]}"})
     assert forger.log_in(RIGHT).status_code == 429
 
 
